@@ -1,0 +1,9 @@
+"""Transports: one module per service, each a :class:`Backend` registered under the prefix of its URLs."""
+
+from __future__ import annotations
+
+from kedro_statisfactory.backends.base import Backend, ObjectInfo
+from kedro_statisfactory.backends.local import LocalFS
+from kedro_statisfactory.backends.s3 import S3Backend
+
+__all__ = ["Backend", "LocalFS", "ObjectInfo", "S3Backend"]

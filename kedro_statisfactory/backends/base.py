@@ -1,0 +1,265 @@
+"""The contract of a backend, and the registry that finds one by the prefix of a URL."""
+
+from __future__ import annotations
+
+import logging
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar
+from urllib.parse import ParseResult
+
+from kedro_statisfactory.errors import NotSupported, PrefixTaken, UnknownOption, UnknownPrefix
+from kedro_statisfactory.location import basename, unparse
+from kedro_statisfactory.session import Session
+
+#: Distributions name the modules of their backends in this group of entry points.
+ENTRY_POINTS = "kedro_statisfactory.backends"
+
+# An empty prefix, or a scheme that location.parse can see.
+_VALID_PREFIX = re.compile(r"([a-z][a-z0-9+.-]+)?")
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """What a service tells of one object without sending it.
+
+    Attributes:
+        path: Path of the object below the listed location, with ``/``; ``""`` for the location itself.
+        size: Bytes.
+        modified: Time of the last write, aware of its time zone; ``None`` where the service keeps none.
+        checksum: The service's own fingerprint of the content (an ETag, say); ``None`` where it has none.
+    """
+
+    path: str
+    size: int
+    modified: datetime | None = None
+    checksum: str | None = None
+
+
+class Backend(ABC):
+    """Moves bytes between this machine and one kind of storage.
+
+    A subclass registers itself under the prefix of its URLs. It has to write ``put`` and ``get``; that is enough for a
+    catalog. The other verbs are defined by these two as far as that goes, and are overridden where a service does
+    better. Options that come as keywords (``save_args`` of an entry for ``put`` and ``upload``, ``load_args`` for the
+    rest) are known to the backend or refused with :class:`~kedro_statisfactory.errors.UnknownOption`.
+
+    A backend's instances are cheap: connections belong to the session.
+
+    Args:
+        session: Credentials and the connections made from them.
+        logger_name: Name of the logger.
+
+    >>> class Memory(Backend, prefix="memory-example"):
+    ...     objects: dict[str, bytes] = {}
+    ...     def put(self, *, payload, fragment, **kwargs):
+    ...         self.objects[fragment.path] = payload
+    ...     def get(self, *, fragment, **kwargs):
+    ...         try:
+    ...             return self.objects[fragment.path]
+    ...         except KeyError:
+    ...             raise FileNotFoundError(fragment.geturl()) from None
+    >>> Backend.backends()["memory-example"] is Memory
+    True
+    """
+
+    _backends: ClassVar[dict[str, type[Backend]]] = {}
+    _entry_points_loaded: ClassVar[bool] = False
+
+    def __init_subclass__(cls, prefix: str, aliases: Iterable[str] = (), **kwargs: Any) -> None:
+        """Register a subclass (PEP 487).
+
+        Args:
+            prefix: The scheme of the URLs that the class serves, in lower case; ``""`` for local paths.
+            aliases: Further schemes that mean the same.
+            kwargs: Passed on to other bases of the subclass.
+
+        Raises:
+            Errors.E0201: (:class:`~kedro_statisfactory.errors.PrefixTaken`) Another class is registered under a prefix.
+                A class of the same module and name is replaced: a notebook's cell may run twice.
+            ValueError: A prefix could never be the scheme of a URL.
+        """
+        super().__init_subclass__(**kwargs)
+        prefixes = (prefix, *aliases)
+        for wanted in prefixes:
+            if _VALID_PREFIX.fullmatch(wanted) is None:
+                raise ValueError(f"{_name(cls)} asks for the prefix {wanted!r}, which no URL in lower case can have.")
+            holder = Backend._backends.get(wanted)
+            if holder is not None and _name(holder) != _name(cls):
+                raise PrefixTaken(
+                    f"the prefix {wanted!r} is taken by {_name(holder)}: {_name(cls)} needs another prefix."
+                )
+        Backend._backends.update(dict.fromkeys(prefixes, cls))
+
+    @classmethod
+    def backends(cls) -> Mapping[str, type[Backend]]:
+        """The registered classes by prefix, those of installed distributions included; read-only."""
+        Backend._load_entry_points()
+        return MappingProxyType(Backend._backends)
+
+    @classmethod
+    def registered(cls, prefix: str) -> type[Backend]:
+        """The class that serves URLs with ``prefix``.
+
+        Raises:
+            UnknownPrefix: There is none; the text lists those that there are.
+        """
+        if prefix not in Backend._backends:
+            Backend._load_entry_points()
+        try:
+            return Backend._backends[prefix]
+        except KeyError:
+            known = ", ".join(f"{name}://" for name in sorted(Backend._backends) if name)
+            raise UnknownPrefix(
+                f"no backend is registered under the prefix {prefix!r}. Known are: {known}, and local paths. "
+                f"A package brings another one through the entry-point group {ENTRY_POINTS!r}, or by being imported."
+            ) from None
+
+    @staticmethod
+    def _load_entry_points() -> None:
+        if Backend._entry_points_loaded:
+            return
+        Backend._entry_points_loaded = True
+        for entry_point in entry_points(group=ENTRY_POINTS):
+            try:
+                entry_point.load()
+            except Exception as error:  # any error of another distribution must not keep the others from being found
+                logging.getLogger(__name__).warning(
+                    "The backend %r of the entry point %r cannot be loaded: %s",
+                    entry_point.value,
+                    entry_point.name,
+                    error,
+                )
+
+    def __init__(self, session: Session, logger_name: str = __name__) -> None:
+        self._session = session
+        self._logger = logging.getLogger(logger_name)
+
+    @abstractmethod
+    def put(self, *, payload: bytes, fragment: ParseResult, **kwargs: Any) -> None:
+        """Store ``payload`` at a location, replacing what is there; all of it or nothing.
+
+        Args:
+            payload: The bytes of the artifact.
+            fragment: The parsed location.
+            kwargs: Options of the backend.
+        """
+
+    @abstractmethod
+    def get(self, *, fragment: ParseResult, **kwargs: Any) -> bytes:
+        """Fetch what is stored at a location.
+
+        Args:
+            fragment: The parsed location.
+            kwargs: Options of the backend.
+
+        Raises:
+            FileNotFoundError: Nothing is there.
+        """
+
+    def upload(self, *, source: Path, fragment: ParseResult, consume: bool = False, **kwargs: Any) -> None:
+        """Store a file, or a folder with all that is in it, at a location.
+
+        Args:
+            source: The file or folder on this machine.
+            fragment: The parsed location.
+            consume: The caller has no more use for ``source``: it may be moved instead of copied.
+            kwargs: Options of the backend, as for ``put``.
+
+        Raises:
+            NotSupported: ``source`` is a folder, and the backend does not store folders.
+        """
+        if source.is_dir():
+            raise self._not_supported("store folders", fragment)
+        self.put(payload=source.read_bytes(), fragment=fragment, **kwargs)
+
+    def download(self, *, target: Path, fragment: ParseResult, **kwargs: Any) -> None:
+        """Fetch a file or folder into ``target``, which does not exist yet and whose parent does.
+
+        Args:
+            target: Path on this machine.
+            fragment: The parsed location.
+            kwargs: Options of the backend, as for ``get``.
+
+        Raises:
+            FileNotFoundError: Nothing is there.
+        """
+        target.write_bytes(self.get(fragment=fragment, **kwargs))
+
+    def local_copy(self, *, folder: Path, fragment: ParseResult, **kwargs: Any) -> Path:
+        """A path on this machine where a location's file or folder can be read.
+
+        Args:
+            folder: Private, existing folder for a copy, where one is needed.
+            fragment: The parsed location.
+            kwargs: Options of the backend, as for ``get``.
+
+        Raises:
+            FileNotFoundError: Nothing is there.
+        """
+        target = folder / basename(fragment)
+        self.download(target=target, fragment=fragment, **kwargs)
+        return target
+
+    def staging_parent(self, *, fragment: ParseResult) -> Path | None:
+        """The folder in which a file must be written so that ``upload`` can move it to its place.
+
+        ``None`` where files are copied anyway: any folder does.
+        """
+        return None
+
+    def exists(self, *, fragment: ParseResult, **kwargs: Any) -> bool:
+        """Whether something is stored at a location: ``False`` says that it is not there, and nothing else."""
+        try:
+            self.get(fragment=fragment, **kwargs)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def stat(self, *, fragment: ParseResult, **kwargs: Any) -> ObjectInfo:
+        """Size and fingerprint of the object at a location.
+
+        Raises:
+            FileNotFoundError: Nothing is there.
+        """
+        return ObjectInfo(path="", size=len(self.get(fragment=fragment, **kwargs)))
+
+    def list(self, *, fragment: ParseResult, **kwargs: Any) -> Iterator[ObjectInfo]:
+        """All objects below a location, at any depth, in the order of their paths; none when there is none.
+
+        Raises:
+            NotSupported: The backend cannot list.
+        """
+        raise self._not_supported("list", fragment)
+
+    def delete(self, *, fragment: ParseResult, **kwargs: Any) -> None:
+        """Remove the object, or folder of objects, at a location; no error when it is not there.
+
+        Raises:
+            NotSupported: The backend cannot delete.
+        """
+        raise self._not_supported("delete", fragment)
+
+    def _not_supported(self, verb: str, fragment: ParseResult) -> NotSupported:
+        return NotSupported(f"{_name(type(self))} does not {verb}, which {unparse(fragment)!r} would need.")
+
+    def _refuse_unknown(self, options: Iterable[str], known: Iterable[str] = ()) -> None:
+        """Raise :class:`UnknownOption` for options that are not among the known ones."""
+        unknown = sorted(set(options) - set(known))
+        if unknown:
+            listing = ", ".join(sorted(known)) or "none"
+            raise UnknownOption(
+                f"{type(self).__name__} does not know the option {', '.join(unknown)} here. Known are: {listing}. "
+                "Arguments of the format belong into `dataset`, not into `load_args` and `save_args` of the entry."
+            )
+
+
+def _name(backend: type) -> str:
+    return f"{backend.__module__}.{backend.__qualname__}"
+

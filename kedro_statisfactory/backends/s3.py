@@ -1,0 +1,522 @@
+"""S3 and what speaks its protocol, through boto3's client."""
+
+from __future__ import annotations
+
+import base64
+import builtins
+import contextlib
+import hashlib
+import threading
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from urllib.parse import ParseResult
+
+from kedro_statisfactory.backends import transfer
+from kedro_statisfactory.backends.base import Backend, ObjectInfo
+from kedro_statisfactory.backends.transfer import CHUNK, Part
+from kedro_statisfactory.errors import (
+    BackendUnreachable,
+    BucketNotFound,
+    IntegrityError,
+    InvalidCredentials,
+    InvalidURL,
+    MissingCredentials,
+    ObjectNotFound,
+    PermissionDenied,
+    PreconditionFailed,
+    StatisfactoryError,
+    TransferError,
+    UnknownOption,
+)
+from kedro_statisfactory.location import checked, full_path, join, unparse
+from kedro_statisfactory.session import Session, s3_configuration
+
+if TYPE_CHECKING:
+    from botocore.response import StreamingBody
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
+
+_Answer = TypeVar("_Answer")
+
+_ATTEMPTS = 5
+
+# What the backend itself says in a request.
+_OWN_ARGUMENTS = frozenset(
+    ("Bucket", "Key", "Body", "Range", "PartNumber", "ChecksumMode", "UploadId", "MultipartUpload", "ContentLength")
+)
+_CREATE_BUCKET = "create_bucket"
+
+# Codes of https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html, and the bare status codes that a
+# HEAD request has instead, because its answer has no body.
+_ERRORS_BY_CODE: dict[str, type[StatisfactoryError]] = {
+    **dict.fromkeys(("NoSuchKey", "NoSuchVersion", "404"), ObjectNotFound),
+    **dict.fromkeys(("NoSuchBucket",), BucketNotFound),
+    **dict.fromkeys(
+        (
+            "403",
+            "401",
+            "AccessDenied",
+            "AllAccessDisabled",
+            "ExpiredToken",
+            "InvalidAccessKeyId",
+            "InvalidToken",
+            "SignatureDoesNotMatch",
+            "UnauthorizedAccess",
+        ),
+        PermissionDenied,
+    ),
+    **dict.fromkeys(("412", "PreconditionFailed", "ConditionalRequestConflict"), PreconditionFailed),
+    **dict.fromkeys(("BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"), IntegrityError),
+}
+_BUCKET_IS_THERE = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists", "OperationAborted")
+
+
+class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
+    """Objects in S3 buckets.
+
+    ``save_args`` of an entry are arguments of boto3's ``put_object`` (``ServerSideEncryption``, ``StorageClass``,
+    …) and ``create_bucket: false``, which makes a missing bucket an error. ``load_args`` are those of ``get_object``
+    (``VersionId``, …). A folder is stored as one object per file below the key; each of them is whole at any time, the
+    folder as such is not atomic.
+
+    Small objects take one request. Large ones are fetched in ranges of one and the same version, and sent in parts, on
+    several connections. Every object carries a CRC-32 of all its bytes, which the service verifies when it is written
+    and this class when it is read.
+
+    Raises:
+        UnknownCredential: The session's credentials have a key that S3 does not know.
+    """
+
+    def __init__(self, session: Session, logger_name: str = __name__) -> None:
+        super().__init__(session, logger_name)
+        s3_configuration(session.credentials)
+
+    def put(self, *, payload: bytes, fragment: ParseResult, **kwargs: Any) -> None:
+        """Store ``payload`` as one object; the bucket is created when the service says that it is missing.
+
+        Raises:
+            BucketNotFound: There is no bucket, and ``create_bucket`` is off.
+            PreconditionFailed: A condition of the options (``IfNoneMatch``, ``IfMatch``) does not hold.
+        """
+        bucket, key = _bucket_and_key(fragment)
+        with self._translated(fragment):
+            options, create_bucket = self._write_options(kwargs)
+            options |= self._integrity(options, "ChecksumCRC32", payload)
+
+            def request() -> None:
+                self._client.put_object(Bucket=bucket, Key=key, Body=payload, **options)
+
+            try:
+                self._in_bucket(bucket, create_bucket, request)
+            except self._client.exceptions.ClientError as error:
+                if _ERRORS_BY_CODE.get(_code(error)) is not PreconditionFailed or "IfNoneMatch" not in options:
+                    raise
+                # A retry, after an answer that was lost, finds what the first try stored.
+                found = self._client.head_object(Bucket=bucket, Key=key, **self._known("HeadObject", options))
+                if found["ETag"].strip('"') != hashlib.md5(payload, usedforsecurity=False).hexdigest():
+                    raise
+
+    def get(self, *, fragment: ParseResult, **kwargs: Any) -> bytes:
+        """Fetch one object, its length and, where the service keeps one, its checksum verified."""
+        bucket, key = _bucket_and_key(fragment)
+        with self._translated(fragment):
+            options = self._read_options(kwargs)
+            return self._read(bucket, key, options, lambda response: response["Body"].read())
+
+    def upload(self, *, source: Path, fragment: ParseResult, consume: bool = False, **kwargs: Any) -> None:
+        """Store a file as an object, or each file of a folder as an object below the key.
+
+        Files of a folder go in parallel, those below a name that begins with ``_`` last and in order: formats keep
+        there what says that the rest is complete. Then objects are removed that the folder does not have.
+        """
+        if not source.is_dir():
+            self._upload_file(source, fragment, kwargs)
+            return
+        files = sorted(path.relative_to(source) for path in source.rglob("*") if path.is_file())
+        if not files:
+            raise TransferError(f"the folder for {unparse(fragment)!r} has no files, and S3 keeps no empty folders.")
+        logs = [path for path in files if any(part.startswith("_") for part in path.parts)]
+
+        def upload(path: Path, stop: threading.Event) -> None:
+            if not stop.is_set():
+                self._upload_file(source / path, join(fragment, *path.parts), kwargs)
+
+        transfer.in_parallel(upload, sorted({*files} - {*logs}), transfer.UPLOAD_WORKERS)
+        for path in logs:
+            self._upload_file(source / path, join(fragment, *path.parts), kwargs)
+        bucket, key = _bucket_and_key(fragment)
+        kept = {path.as_posix() for path in files}
+        with self._translated(fragment):
+            stale = [info.path for info in self._list(bucket, f"{key}/", {}) if info.path not in kept]
+            self._delete_keys(bucket, [f"{key}/{path}" for path in stale])
+
+    def download(self, *, target: Path, fragment: ParseResult, **kwargs: Any) -> None:
+        """Fetch an object into a file or, where there is none, all objects below the key into a folder."""
+        bucket, key = _bucket_and_key(fragment)
+        with self._translated(fragment):
+            options = self._read_options(kwargs)
+            try:
+                self._download_file(target, bucket, key, options)
+                return
+            except self._client.exceptions.NoSuchKey:
+                paths = [info.path for info in self._list(bucket, f"{key}/", options)]
+                if not paths:
+                    raise
+
+            def download(path: str, stop: threading.Event) -> None:
+                if not stop.is_set():
+                    file = target / checked(fragment._replace(path=f"/{path}")).path.removeprefix("/")
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    self._download_file(file, bucket, f"{key}/{path}", options)
+
+            transfer.in_parallel(download, paths, transfer.DOWNLOAD_WORKERS)
+
+    def exists(self, *, fragment: ParseResult, **kwargs: Any) -> bool:
+        """Whether there is an object, or one below the key.
+
+        Raises:
+            PermissionDenied: The service does not tell. Without the right to list a bucket S3 answers so for
+                whatever is missing.
+        """
+        bucket, key = _bucket_and_key(fragment)
+        try:
+            self.stat(fragment=fragment, **kwargs)
+        except (ObjectNotFound, BucketNotFound):
+            with self._translated(fragment):
+                options = self._known("ListObjectsV2", self._read_options(kwargs))
+                try:
+                    found = self._client.list_objects_v2(Bucket=bucket, Prefix=f"{key}/", MaxKeys=1, **options)
+                except self._client.exceptions.NoSuchBucket:
+                    return False
+                return found["KeyCount"] > 0
+        return True
+
+    def stat(self, *, fragment: ParseResult, **kwargs: Any) -> ObjectInfo:
+        """Size, time and ETag of one object."""
+        bucket, key = _bucket_and_key(fragment)
+        with self._translated(fragment):
+            options = self._known("HeadObject", self._read_options(kwargs))
+            found = self._client.head_object(Bucket=bucket, Key=key, **options)
+            return ObjectInfo("", found["ContentLength"], found["LastModified"], found["ETag"])
+
+    def list(self, *, fragment: ParseResult, **kwargs: Any) -> Iterator[ObjectInfo]:
+        """All objects below a key; a request for every 1,000 of them."""
+        bucket, key = _bucket_and_key(fragment)
+        with self._translated(fragment):
+            try:
+                yield from self._list(bucket, f"{key}/", self._read_options(kwargs))
+            except self._client.exceptions.NoSuchBucket:
+                return
+
+    def delete(self, *, fragment: ParseResult, **kwargs: Any) -> None:
+        """Remove an object and all objects below its key."""
+        bucket, key = _bucket_and_key(fragment)
+        self._refuse_unknown(kwargs)
+        with self._translated(fragment), contextlib.suppress(self._client.exceptions.NoSuchBucket):
+            below = [f"{key}/{info.path}" for info in self._list(bucket, f"{key}/", {})]
+            self._delete_keys(bucket, [key, *below])
+
+    @property
+    def _client(self) -> S3Client:
+        return self._session.s3
+
+    def _create_bucket(self, bucket: str) -> None:
+        """Create a bucket in the client's region; one that is there already, or just being made, is as good.
+
+        Args:
+            bucket: The name of the bucket.
+        """
+        region: Any = self._client.meta.region_name
+        # us-east-1 is the one region that must not be named; endpoints of other makers may have none.
+        abroad = region not in (None, "us-east-1", "aws-global")
+        constraint: Any = {"CreateBucketConfiguration": {"LocationConstraint": region}} if abroad else {}
+        try:
+            self._client.create_bucket(Bucket=bucket, **constraint)
+        except self._client.exceptions.ClientError as error:
+            if _code(error) not in _BUCKET_IS_THERE:
+                raise
+        self._logger.info("Created the bucket %r.", bucket)
+
+    def _in_bucket(self, bucket: str, create: bool, request: Callable[[], _Answer]) -> _Answer:
+        """Send a write, once more after creating the bucket when that is what it lacks."""
+        try:
+            return request()
+        except self._client.exceptions.NoSuchBucket:
+            if not create:
+                raise
+        self._create_bucket(bucket)
+        return request()
+
+    def _upload_file(self, source: Path, fragment: ParseResult, kwargs: Mapping[str, Any]) -> None:
+        size = source.stat().st_size
+        if size <= transfer.SMALL:
+            self.put(payload=source.read_bytes(), fragment=fragment, **kwargs)
+            return
+        bucket, key = _bucket_and_key(fragment)
+        with self._translated(fragment):
+            options, create_bucket = self._write_options(kwargs)
+            checked_by_crc = bool(self._integrity(options, "ChecksumCRC32", b""))
+            algorithm: Any = {"ChecksumAlgorithm": "CRC32", "ChecksumType": "FULL_OBJECT"} if checked_by_crc else {}
+            begin = self._known("CreateMultipartUpload", options) | algorithm
+            upload_id = self._in_bucket(
+                bucket,
+                create_bucket,
+                lambda: self._client.create_multipart_upload(Bucket=bucket, Key=key, **begin)["UploadId"],
+            )
+            target: Any = {"Bucket": bucket, "Key": key, "UploadId": upload_id}
+            try:
+                done = self._send_parts(source, size, target, options)
+                whole = transfer.combined_crc32((crc, part.length) for part, _, crc in done)
+                end = self._known("CompleteMultipartUpload", options)
+                if checked_by_crc:
+                    end |= {"ChecksumCRC32": _base64_crc32(whole), "ChecksumType": "FULL_OBJECT"}
+                sent: Any = [{"PartNumber": part.number, "ETag": etag} for part, etag, _ in done]
+                self._client.complete_multipart_upload(**target, **end, MultipartUpload={"Parts": sent})
+            except BaseException:
+                with contextlib.suppress(Exception):  # the error that is on its way says more than this one would
+                    self._client.abort_multipart_upload(**target, **self._known("AbortMultipartUpload", options))
+                raise
+
+    def _send_parts(
+        self, source: Path, size: int, target: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> builtins.list[tuple[Part, str, int]]:
+        """Send a file in parts; gives each part with its ETag and CRC-32."""
+        from s3transfer.utils import ReadFileChunk
+
+        known = self._known("UploadPart", options)
+
+        def send(part: Part, stop: threading.Event) -> tuple[Part, str, int]:
+            if stop.is_set():
+                raise transfer.Stopped
+            crc32 = 0
+            body: Any
+            if part.length <= transfer.SMALL:
+                body = b"".join(transfer.read_chunks(source, part))
+                crc32 = zlib.crc32(body)
+            else:  # an object of more than 80 GB: its parts are too large to be held in memory
+                for chunk in transfer.read_chunks(source, part):
+                    crc32 = zlib.crc32(chunk, crc32)
+                body = ReadFileChunk.from_filename(str(source), part.offset, part.length)
+            integrity = self._integrity(options, "ChecksumCRC32", crc32)
+            sent = self._client.upload_part(**target, PartNumber=part.number, Body=body, **known, **integrity)
+            return part, sent["ETag"], crc32
+
+        return transfer.in_parallel(send, transfer.parts(size, transfer.UPLOAD_PART), transfer.UPLOAD_WORKERS)
+
+    def _download_file(self, target: Path, bucket: str, key: str, options: Mapping[str, Any]) -> None:
+        """Fetch one object into a new file, of one version and verified; once more if it is replaced meanwhile."""
+
+        def download(response: GetObjectOutputTypeDef) -> None:
+            body, size = response["Body"], response["ContentLength"]
+            expected = response.get("ChecksumCRC32") if response.get("ChecksumType") != "COMPOSITE" else None
+            verified_by_sdk = expected is None and type(body) is not StreamingBody
+            if size <= transfer.SMALL:
+                target.write_bytes(body.read())
+            elif verified_by_sdk:
+                with target.open("wb") as file:
+                    while chunk := body.read(CHUNK):
+                        file.write(chunk)
+            else:
+                same = {**options, "Bucket": bucket, "Key": key, "IfMatch": response["ETag"]}
+                self._fetch_parts(target, size, body, same, expected)
+
+        from botocore.response import StreamingBody
+
+        try:
+            self._read(bucket, key, options, download)
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+
+    def _fetch_parts(
+        self, target: Path, size: int, body: StreamingBody, request: Mapping[str, Any], expected: str | None
+    ) -> None:
+        """Fill a file: its first part from the answer that told the size, the others by requests for their range."""
+
+        def fetch(part: Part, stop: threading.Event) -> None:
+            writer.fill(part, chunks(part), stop)
+
+        def chunks(part: Part) -> Iterator[bytes]:
+            got, stream = 0, body
+            for last in _attempts():
+                if part.number > 1 or got:
+                    first, end = part.offset + got, part.offset + part.length - 1
+                    stream = self._client.get_object(**request, Range=f"bytes={first}-{end}")["Body"]
+                try:
+                    with stream as raw:
+                        while got < part.length:
+                            chunk = raw.read(min(CHUNK, part.length - got))
+                            if not chunk:
+                                raise IncompleteReadError(actual_bytes=got, expected_bytes=part.length)
+                            got += len(chunk)
+                            yield chunk
+                        if part.number > 1:
+                            raw.read()  # reaches the end of the answer, so that its connection can be used again
+                    return
+                except broken:
+                    if last:
+                        raise
+
+        broken = _broken_stream()
+        from botocore.exceptions import IncompleteReadError
+
+        target.unlink(missing_ok=True)  # of an attempt before this one
+        with transfer.PartWriter(target, size) as writer:
+            transfer.in_parallel(fetch, transfer.parts(size, transfer.DOWNLOAD_PART), transfer.DOWNLOAD_WORKERS)
+            if expected is not None and _base64_crc32(writer.crc32()) != expected:
+                raise IntegrityError("its bytes do not have the checksum that the service keeps for it")
+
+    def _read(
+        self, bucket: str, key: str, options: Mapping[str, Any], consume: Callable[[GetObjectOutputTypeDef], _Answer]
+    ) -> _Answer:
+        """Read an object, again and a bounded number of times when it breaks off, is damaged or replaced half-way.
+
+        The request itself is retried by boto3.
+        """
+        broken = (IntegrityError, *_broken_stream())
+        for last in _attempts():
+            response = self._client.get_object(Bucket=bucket, Key=key, **options)
+            try:
+                return consume(response)
+            except broken:
+                if last:
+                    raise
+            except self._client.exceptions.ClientError as error:
+                if last or _ERRORS_BY_CODE.get(_code(error)) is not PreconditionFailed:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    def _list(self, bucket: str, prefix: str, options: Mapping[str, Any]) -> Iterator[ObjectInfo]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=bucket, Prefix=prefix, **self._known("ListObjectsV2", options)
+        )
+        for page in pages:
+            for found in page.get("Contents", ()):
+                if not found["Key"].endswith("/"):  # a marker that consoles make for an empty folder
+                    path = found["Key"].removeprefix(prefix)
+                    yield ObjectInfo(path, found["Size"], found["LastModified"], found["ETag"])
+
+    def _delete_keys(self, bucket: str, keys: Sequence[str]) -> None:
+        for start in range(0, len(keys), 1000):  # the most that one request may name
+            objects: Any = [{"Key": key} for key in keys[start : start + 1000]]
+            answer = self._client.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+            for error in answer.get("Errors", ()):
+                raise _ERRORS_BY_CODE.get(error.get("Code", ""), TransferError)(
+                    f"the object {error.get('Key')!r} in the bucket {bucket!r} was not deleted: {error.get('Code')}."
+                )
+
+    def _members(self, operation: str) -> frozenset[str]:
+        """The arguments of an operation that a user may set."""
+        shape: Any = self._client.meta.service_model.operation_model(operation).input_shape
+        return frozenset(shape.members) - _OWN_ARGUMENTS
+
+    def _known(self, operation: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Those options that an operation has, too."""
+        members = self._members(operation) if options else frozenset()
+        return {name: value for name, value in options.items() if name in members}
+
+    def _read_options(self, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+        if kwargs:
+            self._refuse_unknown(kwargs, self._members("GetObject"))
+        return kwargs
+
+    def _write_options(self, kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+        options = dict(kwargs)
+        create_bucket = options.pop(_CREATE_BUCKET, True)
+        if options:
+            self._refuse_unknown(options, self._members("PutObject") | {_CREATE_BUCKET})
+        return options, bool(create_bucket)
+
+    def _integrity(self, options: Mapping[str, Any], name: str, payload: bytes | int) -> dict[str, Any]:
+        """The header with which the service verifies a payload, given itself or by its CRC-32.
+
+        None where the user names another checksum, or has configured an endpoint that does not know the header.
+        """
+        config: Any = self._client.meta.config
+        if config.request_checksum_calculation == "when_required" or any("Checksum" in option for option in options):
+            return {}
+        return {name: _base64_crc32(payload if isinstance(payload, int) else zlib.crc32(payload))}
+
+    @contextlib.contextmanager
+    def _translated(self, fragment: ParseResult) -> Iterator[None]:
+        """Errors of boto3 as ours. Neither their text nor their cause shows a secret of the session."""
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError
+        from urllib3.exceptions import HTTPError
+
+        try:
+            yield
+        except IntegrityError as error:
+            raise IntegrityError(f"{unparse(fragment)!r} did not arrive as it was stored: {error}.") from error
+        except StatisfactoryError:
+            raise
+        except (ClientError, BotoCoreError, Boto3Error, HTTPError, ValueError) as error:
+            _raise_as_ours(error, fragment, self._session)
+
+
+def _raise_as_ours(error: Exception, fragment: ParseResult, session: Session) -> NoReturn:
+    from botocore import exceptions as sdk
+    from urllib3.exceptions import HTTPError
+
+    url, bucket = unparse(fragment), fragment.netloc
+    text = session.redacted(str(error))
+    cause = error if text == str(error) and not isinstance(error, sdk.ParamValidationError) else None
+    match error:
+        case sdk.ClientError():
+            code = _code(error)
+            kind: type[StatisfactoryError] = _ERRORS_BY_CODE.get(code, TransferError)
+            told: dict[type[StatisfactoryError], str] = {
+                ObjectNotFound: f"there is no object {url!r}.",
+                BucketNotFound: f"there is no bucket {bucket!r}, which {url!r} names, and it is not to be created.",
+                PermissionDenied: f"the service refuses access to {url!r} ({code}): check the credentials of the "
+                "entry, or what these credentials are allowed to do.",
+                PreconditionFailed: f"another object is at {url!r} than the condition allows ({code}).",
+            }
+            raise kind(told.get(kind, f"the service failed at {url!r}: {text}")) from cause
+        case sdk.NoCredentialsError() | sdk.PartialCredentialsError() | sdk.ProfileNotFound():
+            raise MissingCredentials(
+                f"there are no usable credentials for {url!r}: {text}. Name them under `credentials` of the entry, set "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile."
+            ) from cause
+        case sdk.ParamValidationError():
+            # boto3 would print the value, which may be a key for encryption
+            raise UnknownOption(f"a value of `load_args` or `save_args` has the wrong type for {url!r}.") from None
+        case sdk.IncompleteReadError() | sdk.FlexibleChecksumError():
+            raise IntegrityError(f"{url!r} did not arrive as it was stored: {text}.") from cause
+        case sdk.HTTPClientError() | sdk.ConnectionError() | HTTPError():
+            raise BackendUnreachable(
+                f"the service of {url!r} does not answer: {text}. Check endpoint_url and that the service runs."
+            ) from cause
+        case ValueError():
+            raise InvalidCredentials(f"boto3 cannot use the configuration for {url!r}: {text}.") from cause
+    raise TransferError(f"the transfer of {url!r} failed: {text}.") from cause
+
+
+def _broken_stream() -> tuple[type[Exception], ...]:
+    """What boto3 and the library under it raise when an answer ends too early or does not match its checksum."""
+    from botocore.exceptions import FlexibleChecksumError, HTTPClientError, IncompleteReadError
+    from urllib3.exceptions import HTTPError
+
+    return HTTPClientError, FlexibleChecksumError, IncompleteReadError, HTTPError
+
+
+def _attempts() -> Iterator[bool]:
+    """Once for each try that a read has; true for the last one."""
+    return iter([False] * (_ATTEMPTS - 1) + [True])
+
+
+def _bucket_and_key(fragment: ParseResult) -> tuple[str, str]:
+    checked(fragment)
+    if not fragment.netloc:
+        raise InvalidURL(f"the URL {unparse(fragment)!r} names no bucket: write {fragment.scheme}://bucket/key.")
+    return fragment.netloc, full_path(fragment).removeprefix("/")
+
+
+def _code(error: Any) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _base64_crc32(crc32: int) -> str:
+    return base64.b64encode(crc32.to_bytes(4, "big")).decode()

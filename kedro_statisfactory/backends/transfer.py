@@ -1,0 +1,184 @@
+"""Moving large objects in parts, side by side and in bounded memory; services bring the requests."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+MEBIBYTE = 1 << 20
+
+#: Objects up to this size travel in one request, and are held in memory once.
+SMALL = 16 * MEBIBYTE
+#: Size of a part that is fetched: larger ones amortise the request, smaller ones share out a slow connection.
+DOWNLOAD_PART = 16 * MEBIBYTE
+#: Size of a part that is sent. Each worker holds one of them.
+UPLOAD_PART = 8 * MEBIBYTE
+#: Bytes that are read from a connection, and written to the disk, at a time.
+CHUNK = MEBIBYTE
+DOWNLOAD_WORKERS = 6
+UPLOAD_WORKERS = 4
+
+_CRC32_POLYNOMIAL = 0xEDB88320  # the one of zlib and of S3, bits in reverse
+_ONE = 1 << 31  # the polynomial 1, bits in reverse
+
+
+@dataclass(frozen=True)
+class Part:
+    """A run of bytes of an object: ``offset`` and ``length`` in bytes, ``number`` counted from 1."""
+
+    number: int
+    offset: int
+    length: int
+
+
+def parts(size: int, length: int, most: int = 10_000) -> list[Part]:
+    """Cut ``size`` bytes into parts of ``length``, or of more where there would be over ``most`` of them (S3's limit).
+
+    >>> parts(10, 4)
+    [Part(number=1, offset=0, length=4), Part(number=2, offset=4, length=4), Part(number=3, offset=8, length=2)]
+    """
+    length = max(length, -(-size // most))
+    starts = range(0, size, length)
+    return [Part(number, start, min(length, size - start)) for number, start in enumerate(starts, start=1)]
+
+
+class Stopped(Exception):
+    """Another part failed, or the user interrupted: the rest need not go on."""
+
+
+def in_parallel(
+    work: Callable[[_Item, threading.Event], _Result], items: Iterable[_Item], workers: int
+) -> list[_Result]:
+    """Do ``work`` for all items on ``workers`` threads.
+
+    Args:
+        work: Called with an item and an event; it should raise :class:`Stopped` soon after the event is set.
+        items: What to work on.
+        workers: Number of threads.
+
+    Returns:
+        The results in the order of the items.
+
+    Raises:
+        BaseException: The first error of any item, or the interrupt of the caller, once all threads have ended.
+    """
+    stop = threading.Event()
+    with ThreadPoolExecutor(workers, thread_name_prefix="statisfactory") as executor:
+        futures: list[Future[_Result]] = []
+        try:
+            futures.extend(executor.submit(work, item, stop) for item in items)
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+        except BaseException:
+            stop.set()
+            for future in futures:
+                future.cancel()
+            raise
+    return [future.result() for future in futures]
+
+
+class PartWriter:
+    """A file of known size that is filled from several threads, and remembers each part's CRC-32.
+
+    Args:
+        path: The file, made anew.
+        size: Bytes.
+    """
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        self._checksums: dict[int, tuple[int, int]] = {}
+        os.ftruncate(self._descriptor, size)
+
+    def __enter__(self) -> PartWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+    def fill(self, part: Part, chunks: Iterable[bytes], stop: threading.Event) -> None:
+        """Write the bytes of one part as they come.
+
+        Raises:
+            Stopped: ``stop`` was set.
+        """
+        offset, checksum = part.offset, 0
+        for chunk in chunks:
+            if stop.is_set():
+                raise Stopped
+            _write_all(self._descriptor, chunk, offset)
+            checksum = zlib.crc32(chunk, checksum)
+            offset += len(chunk)
+        self._checksums[part.number] = (checksum, part.length)
+
+    def crc32(self) -> int:
+        """The CRC-32 of the whole file."""
+        return combined_crc32(self._checksums[number] for number in sorted(self._checksums))
+
+
+def _write_all(descriptor: int, chunk: bytes, offset: int) -> None:
+    view = memoryview(chunk)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def read_chunks(path: Path, part: Part) -> Iterator[bytes]:
+    """The bytes of one part of a file."""
+    with path.open("rb") as file:
+        file.seek(part.offset)
+        left = part.length
+        while left and (chunk := file.read(min(left, CHUNK))):
+            left -= len(chunk)
+            yield chunk
+
+
+def combined_crc32(checksums: Iterable[tuple[int, int]]) -> int:
+    """The CRC-32 of a whole from those of its parts.
+
+    A CRC is a remainder of polynomials over GF(2): to append n bytes is to multiply by x^8n and add. Python's zlib
+    does not offer this, and to read a gigabyte again for it costs as much as a third of its transfer.
+
+    Args:
+        checksums: CRC-32 and length in bytes of each part, in order.
+
+    >>> combined_crc32([(zlib.crc32(b"half"), 4), (zlib.crc32(b" and half"), 9)]) == zlib.crc32(b"half and half")
+    True
+    """
+    whole = 0
+    for checksum, length in checksums:
+        whole = _product(whole, _power_of_x(8 * length)) ^ checksum
+    return whole
+
+
+def _product(a: int, b: int) -> int:
+    """The product of two polynomials modulo that of CRC-32."""
+    product = 0
+    for bit in range(31, -1, -1):
+        if a >> bit & 1:
+            product ^= b
+        b = b >> 1 ^ (_CRC32_POLYNOMIAL if b & 1 else 0)
+    return product
+
+
+@functools.lru_cache(maxsize=64)
+def _power_of_x(exponent: int) -> int:
+    """x^exponent modulo the polynomial of CRC-32, by repeated squaring."""
+    power, square = _ONE, _ONE >> 1
+    while exponent:
+        if exponent & 1:
+            power = _product(power, square)
+        square = _product(square, square)
+        exponent >>= 1
+    return power

@@ -1,0 +1,114 @@
+"""Every error that the package raises, each with a short stable code that its text carries.
+
+Where Python has a builtin for the case, the error is one of those too, so that code which knows nothing of this
+package can still tell "not there" from "not allowed"::
+
+    StatisfactoryError
+    |-- E01 URLs            InvalidURL (ValueError)
+    |-- E02 backends        PrefixTaken, UnknownPrefix (LookupError), NotSupported (NotImplementedError),
+    |                       UnknownOption (TypeError)
+    |-- E03 moving bytes    ObjectNotFound (FileNotFoundError), PermissionDenied (PermissionError),
+    |                       BucketNotFound (FileNotFoundError), BackendUnreachable (ConnectionError),
+    |                       IntegrityError (OSError), PreconditionFailed (FileExistsError),
+    |                       TransferError (OSError)
+    |-- E04 credentials     UnknownCredential (ValueError), MissingCredentials (PermissionError),
+    |                       InvalidCredentials (ValueError)
+    `-- E05 datasets        InvalidFormat (ValueError), ChunkedSave
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class StatisfactoryError(Exception):
+    """Base of all errors of this package.
+
+    Attributes:
+        code: Stable identifier, printed in front of the message; subclasses set it with the class keyword ``code``.
+    """
+
+    code: ClassVar[str] = "E0000"
+
+    def __init_subclass__(cls, code: str = "", **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        if code:
+            cls.code = code
+            setattr(Errors, code, cls)
+
+    def __str__(self) -> str:
+        return f"[{self.code}] {super().__str__()}"
+
+
+class Errors:
+    """The error classes by their codes: ``Errors.E0201`` is :class:`PrefixTaken`."""
+
+    E0201: type[PrefixTaken]
+
+
+class InvalidURL(StatisfactoryError, ValueError, code="E0101"):
+    """A location cannot be split into a prefix and a safe path."""
+
+
+class PrefixTaken(StatisfactoryError, ValueError, code="E0201"):
+    """A backend asks for a prefix under which another class is registered."""
+
+
+class UnknownPrefix(StatisfactoryError, LookupError, code="E0202"):
+    """No backend is registered under a URL's prefix."""
+
+
+class NotSupported(StatisfactoryError, NotImplementedError, code="E0203"):
+    """A backend does not offer an optional verb."""
+
+
+class UnknownOption(StatisfactoryError, TypeError, code="E0204"):
+    """An option of ``load_args``, ``save_args`` or ``fs_args`` is not known to the backend."""
+
+
+class TransferError(StatisfactoryError, OSError, code="E0300"):
+    """A service refused or broke off a transfer for a reason that has no class of its own."""
+
+
+class ObjectNotFound(StatisfactoryError, FileNotFoundError, code="E0301"):
+    """There is no object, and no folder of objects, at a location."""
+
+
+class PermissionDenied(StatisfactoryError, PermissionError, code="E0302"):
+    """The service or the file system knows the caller and says no."""
+
+
+class BucketNotFound(StatisfactoryError, FileNotFoundError, code="E0303"):
+    """The bucket of a location is missing."""
+
+
+class BackendUnreachable(StatisfactoryError, ConnectionError, code="E0304"):
+    """The service did not answer, or stopped answering, and the bounded retries are used up."""
+
+
+class IntegrityError(StatisfactoryError, OSError, code="E0305"):
+    """What arrived is not what was stored: a length or a checksum differs."""
+
+
+class PreconditionFailed(StatisfactoryError, FileExistsError, code="E0306"):
+    """A conditional write found another object in its place."""
+
+
+class UnknownCredential(StatisfactoryError, ValueError, code="E0401"):
+    """A key of ``credentials`` is not known to the backend."""
+
+
+class MissingCredentials(StatisfactoryError, PermissionError, code="E0402"):
+    """No credentials were given and none were found where the ecosystem keeps them."""
+
+
+class InvalidCredentials(StatisfactoryError, ValueError, code="E0403"):
+    """A value of ``credentials`` cannot be used; the value itself is never shown."""
+
+
+class InvalidFormat(StatisfactoryError, ValueError, code="E0501"):
+    """The ``dataset`` of an entry cannot read and write a file or folder of its own."""
+
+
+class ChunkedSave(StatisfactoryError, code="E0502"):
+    """A generator node would overwrite each chunk that it saved with the next one."""
