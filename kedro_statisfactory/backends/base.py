@@ -15,8 +15,11 @@ from typing import Any, ClassVar
 from urllib.parse import ParseResult
 
 from kedro_statisfactory.errors import NotSupported, PrefixTaken, UnknownOption, UnknownPrefix
-from kedro_statisfactory.location import basename, unparse
+from kedro_statisfactory.location import unparse
 from kedro_statisfactory.session import Session
+
+#: How the names of files and folders begin that are written beside their target and not published yet.
+STAGING_NAME = ".statisfactory-"
 
 #: Distributions name the modules of their backends in this group of entry points.
 ENTRY_POINTS = "kedro_statisfactory.backends"
@@ -192,20 +195,17 @@ class Backend(ABC):
         """
         target.write_bytes(self.get(fragment=fragment, **kwargs))
 
-    def local_copy(self, *, folder: Path, fragment: ParseResult, **kwargs: Any) -> Path:
-        """A path on this machine where a location's file or folder can be read.
+    def local_path(self, *, fragment: ParseResult, **kwargs: Any) -> Path | None:
+        """The file or folder itself where it is on this machine anyway; else ``None``: it has to be downloaded.
 
         Args:
-            folder: Private, existing folder for a copy, where one is needed.
             fragment: The parsed location.
             kwargs: Options of the backend, as for ``get``.
 
         Raises:
-            FileNotFoundError: Nothing is there.
+            FileNotFoundError: It would be on this machine, and nothing is there.
         """
-        target = folder / basename(fragment)
-        self.download(target=target, fragment=fragment, **kwargs)
-        return target
+        return None
 
     def staging_parent(self, *, fragment: ParseResult) -> Path | None:
         """The folder in which a file must be written so that ``upload`` can move it to its place.
@@ -262,4 +262,3 @@ class Backend(ABC):
 
 def _name(backend: type) -> str:
     return f"{backend.__module__}.{backend.__qualname__}"
-

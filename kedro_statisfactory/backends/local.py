@@ -16,12 +16,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import ParseResult
 
-from kedro_statisfactory.backends.base import Backend, ObjectInfo
+from kedro_statisfactory.backends.base import STAGING_NAME, Backend, ObjectInfo
 from kedro_statisfactory.errors import InvalidURL, ObjectNotFound, PermissionDenied, StatisfactoryError, TransferError
 from kedro_statisfactory.location import checked, full_path, unparse
-
-#: How the names of files and folders begin that are not published yet.
-STAGING_NAME = ".statisfactory-"
 
 _BUFFER = 1 << 20
 _AT_FDCWD = -100  # <fcntl.h> of Linux: paths are relative to the working directory
@@ -85,14 +82,14 @@ class LocalFS(Backend, prefix="", aliases=("file",)):
 
     def download(self, *, target: Path, fragment: ParseResult, **kwargs: Any) -> None:
         """Copy a file or folder to ``target``."""
-        source = self.local_copy(folder=target.parent, fragment=fragment, **kwargs)
+        source = self.local_path(fragment=fragment, **kwargs)
         with _translated(fragment):
             if source.is_dir():
                 shutil.copytree(source, target)
             else:
                 shutil.copyfile(source, target)
 
-    def local_copy(self, *, folder: Path, fragment: ParseResult, **kwargs: Any) -> Path:
+    def local_path(self, *, fragment: ParseResult, **kwargs: Any) -> Path:
         """The file or folder itself."""
         self._refuse_unknown(kwargs)
         with _translated(fragment):

@@ -375,7 +375,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
 
         The request itself is retried by boto3.
         """
-        broken = (IntegrityError, *_broken_stream())
+        broken: tuple[type[Exception], ...] = (IntegrityError, *_broken_stream())
         for last in _attempts():
             response = self._client.get_object(Bucket=bucket, Key=key, **options)
             try:

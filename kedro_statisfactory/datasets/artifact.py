@@ -1,0 +1,345 @@
+"""The Kedro dataset that stores any format in any backend."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+import inspect
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+from urllib.parse import ParseResult
+
+from kedro.io.core import (
+    CREDENTIALS_KEY,
+    VERSIONED_FLAG_KEY,
+    AbstractDataset,
+    AbstractVersionedDataset,
+    DatasetError,
+    Version,
+    parse_dataset_definition,
+)
+
+from kedro_statisfactory import location
+from kedro_statisfactory.backends import Backend
+from kedro_statisfactory.datasets.staging import keep_for_lazy, staging_folder
+from kedro_statisfactory.errors import InvalidFormat, InvalidURL, ObjectNotFound, StatisfactoryError, UnknownOption
+from kedro_statisfactory.session import Session
+
+_Data = TypeVar("_Data")
+
+# What PartitionedDataset's `fs_args` say to fsspec about its own caches and folders: nothing that a backend would do
+# otherwise.
+_FSSPEC_ONLY = frozenset(
+    (
+        "asynchronous",
+        "auto_mkdir",
+        "cache_regions",
+        "default_block_size",
+        "default_cache_type",
+        "default_fill_cache",
+        "dircache",
+        "listings_expiry_time",
+        "max_paths",
+        "skip_instance_cache",
+        "use_listings_cache",
+    )
+)
+_OF_THE_FORMAT = ("open_args_load", "open_args_save")
+# Methods that exist on the entry when, and only when, its format has them.
+_FOLLOWED = ("confirm", "preview")
+
+
+class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
+    """A catalog entry whose bytes live where its URL says, in the format of any dataset of kedro-datasets.
+
+    The backend registered under the URL's prefix moves the bytes; ``dataset`` turns them into objects, on a private
+    copy. A save is published only when the format has written all of it: a reader, a failing node or a killed process
+    leaves the old object or the new one, never a part.
+
+    Args:
+        filepath: URL or local path; relative paths in a catalog are the project's.
+        dataset: The format: the type of a dataset that takes a ``filepath``, as text or class, or a mapping of
+            ``type`` and that dataset's own arguments. Absent: the object's bytes themselves.
+        load_args: Options of the backend for reading, for example ``VersionId`` on S3.
+        save_args: Options of the backend for writing, for example ``StorageClass`` on S3.
+        credentials: For the backend, see :class:`~kedro_statisfactory.session.Session`.
+        fs_args: What ``PartitionedDataset`` hands down: further configuration of the connection in s3fs's shape.
+        version: Set by Kedro for ``versioned: true``; versions are folders as kedro-datasets makes them.
+        metadata: Ignored here, for the use of others.
+
+    Raises:
+        InvalidURL: ``filepath`` is unsafe or names nothing.
+        UnknownPrefix: No backend serves the URL.
+        InvalidFormat: ``dataset`` takes no ``filepath``, or has an argument that belongs to the entry.
+
+    Examples:
+        .. code-block:: yaml
+
+            model:
+              type: kedro_statisfactory.ArtifactDataset
+              filepath: s3://models/churn/model.pkl
+              dataset: {type: pickle.PickleDataset, backend: joblib}
+              credentials: object_store
+              versioned: true
+
+        >>> folder = getfixture("tmp_path")
+        >>> entry = ArtifactDataset(filepath=f"{folder}/figures.json", dataset="json.JSONDataset")
+        >>> entry.save({"rows": 344})
+        >>> entry.load()
+        {'rows': 344}
+    """
+
+    def __init__(
+        self,
+        *,
+        filepath: str | os.PathLike[str],
+        dataset: str | type[AbstractDataset[Any, Any]] | dict[str, Any] | None = None,
+        load_args: dict[str, Any] | None = None,
+        save_args: dict[str, Any] | None = None,
+        credentials: dict[str, Any] | None = None,
+        fs_args: dict[str, Any] | None = None,
+        version: Version | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        self.filepath = os.fspath(filepath)
+        self.metadata = metadata
+        #: Name of the catalog entry, once a hook has told it; for messages.
+        self.entry: str | None = None
+        self._load_args = dict(load_args or {})
+        self._save_args = dict(save_args or {})
+        self._credentials = {**_connection_args(fs_args or {}), **(credentials or {})}
+        self._format, self._format_args = _parse_format(dataset)
+        self._EPHEMERAL = bool(getattr(self._format, "_EPHEMERAL", False))
+        self._SINGLE_PROCESS = bool(getattr(self._format, "_SINGLE_PROCESS", False))
+        self._transport: Backend | None = None
+        self._last_loaded: AbstractDataset[Any, Any] | None = None
+
+        # PartitionedDataset makes one without a path to print itself.
+        parsed = location.parse(self.filepath) if self.filepath else None
+        # Kedro's messages and kedro-viz show this one; what is read and written is `filepath`.
+        super().__init__(filepath=PurePosixPath(f"{parsed.netloc}{parsed.path}" if parsed else ""), version=version)
+        if parsed:
+            self._backend()
+
+    def _load(self) -> Any:
+        with self._named():
+            where = self._load_location()
+            backend = self._backend()
+            if self._format is None:
+                return backend.get(fragment=where, **self._load_args)
+            with self._local_copy(backend, where) as (path, folder):
+                self._last_loaded = self._inner(path)
+                data = self._call_format(self._last_loaded.load)
+                if folder is not None:
+                    keep_for_lazy(folder, data)
+                return data
+
+    def _save(self, data: Any) -> None:
+        with self._named():
+            where = self._save_location()
+            backend = self._backend()
+            if self._format is None:
+                if not isinstance(data, bytes | bytearray | memoryview):
+                    raise InvalidFormat(
+                        f"an entry without `dataset` stores bytes, and got {type(data).__name__}: name the format."
+                    )
+                backend.put(payload=bytes(data), fragment=where, **self._save_args)
+            else:
+                with staging_folder(backend.staging_parent(fragment=where)) as folder:
+                    staged = folder / location.basename(where)
+                    if self.builds_on_old:
+                        with contextlib.suppress(ObjectNotFound, FileNotFoundError):
+                            backend.download(target=staged, fragment=where, **self._load_args)
+                    self._call_format(functools.partial(self._inner(staged).save, data))
+                    if not staged.exists():
+                        raise InvalidFormat(f"{self._format.__qualname__} did not write to the path that it was given.")
+                    backend.upload(source=staged, fragment=where, consume=True, **self._save_args)
+            if self._version and not self._version.load:
+                # What was just written is the newest: Kedro's check after a save needs no listing for that.
+                self._cached_load_version = self.resolve_save_version()
+
+    def _exists(self) -> bool:
+        with self._named():
+            return self._backend().exists(fragment=self._load_location(), **self._load_args)
+
+    def _describe(self) -> dict[str, Any]:
+        return {
+            "filepath": self.filepath,
+            "dataset": self._format and {"type": _type_name(self._format), **_without_credentials(self._format_args)},
+            "version": self._version,
+        }
+
+    def _release(self) -> None:
+        super()._release()
+        if self._last_loaded is not None:
+            self._last_loaded.release()
+            self._last_loaded = None
+
+    @property
+    def builds_on_old(self) -> bool:
+        """Whether a save of the format adds to what is there: it is given the old bytes, and may be called in chunks."""
+        if self._format is None:
+            return False
+        opened = self._format_args.get("fs_args") or {}
+        modes = (
+            str((opened.get("open_args_save") or {}).get("mode", "")),
+            str((self._format_args.get("save_args") or {}).get("mode", "")),
+        )
+        # The folder of a Delta table is its history, whatever the mode; `a` and `+` are modes of `open`.
+        return "Delta" in self._format.__qualname__ or any(
+            mode in ("append", "merge", "upsert") or (len(mode) <= 3 and ("a" in mode or "+" in mode)) for mode in modes
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        # Called only for what is not found otherwise: `hasattr` has to tell what the format can do.
+        if name not in _FOLLOWED or not hasattr(self.__dict__.get("_format"), name):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        method = getattr(self._format, name)
+
+        @functools.wraps(method)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with self._named():
+                if name == "confirm" and self._last_loaded is not None:
+                    return getattr(self._last_loaded, name)()
+                with self._local_copy(self._backend(), self._load_location()) as (path, _):
+                    return self._call_format(functools.partial(getattr(self._inner(path), name), *args, **kwargs))
+
+        signature = inspect.signature(method)
+        call.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])  # type: ignore[attr-defined]
+        return call
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Connections stay in their process, and so does whatever a format has opened.
+        return {**self.__dict__, "_transport": None, "_last_loaded": None}
+
+    def _get_versions(self) -> list[str]:
+        """URLs of all versions, newest first, from one listing."""
+        base = self._location()
+        name = location.basename(base)
+        found = {
+            folders[0]
+            for info in self._backend().list(fragment=base)
+            if len(folders := info.path.split("/")) > 1 and folders[1] == name
+        }
+        return [location.unparse(location.join(base, version, name)) for version in sorted(found, reverse=True)]
+
+    def _location(self) -> ParseResult:
+        if not self.filepath:
+            raise InvalidURL("the entry has no filepath: name one.")
+        return location.parse(self.filepath)
+
+    def _load_location(self) -> ParseResult:
+        return self._at_version(self.resolve_load_version())
+
+    def _save_location(self) -> ParseResult:
+        where = self._at_version(self.resolve_save_version())
+        if self._version and self._backend().exists(fragment=where):
+            raise DatasetError(
+                f"{self._who()}: the version {self.resolve_save_version()!r} is there already, and versions are never "
+                "overwritten: save under another one."
+            )
+        return where
+
+    def _at_version(self, version: str | None) -> ParseResult:
+        where = self._location()
+        if version is None:
+            return where
+        self._get_versioned_path(version)  # Kedro's own check that it is one harmless path component
+        return location.join(where, version, location.basename(where))
+
+    def _backend(self) -> Backend:
+        if self._transport is None:
+            self._transport = Backend.registered(self._location().scheme)(Session(self._credentials))
+        return self._transport
+
+    def _inner(self, path: Path) -> AbstractDataset[Any, Any]:
+        """The format's dataset on a path of this machine."""
+        assert self._format is not None
+        return self._format(filepath=str(path), **copy.deepcopy(self._format_args))
+
+    @contextlib.contextmanager
+    def _local_copy(self, backend: Backend, where: ParseResult) -> Iterator[tuple[Path, Path | None]]:
+        """A path where the format can read, and the folder that goes with it when it is a copy."""
+        path = backend.local_path(fragment=where, **self._load_args)
+        if path is not None:
+            yield path, None
+            return
+        with staging_folder(None) as folder:
+            path = folder / location.basename(where)
+            backend.download(target=path, fragment=where, **self._load_args)
+            yield path, folder
+
+    def _call_format(self, call: Callable[[], _Data]) -> _Data:
+        """Call a method of the format; its errors name the entry instead of a path that nobody has typed."""
+        try:
+            return call()
+        except DatasetError as error:
+            raise DatasetError(f"{self._who()}: {self._format_says(error)}") from error
+
+    def _format_says(self, error: DatasetError) -> str:
+        cause = error.__cause__
+        name = self._format.__qualname__ if self._format else ""
+        return f"{name} failed: {type(cause).__name__}: {cause}" if cause else str(error)
+
+    def _who(self) -> str:
+        return f"catalog entry {self.entry!r} ({self.filepath})" if self.entry else f"dataset {self.filepath!r}"
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """Our errors as Kedro's, with the name of the entry."""
+        try:
+            yield
+        except StatisfactoryError as error:
+            raise DatasetError(f"{self._who()}: {error}") from error
+
+
+def _connection_args(fs_args: Mapping[str, Any]) -> dict[str, Any]:
+    for key in _OF_THE_FORMAT:
+        if key in fs_args:
+            raise UnknownOption(f"{key!r} in `fs_args` is for the format: move it into `fs_args` of `dataset`.")
+    return {key: value for key, value in fs_args.items() if key not in _FSSPEC_ONLY}
+
+
+def _parse_format(
+    dataset: str | type[AbstractDataset[Any, Any]] | Mapping[str, Any] | None,
+) -> tuple[type[AbstractDataset[Any, Any]] | None, dict[str, Any]]:
+    """Resolve `dataset` as Kedro resolves an entry, and see that it fits."""
+    if dataset is None:
+        return None, {}
+    config = dict(dataset) if isinstance(dataset, Mapping) else {"type": dataset}
+    if "type" not in config:
+        raise InvalidFormat("`dataset` has no `type`: name the dataset that reads and writes the format.")
+    if VERSIONED_FLAG_KEY in config or "version" in config:
+        raise InvalidFormat("`versioned` belongs to the entry, not into its `dataset`: move it up.")
+    if "filepath" in config:
+        raise InvalidFormat("`filepath` belongs to the entry, not into its `dataset`: move it up.")
+    kind, args = parse_dataset_definition(config)
+    name = _type_name(kind)
+    if "filepath" not in inspect.signature(kind).parameters:
+        hint = (
+            " Give it this class as its own `dataset` instead." if "path" in inspect.signature(kind).parameters else ""
+        )
+        raise InvalidFormat(
+            f"{name} cannot be the `dataset` of an entry: it takes no `filepath`, so its data is no file that could be "
+            f"stored elsewhere.{hint}"
+        )
+    try:
+        inspect.signature(kind).bind(filepath="", **args)
+    except TypeError as error:
+        raise InvalidFormat(f"the arguments in `dataset` do not fit {name}: {error}.") from error
+    return kind, args
+
+
+def _type_name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _without_credentials(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_credentials(value) if isinstance(value, Mapping) else value
+        for key, value in config.items()
+        if key != CREDENTIALS_KEY
+    }

@@ -1,0 +1,312 @@
+"""What git says about a project: the branch and commit that are checked out, and whether the files differ from it.
+
+Branch and commit are read from the repository's files through GitPython, in well under a millisecond and without a
+``git`` program. The program runs only for what GitPython cannot tell: whether a repository tracks a project in one of
+its folders, refs that are not files, and the state of the files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING
+
+from kedro_statisfactory.errors import StatisfactoryError
+
+if TYPE_CHECKING:
+    from git import Repo
+
+
+class GitError(StatisfactoryError, RuntimeError, code="E0604"):
+    """A git repository is there and cannot be read."""
+
+
+class GitNotFound(StatisfactoryError, FileNotFoundError, code="E0605"):
+    """The ``git`` program is needed and not installed."""
+
+
+class DubiousOwnership(StatisfactoryError, PermissionError, code="E0606"):
+    """git refuses to work in a repository that belongs to another user."""
+
+
+#: Seconds after which a git command counts as stuck.
+TIMEOUT = 300.0
+
+#: All that a configuration could change in the text of a diff is fixed here.
+_DIFF = (
+    "-c core.quotePath=true diff --no-color --no-ext-diff --no-textconv --no-renames -O/dev/null --full-index "
+    "--unified=3 --inter-hunk-context=0 --diff-algorithm=myers --no-indent-heuristic --src-prefix=a/ --dst-prefix=b/ "
+    "--submodule=short --ignore-submodules=none"
+).split()
+
+
+@dataclass(frozen=True)
+class Head:
+    """What is checked out in the repository of a project.
+
+    Attributes:
+        branch: Name of the branch without ``refs/heads/``; ``None`` when there is none.
+        commit: Full SHA of the commit; ``None`` without a repository, and on a branch without commits.
+        reason: Where ``branch`` was read or why there is none: a part of a sentence for a log line or an error.
+    """
+
+    branch: str | None
+    commit: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Worktree:
+    """How the files of a repository differ from the commit that is checked out.
+
+    Attributes:
+        dirty: Whether a tracked file differs or there is an untracked one that is not ignored.
+        digest: SHA-256 in hex over the diff and the untracked files' names and contents; ``None`` when clean.
+    """
+
+    dirty: bool
+    digest: str | None
+
+
+def read_head(project: Path, environ: Mapping[str, str] = os.environ) -> Head:
+    """Read which branch and commit of the project's own repository are checked out.
+
+    The repository is the nearest at or above the project. It is the project's own when the project is its top level or
+    it tracks a file of the project: a project that merely lies in somebody's checkout has none.
+
+    Args:
+        project: Root folder of the project.
+        environ: Where CI services tell which branch they build. That counts on a detached HEAD only.
+
+    Raises:
+        GitError: The repository is broken, or its branch is called ``HEAD``.
+        DubiousOwnership: git had to be asked and refuses, since the repository is another user's.
+        GitNotFound: git had to be asked and is not installed.
+    """
+    project = project.resolve()
+    top = _top_level(project)
+    if top is None:
+        return Head(None, None, f"there is no .git in {project} or above it")
+    repo = _open(top)
+    if not _is_own(top, project):
+        return Head(None, None, f"the git repository {top} tracks no file of {project} (`git add` makes it its own)")
+    target = _target_of_head(repo, top)
+    if target.startswith("refs/heads/"):
+        if target == "refs/heads/HEAD":
+            raise GitError(f"the git branch in {top} is called 'HEAD': rename it with `git branch -m <new name>`.")
+        return Head(target.removeprefix("refs/heads/"), _commit(repo, top, target), f"it is the HEAD of {top}")
+    commit = _commit(repo, top, target) if target.startswith("refs/") else target
+    reason = f"the HEAD of {top} is detached at {commit or target}"
+    if re.search(r"/\.git/(worktrees/[^/]+/)?modules/", Path(repo.git_dir).as_posix()):
+        return Head(None, commit, f"{reason}, and CI services do not tell the branch of a submodule")
+    branch = _branch_of_ci_job(environ)
+    return Head(branch, commit, f"{reason}, and the CI service tells {'the' if branch else 'no'} branch")
+
+
+def read_worktree(project: Path) -> Worktree | None:
+    """Compare all files of the project's repository with the commit that is checked out.
+
+    This runs git and reads the untracked files, so it costs more than :func:`read_head`.
+
+    Returns:
+        The state, or ``None`` when the project has no repository of its own.
+
+    Raises:
+        GitError, DubiousOwnership, GitNotFound: As for :func:`read_head`.
+    """
+    project = project.resolve()
+    top = _top_level(project)
+    if top is None or not _is_own(top, project):
+        return None
+    base = "HEAD"
+    if not _git(top, "rev-parse", "--verify", "--quiet", base, allowed=(0, 1)):
+        # A branch without commits: all files differ from the empty tree, whose name the repository's hash decides.
+        base = _git(top, "hash-object", "-t", "tree", os.devnull).decode().strip()
+    dirty, digest = False, hashlib.sha256()
+    with TemporaryFile() as patch:
+        _git(top, *_DIFF, base, "--", stdout=patch)
+        patch.seek(0)
+        while chunk := patch.read(1 << 20):
+            dirty = True
+            digest.update(chunk)
+    for name in sorted(_git(top, "ls-files", "--others", "--exclude-standard", "-z").split(b"\0")[:-1]):
+        dirty = True
+        digest.update(b"\0" + name + b"\0" + _digest_of_file(os.path.join(os.fsencode(top), name)))
+    return Worktree(dirty, digest.hexdigest() if dirty else None)
+
+
+def _top_level(project: Path) -> Path | None:
+    """The nearest folder at or above the project that has a ``.git``."""
+    return next((folder for folder in (project, *project.parents) if os.path.lexists(folder / ".git")), None)
+
+
+def _is_own(top: Path, project: Path) -> bool:
+    """Whether the project is the top level of the repository, or the repository tracks a file of the project."""
+    return project == top or _git(top, "ls-files", "-z", "--", project.relative_to(top).as_posix()) != b""
+
+
+def _open(top: Path) -> Repo:
+    """Open the repository of which ``top`` is the top level, and no other."""
+    quiet = "GIT_PYTHON_REFRESH" not in os.environ
+    if quiet:
+        # GitPython looks for the git program on import, and fails without one unless told not to.
+        os.environ["GIT_PYTHON_REFRESH"] = "quiet"
+    try:
+        import git
+    finally:
+        if quiet:
+            os.environ.pop("GIT_PYTHON_REFRESH", None)
+    if "GIT_COMMON_DIR" in os.environ:
+        raise GitError(f"GIT_COMMON_DIR would make GitPython read another repository's refs for {top}: unset it.")
+    try:
+        return git.Repo(top, expand_vars=False)
+    except (git.InvalidGitRepositoryError, OSError) as error:
+        raise GitError(
+            f"{top / '.git'} is not a git repository that can be read: repair it; in a container, mount the repository "
+            "that a worktree or submodule belongs to as well."
+        ) from error
+
+
+def _target_of_head(repo: Repo, top: Path) -> str:
+    """The full name of the ref that HEAD points to, or the commit when it is detached.
+
+    GitPython's own reader cuts a name at any Unicode space, and git allows those: two branches would become one.
+    """
+    head = Path(repo.git_dir, "HEAD")
+    # core.preferSymlinkRefs makes HEAD a link to the branch's file.
+    content = os.fsencode(os.readlink(head)) if head.is_symlink() else head.read_bytes().removeprefix(b"ref:").strip()
+    if content == b"refs/heads/.invalid":
+        # git writes this where refs are not files: extensions.refStorage=reftable.
+        content = _git(top, "symbolic-ref", "--quiet", "HEAD", allowed=(0, 1)) or _git(top, "rev-parse", "HEAD")
+    target = content.decode("utf-8", "surrogateescape").strip("\n")
+    if not re.fullmatch(r"refs/.+|[0-9a-f]{40}|[0-9a-f]{64}", target, re.DOTALL):
+        raise GitError(f"{head} is neither a ref nor a commit but {target!r}: repair it with `git switch <branch>`.")
+    return target
+
+
+def _commit(repo: Repo, top: Path, ref: str) -> str | None:
+    """The commit to which ``ref`` points; ``None`` on an unborn branch."""
+    try:
+        return repo.head.dereference_recursive(repo, ref)
+    except ValueError:
+        # Unborn, or beyond GitPython: reftable, SHA-256, refs whose names are not UTF-8.
+        try:
+            return _git(top, "rev-parse", "--verify", "--quiet", "HEAD", allowed=(0, 1)).decode().strip() or None
+        except GitNotFound:
+            return None
+
+
+def _git(
+    top: Path, *arguments: str, allowed: tuple[int, ...] = (0,), stdout: IO[bytes] | int = subprocess.PIPE
+) -> bytes:
+    """Run git in ``top`` and give back its output.
+
+    Not through GitPython, which can only add to the environment: GIT_DIR, as hooks set it, means another repository.
+    What stays is configuration, in which CI services put ``safe.directory``, and where git itself is installed.
+    """
+    keep = ("GIT_CONFIG", "GIT_EXEC_PATH")
+    environ = {
+        name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name.startswith(keep)
+    }
+    # No locks that another git could stumble over, no wildcards in paths, errors in English.
+    environ.update(GIT_OPTIONAL_LOCKS="0", GIT_LITERAL_PATHSPECS="1", LC_ALL="C")
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=top, env=environ, stdout=stdout, stderr=subprocess.PIPE, timeout=TIMEOUT
+        )
+    except FileNotFoundError as error:
+        raise GitNotFound(f"the git program is needed to read the repository {top}: install git.") from error
+    except subprocess.TimeoutExpired as error:
+        raise GitError(f"git did not answer within {TIMEOUT:g} seconds in {top}: is the disk slow?") from error
+    if done.returncode in allowed:
+        return done.stdout or b""
+    complaint = done.stderr.decode("utf-8", "replace").strip()
+    if "dubious ownership" in complaint or "unsafe repository" in complaint:
+        raise DubiousOwnership(
+            f"git does not read {top}, which belongs to another user. If you trust it: "
+            f"git config --global --add safe.directory {top}"
+        )
+    raise GitError(f"git cannot read {top}: {complaint}")
+
+
+def _digest_of_file(path: bytes) -> bytes:
+    """SHA-256 of a file's content or a link's target; empty for a folder and for what cannot be read any more."""
+    digest = hashlib.sha256()
+    try:
+        if os.path.islink(path):
+            return hashlib.sha256(b"link " + os.readlink(path)).digest()
+        with open(path, "rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    except OSError:
+        return b""
+    return digest.digest()
+
+
+def _branch_of_ci_job(environ: Mapping[str, str]) -> str | None:
+    """The branch that a CI service says its job is for; ``None`` for a tag and for a pull request from a fork.
+
+    The branch of a fork may bear the name of one of ours, and must not get its data. Each service is known by a
+    variable of its own, so that a stray ``BRANCH_NAME`` means nothing elsewhere.
+    """
+
+    def told(name: str) -> str:
+        return environ.get(name, "")
+
+    branch, foreign = "", False
+    if told("GITHUB_ACTIONS"):
+        # In a pull request GITHUB_REF_NAME is "<number>/merge", with GITHUB_REF_TYPE "branch": only the full ref tells.
+        branch = told("GITHUB_HEAD_REF") or _branch_of_ref(told("GITHUB_REF"))
+        foreign = bool(told("GITHUB_HEAD_REF")) and _is_from_github_fork(environ)
+    elif told("GITLAB_CI"):
+        branch = told("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME") or told("CI_COMMIT_BRANCH")
+        foreign = told("CI_MERGE_REQUEST_SOURCE_PROJECT_ID") != told("CI_MERGE_REQUEST_PROJECT_ID")
+    elif told("BITBUCKET_BUILD_NUMBER"):
+        branch, foreign = told("BITBUCKET_BRANCH"), bool(told("BITBUCKET_TAG"))
+    elif told("TF_BUILD"):
+        # Documented as a full ref, and seen without refs/heads/ too.
+        pull_request = told("SYSTEM_PULLREQUEST_SOURCEBRANCH").removeprefix("refs/heads/")
+        branch = pull_request or _branch_of_ref(told("BUILD_SOURCEBRANCH"))
+        foreign = told("SYSTEM_PULLREQUEST_ISFORK").lower() == "true"
+    elif told("JENKINS_URL"):
+        # BRANCH_NAME of a change request is a name like "PR-7"; GIT_BRANCH without its remote may be a tag.
+        remote = told("GIT_BRANCH")
+        ordinary = told("BRANCH_NAME") or (remote.removeprefix("origin/") if remote.startswith("origin/") else "")
+        branch = told("CHANGE_BRANCH") or ("" if told("CHANGE_ID") else ordinary)
+        foreign = bool(told("CHANGE_FORK") or told("TAG_NAME"))
+    elif told("BUILDKITE"):
+        branch = told("BUILDKITE_BRANCH")
+        of_pull_request = told("BUILDKITE_PULL_REQUEST") not in ("", "false")
+        from_fork = _path_of_url(told("BUILDKITE_PULL_REQUEST_REPO")) != _path_of_url(told("BUILDKITE_REPO"))
+        foreign = bool(told("BUILDKITE_TAG")) or (of_pull_request and from_fork)
+    elif told("CIRCLECI"):
+        # CIRCLE_PR_NUMBER and the like are set for other pull requests too; forks are known by this name alone.
+        branch = told("CIRCLE_BRANCH")
+        foreign = bool(told("CIRCLE_TAG")) or re.match(r"pull/\d+", branch) is not None
+    return None if foreign or branch in ("", "HEAD") or branch.startswith("refs/") else branch
+
+
+def _branch_of_ref(ref: str) -> str:
+    """The branch that a full ref names, empty for tags and the refs of pull requests."""
+    return ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else ""
+
+
+def _is_from_github_fork(environ: Mapping[str, str]) -> bool:
+    """Whether a pull request is from another repository, or its event cannot be read to know; no variable tells it."""
+    try:
+        event = json.loads(Path(environ["GITHUB_EVENT_PATH"]).read_bytes())
+        return bool(event["pull_request"]["head"]["repo"]["full_name"] != environ["GITHUB_REPOSITORY"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return True
+
+
+def _path_of_url(url: str) -> str:
+    """Owner and name in a repository's URL, which may be written for HTTPS or for SSH."""
+    return re.sub(r"^(\w+://)?([^/@]+@)?[^/:]+(:\d+)?[/:]", "", url).removesuffix(".git").lower()
