@@ -35,16 +35,12 @@ class StatisfactoryHooks:
                 for name in node.outputs:
                     entry = entries.get(name)
                     if isinstance(entry, module.ArtifactDataset) and not entry.builds_on_old:
-                        raise DatasetError(
-                            f"catalog entry {name!r}: "
-                            + str(
-                                ChunkedSave(
-                                    f"the node {node.name!r} saves it in chunks, and each would replace the one before. "
-                                    "Let the format append (for example `fs_args: {open_args_save: {mode: a}}` in "
-                                    "`dataset`), or let the node return its data whole."
-                                )
-                            )
+                        error = ChunkedSave(
+                            f"the node {node.name!r} saves in chunks, and each would replace the one before. Let the "
+                            "format append (for example `fs_args: {open_args_save: {mode: a}}` in `dataset`), or let "
+                            "the node return its data whole."
                         )
+                        raise DatasetError(f"catalog entry {name!r}: {error}") from error
 
 
 hooks = StatisfactoryHooks()

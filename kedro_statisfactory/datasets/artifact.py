@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 from urllib.parse import ParseResult
 
 from kedro.io.core import (
-    CREDENTIALS_KEY,
     VERSIONED_FLAG_KEY,
     AbstractDataset,
     AbstractVersionedDataset,
@@ -29,6 +28,8 @@ from kedro_statisfactory.errors import InvalidFormat, InvalidURL, ObjectNotFound
 from kedro_statisfactory.session import Session
 
 _Data = TypeVar("_Data")
+
+_CREDENTIALS_KEY = "credentials"
 
 # What PartitionedDataset's `fs_args` say to fsspec about its own caches and folders: nothing that a backend would do
 # otherwise.
@@ -257,8 +258,9 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
 
     def _inner(self, path: Path) -> AbstractDataset[Any, Any]:
         """The format's dataset on a path of this machine."""
-        assert self._format is not None
-        return self._format(filepath=str(path), **copy.deepcopy(self._format_args))
+        make: Any = self._format
+        inner: AbstractDataset[Any, Any] = make(filepath=str(path), **copy.deepcopy(self._format_args))
+        return inner
 
     @contextlib.contextmanager
     def _local_copy(self, backend: Backend, where: ParseResult) -> Iterator[tuple[Path, Path | None]]:
@@ -341,5 +343,5 @@ def _without_credentials(config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: _without_credentials(value) if isinstance(value, Mapping) else value
         for key, value in config.items()
-        if key != CREDENTIALS_KEY
+        if key != _CREDENTIALS_KEY
     }
