@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,11 +41,11 @@ class DubiousOwnership(StatisfactoryError, PermissionError, code="E0606"):
 TIMEOUT = 300.0
 
 #: All that a configuration could change in the text of a diff is fixed here.
-_DIFF = (
+_DIFF = shlex.split(
     "-c core.quotePath=true diff --no-color --no-ext-diff --no-textconv --no-renames -O/dev/null --full-index "
     "--unified=3 --inter-hunk-context=0 --diff-algorithm=myers --no-indent-heuristic --src-prefix=a/ --dst-prefix=b/ "
     "--submodule=short --ignore-submodules=none"
-).split()
+)
 
 
 @dataclass(frozen=True)
@@ -219,7 +220,13 @@ def _git(
     environ.update(GIT_OPTIONAL_LOCKS="0", GIT_LITERAL_PATHSPECS="1", LC_ALL="C")
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=top, env=environ, stdout=stdout, stderr=subprocess.PIPE, timeout=TIMEOUT
+            ["git", *arguments],
+            check=False,
+            cwd=top,
+            env=environ,
+            stdout=stdout or subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            timeout=TIMEOUT,
         )
     except FileNotFoundError as error:
         raise GitNotFound(f"the git program is needed to read the repository {top}: install git.") from error

@@ -18,23 +18,18 @@ class StatisfactoryHooks:
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: Any) -> None:
-        """Tell each entry its name, and refuse nodes that would lose data.
+        """Refuse, before anything runs, generator nodes that would lose all that they save but the last chunk.
 
         Raises:
             DatasetError: A generator node writes an entry whose format keeps only the last chunk.
         """
-        entries = {name: catalog.get(name) for name in sorted(pipeline.datasets()) if name in catalog}
-        module = sys.modules.get("kedro_statisfactory.datasets.artifact")
-        if module is None:  # no entry of ours: nothing else is imported for it
-            return
-        for name, entry in entries.items():
-            if isinstance(entry, module.ArtifactDataset):
-                entry.entry = name
         for node in pipeline.nodes:
             if inspect.isgeneratorfunction(node.func):
                 for name in node.outputs:
-                    entry = entries.get(name)
-                    if isinstance(entry, module.ArtifactDataset) and not entry.builds_on_old:
+                    entry = catalog.get(name)
+                    # An entry of ours has imported its module; for the others nothing is imported.
+                    module = sys.modules.get("kedro_statisfactory.datasets.artifact")
+                    if module and isinstance(entry, module.ArtifactDataset) and not entry.builds_on_old:
                         error = ChunkedSave(
                             f"the node {node.name!r} saves in chunks, and each would replace the one before. Let the "
                             "format append (for example `fs_args: {open_args_save: {mode: a}}` in `dataset`), or let "

@@ -107,8 +107,6 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
     ) -> None:
         self.filepath = os.fspath(filepath)
         self.metadata = metadata
-        #: Name of the catalog entry, once a hook has told it; for messages.
-        self.entry: str | None = None
         self._load_args = dict(load_args or {})
         self._save_args = dict(save_args or {})
         self._credentials = {**_connection_args(fs_args or {}), **(credentials or {})}
@@ -239,7 +237,7 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
         where = self._at_version(self.resolve_save_version())
         if self._version and self._backend().exists(fragment=where):
             raise DatasetError(
-                f"{self._who()}: the version {self.resolve_save_version()!r} is there already, and versions are never "
+                f"{self.filepath!r}: the version {self.resolve_save_version()!r} is there already, and versions are never "
                 "overwritten: save under another one."
             )
         return where
@@ -279,23 +277,20 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
         try:
             return call()
         except DatasetError as error:
-            raise DatasetError(f"{self._who()}: {self._format_says(error)}") from error
+            raise DatasetError(f"{self.filepath!r}: {self._format_says(error)}") from error
 
     def _format_says(self, error: DatasetError) -> str:
         cause = error.__cause__
         name = self._format.__qualname__ if self._format else ""
         return f"{name} failed: {type(cause).__name__}: {cause}" if cause else str(error)
 
-    def _who(self) -> str:
-        return f"catalog entry {self.entry!r} ({self.filepath})" if self.entry else f"dataset {self.filepath!r}"
-
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:
-        """Our errors as Kedro's, with the name of the entry."""
+        """Our errors as Kedro's, which the catalog completes with the name of the entry."""
         try:
             yield
         except StatisfactoryError as error:
-            raise DatasetError(f"{self._who()}: {error}") from error
+            raise DatasetError(f"{self.filepath!r}: {error}") from error
 
 
 def _connection_args(fs_args: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The tests read like the promises of the package; they run against real servers."""

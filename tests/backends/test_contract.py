@@ -1,0 +1,98 @@
+"""One contract for every backend: ours, and one that a third party writes with two methods."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import ParseResult
+
+import pytest
+
+from kedro_statisfactory.backends import Backend, LocalFS, S3Backend
+from kedro_statisfactory.session import Session
+from kedro_statisfactory.testing import BackendContract
+from tests.servers.s3 import S3Server
+
+
+class TestLocalFS(BackendContract):
+    @pytest.fixture(autouse=True)
+    def _place(self, tmp_path: Path) -> None:
+        self.root = tmp_path / "store"
+
+    def new_backend(self) -> Backend:
+        return LocalFS(Session())
+
+    def url(self, name: str) -> str:
+        return f"{self.root}/{name}"
+
+    def raw_write(self, url: str, payload: bytes) -> None:
+        Path(url).parent.mkdir(parents=True, exist_ok=True)
+        Path(url).write_bytes(payload)
+
+    def raw_read(self, url: str) -> bytes:
+        return Path(url).read_bytes()
+
+
+class TestFileURL(TestLocalFS):
+    def url(self, name: str) -> str:
+        return f"file://{self.root}/{name}"
+
+    def raw_write(self, url: str, payload: bytes) -> None:
+        super().raw_write(url.removeprefix("file://"), payload)
+
+    def raw_read(self, url: str) -> bytes:
+        return super().raw_read(url.removeprefix("file://"))
+
+
+class TestS3(BackendContract):
+    @pytest.fixture(autouse=True)
+    def _place(self, seaweed: S3Server, bucket: str) -> None:
+        self.server, self.bucket = seaweed, bucket
+        self.client = Session(seaweed.credentials).s3
+
+    def new_backend(self) -> Backend:
+        return S3Backend(Session(self.server.credentials))
+
+    def url(self, name: str) -> str:
+        return f"s3://{self.bucket}/{name}"
+
+    def raw_write(self, url: str, payload: bytes) -> None:
+        self.client.put_object(Bucket=self.bucket, Key=url.removeprefix(f"s3://{self.bucket}/"), Body=payload)
+
+    def raw_read(self, url: str) -> bytes:
+        key = url.removeprefix(f"s3://{self.bucket}/")
+        return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+
+
+class Shelf(Backend, prefix="shelf"):
+    """What a third party writes."""
+
+    objects: ClassVar[dict[str, bytes]] = {}
+
+    def put(self, *, payload: bytes, fragment: ParseResult) -> None:  # type: ignore[override]
+        self.objects[fragment.netloc + fragment.path] = payload
+
+    def get(self, *, fragment: ParseResult, **kwargs: Any) -> bytes:
+        if kwargs:
+            raise TypeError(f"unknown: {', '.join(kwargs)}")
+        if fragment.netloc + fragment.path not in self.objects:
+            raise FileNotFoundError(fragment.path)
+        return self.objects[fragment.netloc + fragment.path]
+
+
+class TestThirdParty(BackendContract):
+    @pytest.fixture(autouse=True)
+    def _empty(self) -> None:
+        Shelf.objects.clear()
+
+    def new_backend(self) -> Backend:
+        return Shelf(Session())
+
+    def url(self, name: str) -> str:
+        return f"shelf://upper/{name}"
+
+    def raw_write(self, url: str, payload: bytes) -> None:
+        Shelf.objects[url.removeprefix("shelf://")] = payload
+
+    def raw_read(self, url: str) -> bytes:
+        return Shelf.objects[url.removeprefix("shelf://")]

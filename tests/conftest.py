@@ -1,0 +1,47 @@
+"""Fixtures that all tests share: real servers, started once and stopped by their own process id."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from kedro_statisfactory import session
+from tests.servers.s3 import S3Server, moto, seaweedfs
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment() -> Iterator[None]:
+    """A developer's own accounts must not decide, or suffer from, a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(("AWS_", "LAKECTL_", "STATISFACTORY_"))]:
+            patch.delenv(name)
+        patch.setenv("AWS_CONFIG_FILE", os.devnull)
+        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        patch.setenv("DO_NOT_TRACK", "1")
+        yield
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server."""
+    with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3 server that says when a bucket is missing."""
+    with moto(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(seaweed: S3Server) -> str:
+    """A bucket of its own for each test."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    session.Session(seaweed.credentials).s3.create_bucket(Bucket=name)
+    return name
