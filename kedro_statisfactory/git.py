@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import re
-import shlex
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,11 +40,11 @@ class DubiousOwnership(StatisfactoryError, PermissionError, code="E0606"):
 TIMEOUT = 300.0
 
 #: All that a configuration could change in the text of a diff is fixed here.
-_DIFF = shlex.split(
+_DIFF = (
     "-c core.quotePath=true diff --no-color --no-ext-diff --no-textconv --no-renames -O/dev/null --full-index "
     "--unified=3 --inter-hunk-context=0 --diff-algorithm=myers --no-indent-heuristic --src-prefix=a/ --dst-prefix=b/ "
     "--submodule=short --ignore-submodules=none"
-)
+).split()
 
 
 @dataclass(frozen=True)
@@ -106,9 +105,9 @@ def read_head(project: Path, environ: Mapping[str, str] = os.environ) -> Head:
     commit = _commit(repo, top, target) if target.startswith("refs/") else target
     reason = f"the HEAD of {top} is detached at {commit or target}"
     if re.search(r"/\.git/(worktrees/[^/]+/)?modules/", Path(repo.git_dir).as_posix()):
-        return Head(None, commit, f"{reason}, and CI services do not tell the branch of a submodule")
+        return Head(None, commit, f"{reason}, and CI variables do not name the branch of a submodule")
     branch = _branch_of_ci_job(environ)
-    return Head(branch, commit, f"{reason}, and the CI service tells {'the' if branch else 'no'} branch")
+    return Head(branch, commit, f"{reason}, and {'a' if branch else 'no'} CI variable names the branch of its job")
 
 
 def read_worktree(project: Path) -> Worktree | None:

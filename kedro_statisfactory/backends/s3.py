@@ -114,7 +114,8 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
                 if _ERRORS_BY_CODE.get(_code(error)) is not PreconditionFailed or "IfNoneMatch" not in options:
                     raise
                 # A retry, after an answer that was lost, finds what the first try stored.
-                found = self._client.head_object(Bucket=bucket, Key=key, **self._known("HeadObject", options))
+                unconditional = {name: value for name, value in options.items() if name != "IfNoneMatch"}
+                found = self._client.head_object(Bucket=bucket, Key=key, **self._known("HeadObject", unconditional))
                 if found["ETag"].strip('"') != hashlib.md5(payload, usedforsecurity=False).hexdigest():
                     raise
 
@@ -291,16 +292,17 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             if stop.is_set():
                 raise transfer.Stopped
             crc32 = 0
-            body: Any
-            if part.length <= transfer.SMALL:
-                body = b"".join(transfer.read_chunks(source, part))
-                crc32 = zlib.crc32(body)
-            else:  # an object of more than 80 GB: its parts are too large to be held in memory
-                for chunk in transfer.read_chunks(source, part):
-                    crc32 = zlib.crc32(chunk, crc32)
-                body = ReadFileChunk.from_filename(str(source), part.offset, part.length)
-            integrity = self._integrity(options, "ChecksumCRC32", crc32)
-            sent = self._client.upload_part(**target, PartNumber=part.number, Body=body, **known, **integrity)
+            with contextlib.ExitStack() as stack:
+                body: Any
+                if part.length <= transfer.SMALL:
+                    body = b"".join(transfer.read_chunks(source, part))
+                    crc32 = zlib.crc32(body)
+                else:  # an object of more than 160 GB: its parts are too large to be held in memory
+                    for chunk in transfer.read_chunks(source, part):
+                        crc32 = zlib.crc32(chunk, crc32)
+                    body = stack.enter_context(ReadFileChunk.from_filename(str(source), part.offset, part.length))
+                integrity = self._integrity(options, "ChecksumCRC32", crc32)
+                sent = self._client.upload_part(**target, PartNumber=part.number, Body=body, **known, **integrity)
             return part, sent["ETag"], crc32
 
         return transfer.in_parallel(send, transfer.parts(size, transfer.UPLOAD_PART), transfer.UPLOAD_WORKERS)
@@ -480,6 +482,8 @@ def _raise_as_ours(error: Exception, fragment: ParseResult, session: Session) ->
                 f"there are no usable credentials for {url!r}: {text}. Name them under `credentials` of the entry, set "
                 "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile."
             ) from cause
+        case sdk.ParamValidationError() if str(error).startswith("Parameter validation failed:\nInvalid bucket name"):
+            raise InvalidURL(f"{url!r} names the bucket {bucket!r}, which S3 does not allow as a name.") from None
         case sdk.ParamValidationError():
             # boto3 would print the value, which may be a key for encryption
             raise UnknownOption(f"a value of `load_args` or `save_args` has the wrong type for {url!r}.") from None

@@ -1,16 +1,19 @@
 """The demo project, run for real in a copy of its own."""
 
 import csv
+import os
 import pickle
 import runpy
 import shutil
 import socket
 import statistics
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pandas as pd
 import pytest
 from kedro.framework.session import KedroSession
@@ -18,6 +21,10 @@ from kedro.framework.startup import bootstrap_project
 from PIL import Image
 
 from kedro_statisfactory.demo import nodes
+from tests.servers.s3 import S3Server
+
+# Kedro 1.7 calls what omegaconf 2.4 deprecates; nothing here can change that.
+pytestmark = pytest.mark.filterwarnings(r"ignore:register_new_resolver\(\) is deprecated:UserWarning")
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "kedro_statisfactory/demo"
@@ -156,6 +163,27 @@ def test_second_run_writes_the_same_bytes(project: Path) -> None:
 
     assert contents(project) == first
     assert first.keys() == OUTPUTS
+
+
+def test_run_in_s3_stores_the_same_bytes(project: Path, seaweed: S3Server, bucket: str) -> None:
+    environment = {**os.environ, **seaweed.environment, "STATISFACTORY_DEMO_BUCKET": bucket}
+    command = [sys.executable, "-m", "kedro", "run", "--env", "s3"]
+
+    ended = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert contents(project) == {}, "a run in S3 wrote to the local root"
+    client = boto3.client(
+        "s3",
+        endpoint_url=seaweed.endpoint_url,
+        aws_access_key_id=seaweed.access_key,
+        aws_secret_access_key=seaweed.secret_key,
+        region_name="us-east-1",
+    )
+    keys = [entry["Key"] for entry in client.list_objects_v2(Bucket=bucket)["Contents"]]
+    stored = {key: client.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
+    run(project)
+    assert stored == contents(project)
 
 
 def test_module_runs_like_the_command(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

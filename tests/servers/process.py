@@ -31,7 +31,9 @@ def running(command: Sequence[str], environment: Mapping[str, str], log: Path, r
         RuntimeError: It ended, or did not answer in time; the text has the end of its log.
     """
     with log.open("wb") as output:
-        process = subprocess.Popen(command, env=dict(environment), stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, env=dict(environment), stdout=output, stderr=output, stdin=subprocess.DEVNULL
+        )
     try:
         deadline = time.monotonic() + READY_WITHIN
         while not _answers(ready_url):

@@ -1,0 +1,201 @@
+"""Files appear whole, stay after a loss of power, and keep what their owner gave them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kedro_statisfactory.backends import LocalFS, local
+from kedro_statisfactory.errors import InvalidURL, ObjectNotFound, PermissionDenied, TransferError
+from kedro_statisfactory.location import parse
+from kedro_statisfactory.session import Session
+
+
+@pytest.fixture
+def backend() -> LocalFS:
+    return LocalFS(Session({"credentials": "are not needed"}))
+
+
+def leftovers(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.name.startswith(".statisfactory-")]
+
+
+def test_parents_are_created(backend: LocalFS, tmp_path: Path) -> None:
+    backend.put(payload=b"x", fragment=parse(f"{tmp_path}/a/b/c.bin"))
+    assert (tmp_path / "a/b/c.bin").read_bytes() == b"x"
+
+
+def test_a_home_folder_is_expanded(backend: LocalFS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    backend.put(payload=b"x", fragment=parse("~/x.bin"))
+    assert (tmp_path / "x.bin").exists()
+
+
+def test_a_new_file_has_the_mode_that_the_umask_leaves(backend: LocalFS, tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        backend.put(payload=b"x", fragment=parse(f"{tmp_path}/x"))
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o640
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="MISSING: only root can give a file away")
+def test_a_replaced_file_keeps_its_mode_and_owner(backend: LocalFS, tmp_path: Path) -> None:
+    target = tmp_path / "x"
+    target.write_bytes(b"old")
+    target.chmod(0o604)
+    os.chown(target, 12345, 54321)
+    backend.put(payload=b"new", fragment=parse(str(target)))
+    found = target.stat()
+    assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (0o604, 12345, 54321)
+
+
+def test_a_link_stays_a_link(backend: LocalFS, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/x").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("real/x")
+    backend.put(payload=b"new", fragment=parse(f"{tmp_path}/link"))
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real/x").read_bytes() == b"new"
+
+
+def test_a_read_only_file_is_not_replaced(backend: LocalFS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x").write_bytes(b"old")
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may always
+    with pytest.raises(PermissionDenied, match="read-only"):
+        backend.put(payload=b"new", fragment=parse(f"{tmp_path}/x"))
+    assert (tmp_path / "x").read_bytes() == b"old"
+    assert not leftovers(tmp_path)
+
+
+def test_everything_is_on_the_disk_before_it_is_published(
+    backend: LocalFS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: steps.append(f"sync {os.readlink(f'/proc/self/fd/{fd}')}") or fsync(fd))
+    monkeypatch.setattr(Path, "replace", lambda self, to: steps.append("rename") or replace(self, to))
+    backend.put(payload=b"x", fragment=parse(f"{tmp_path}/a/x"))
+    assert steps[0] == f"sync {tmp_path}", "the new folder's name"
+    assert steps[1].startswith(f"sync {tmp_path}/a/.statisfactory-"), "the bytes"
+    assert steps[2:] == ["rename", f"sync {tmp_path}/a"]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_write_that_breaks_off_leaves_the_old_file_and_nothing_else(
+    backend: LocalFS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    (tmp_path / "x").write_bytes(b"old")
+
+    def fail(_: int) -> None:
+        raise error
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises((TransferError, KeyboardInterrupt)):
+        backend.put(payload=b"new", fragment=parse(f"{tmp_path}/x"))
+    assert (tmp_path / "x").read_bytes() == b"old"
+    assert not leftovers(tmp_path)
+
+
+def test_a_folder_in_the_way_is_named(backend: LocalFS, tmp_path: Path) -> None:
+    (tmp_path / "x/inside").mkdir(parents=True)
+    with pytest.raises(TransferError, match="is a folder"):
+        backend.put(payload=b"", fragment=parse(f"{tmp_path}/x"))
+    with pytest.raises(TransferError, match="is a folder"):
+        backend.get(fragment=parse(f"{tmp_path}/x"))
+
+
+def test_a_file_in_the_way_of_a_folder_is_named(backend: LocalFS, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"precious")
+    with pytest.raises(TransferError, match="already there"):
+        backend.put(payload=b"", fragment=parse(f"{tmp_path}/x/deep/y"))
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(TransferError, match="already there"):
+        backend.upload(source=tmp_path / "folder", fragment=parse(f"{tmp_path}/x"))
+    assert (tmp_path / "x").read_bytes() == b"precious"
+    assert not backend.exists(fragment=parse(f"{tmp_path}/x/deep/y"))
+    with pytest.raises(ObjectNotFound):
+        backend.get(fragment=parse(f"{tmp_path}/x/deep/y"))
+
+
+def test_a_pipe_is_no_place_for_data(backend: LocalFS, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(TransferError, match="regular file"):
+        backend.put(payload=b"", fragment=parse(f"{tmp_path}/pipe"))
+
+
+def test_what_the_system_forbids_is_permission_denied(
+    backend: LocalFS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deny(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", deny)
+    with pytest.raises(PermissionDenied, match="does not allow"):
+        backend.exists(fragment=parse(f"{tmp_path}/x"))
+
+
+def test_a_listing_that_is_not_allowed_is_no_empty_one(
+    backend: LocalFS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deny(_: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "scandir", deny)
+    with pytest.raises(PermissionDenied):
+        list(backend.list(fragment=parse(str(tmp_path))))
+
+
+def test_a_listing_passes_over_what_is_not_published(backend: LocalFS, tmp_path: Path) -> None:
+    (tmp_path / ".statisfactory-1").write_bytes(b"")
+    (tmp_path / "x").write_bytes(b"")
+    assert [info.path for info in backend.list(fragment=parse(str(tmp_path)))] == ["x"]
+
+
+def test_a_folder_is_replaced_as_a_whole(backend: LocalFS, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    for generation in ("old", "new"):
+        source = tmp_path / generation
+        source.mkdir()
+        (source / f"{generation}.txt").write_text(generation)
+        backend.upload(source=source, fragment=parse(str(target)), consume=generation == "new")
+    assert [path.name for path in target.iterdir()] == ["new.txt"]
+    assert not leftovers(tmp_path)
+
+
+def test_without_an_exchange_in_one_step_a_folder_is_replaced_in_two(
+    backend: LocalFS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local.sys, "platform", "plan9")
+    test_a_folder_is_replaced_as_a_whole(backend, tmp_path)
+
+
+def test_where_folders_cannot_be_opened_only_files_are_synced(
+    backend: LocalFS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "O_DIRECTORY")
+    backend.put(payload=b"x", fragment=parse(f"{tmp_path}/x"))
+    assert (tmp_path / "x").read_bytes() == b"x"
+
+
+def test_a_file_may_be_moved_into_place(backend: LocalFS, tmp_path: Path) -> None:
+    fragment = parse(f"{tmp_path}/there/x")
+    parent = backend.staging_parent(fragment=fragment)
+    assert parent == tmp_path / "there"
+    source = parent / "made"
+    source.write_bytes(b"x")
+    backend.upload(source=source, fragment=fragment, consume=True)
+    assert not source.exists()
+    assert backend.local_path(fragment=fragment) == tmp_path / "there/x"
+
+
+def test_the_host_of_a_file_url_is_this_one(backend: LocalFS, tmp_path: Path) -> None:
+    backend.put(payload=b"x", fragment=parse(f"file://localhost{tmp_path}/x"))
+    assert (tmp_path / "x").exists()
+    with pytest.raises(InvalidURL, match="three slashes"):
+        backend.get(fragment=parse("file://data/x.csv"))

@@ -1,0 +1,116 @@
+"""Backends register under their prefix, and are found by it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import ParseResult
+
+import pytest
+
+from kedro_statisfactory.backends import Backend, LocalFS, S3Backend
+from kedro_statisfactory.errors import Errors, NotSupported, PrefixTaken, UnknownPrefix
+from kedro_statisfactory.location import parse
+from kedro_statisfactory.session import Session
+
+
+@pytest.fixture(autouse=True)
+def _registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test has a registry of its own."""
+    monkeypatch.setattr(Backend, "_backends", dict(Backend._backends))
+
+
+def make(name: str, prefix: str, **kwargs: Any) -> type[Backend]:
+    def put(self: Backend, *, payload: bytes, fragment: ParseResult) -> None: ...
+    def get(self: Backend, *, fragment: ParseResult) -> bytes:
+        return b"x"
+
+    return type(Backend)(name, (Backend,), {"put": put, "get": get, "__module__": __name__}, prefix=prefix, **kwargs)
+
+
+def test_a_taken_prefix_is_refused_and_both_classes_are_named() -> None:
+    with pytest.raises(PrefixTaken, match=r"\[E0201\].*'s3'.*S3Backend.*Intruder"):
+        make("Intruder", "s3")
+    assert Backend.backends()["s3"] is S3Backend
+
+
+def test_a_taken_alias_registers_nothing() -> None:
+    with pytest.raises(Errors.E0201):
+        make("Intruder", "free", aliases=("s3n",))
+    assert "free" not in Backend.backends()
+
+
+def test_the_same_class_defined_again_replaces_itself() -> None:
+    make("Mine", "mine")
+    again = make("Mine", "mine")
+    assert Backend.backends()["mine"] is again
+
+
+@pytest.mark.parametrize("prefix", ["S3", "x", "a_b", "1a", "a:"])
+def test_a_prefix_that_no_url_can_have_is_refused(prefix: str) -> None:
+    with pytest.raises(ValueError, match="no URL"):
+        make("Odd", prefix)
+
+
+def test_the_view_of_the_registry_is_read_only() -> None:
+    with pytest.raises(TypeError):
+        Backend.backends()["x"] = LocalFS  # type: ignore[index]
+
+
+def test_every_prefix_of_the_documentation_is_served() -> None:
+    served = {"": LocalFS, "file": LocalFS, "s3": S3Backend, "s3a": S3Backend, "s3n": S3Backend}
+    assert {prefix: Backend.registered(prefix) for prefix in served} == served
+
+
+class _EntryPoint:
+    def __init__(self, name: str, loads: Any) -> None:
+        self.name, self.value, self.load = name, f"package:{name}", loads
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Two distributions with an entry point, one of them broken."""
+
+    def broken() -> None:
+        raise ImportError("its SDK is missing")
+
+    found = [_EntryPoint("broken", broken), _EntryPoint("good", lambda: make("Installed", "installed"))]
+    monkeypatch.setattr(Backend, "_entry_points_loaded", False)
+    monkeypatch.setattr("kedro_statisfactory.backends.base.entry_points", lambda group: found)
+    yield
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_installed_backend_is_found_and_a_broken_one_only_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert Backend.registered("installed").__name__ == "Installed"
+    assert "its SDK is missing" in caplog.text
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_view_shows_installed_backends() -> None:
+    assert "installed" in Backend.backends()
+
+
+def test_an_unknown_prefix_lists_the_known_ones() -> None:
+    with pytest.raises(UnknownPrefix, match=r"'s4'.*s3://"):
+        Backend.registered("s4")
+
+
+def test_the_group_of_entry_points_is_the_documented_one() -> None:
+    assert not importlib.metadata.entry_points(group="kedro_statisfactory.backends")
+
+
+def test_verbs_that_two_methods_cannot_give_are_refused(tmp_path: Path) -> None:
+    backend = make("Two", "two")(Session())
+    with pytest.raises(NotSupported, match="list"):
+        backend.list(fragment=parse("two://a/b"))
+    with pytest.raises(NotSupported, match="delete"):
+        backend.delete(fragment=parse("two://a/b"))
+    with pytest.raises(NotSupported, match="folders"):
+        backend.upload(source=tmp_path, fragment=parse("two://a/b"))
+    assert backend.local_path(fragment=parse("two://a/b")) is None
+    assert backend.staging_parent(fragment=parse("two://a/b")) is None

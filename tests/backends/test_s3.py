@@ -1,0 +1,468 @@
+"""Objects in S3: small ones in one request, large ones in parts, all of them verified."""
+
+from __future__ import annotations
+
+import base64
+import os
+import threading
+import uuid
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kedro_statisfactory.backends import S3Backend, transfer
+from kedro_statisfactory.errors import (
+    BackendUnreachable,
+    BucketNotFound,
+    IntegrityError,
+    InvalidCredentials,
+    InvalidURL,
+    MissingCredentials,
+    ObjectNotFound,
+    PermissionDenied,
+    PreconditionFailed,
+    TransferError,
+    UnknownCredential,
+    UnknownOption,
+)
+from kedro_statisfactory.location import parse
+from kedro_statisfactory.session import Session
+from tests.servers.faults import Fault, Proxy, proxy
+from tests.servers.s3 import S3Server
+
+LARGE = 40 * transfer.MEBIBYTE + 12_345  # three parts on the way down, six on the way up
+
+
+@pytest.fixture
+def backend(seaweed: S3Server) -> S3Backend:
+    return S3Backend(Session(seaweed.credentials))
+
+
+@pytest.fixture(scope="session")
+def large_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("large") / "large.bin"
+    path.write_bytes(os.urandom(LARGE))
+    return path
+
+
+@pytest.fixture
+def network(seaweed: S3Server) -> Iterator[Proxy]:
+    with proxy(seaweed.endpoint_url) as state:
+        yield state
+
+
+@pytest.fixture
+def over_network(seaweed: S3Server, network: Proxy) -> S3Backend:
+    config = {"retries": {"mode": "standard", "total_max_attempts": 2}}
+    return S3Backend(Session({**seaweed.credentials, "endpoint_url": network.endpoint_url, "config_kwargs": config}))
+
+
+@pytest.fixture
+def requests_of(seaweed: S3Server) -> Iterator[Callable[[], list[str]]]:
+    """The operations that the shared client sent since the start of the test."""
+    events: Any = Session(seaweed.credentials).s3.meta.events
+    sent: list[str] = []
+
+    def record(model: Any, **_: Any) -> None:
+        sent.append(model.name)
+
+    events.register("before-call.s3", record)
+    yield lambda: list(sent)
+    events.unregister("before-call.s3", record)
+
+
+# -- small and large ----------------------------------------------------------------------------------------------
+
+
+def test_a_small_object_takes_one_request_each_way(
+    backend: S3Backend, bucket: str, requests_of: Callable[[], list[str]], tmp_path: Path
+) -> None:
+    where = parse(f"s3://{bucket}/small")
+    (tmp_path / "source").write_bytes(b"small")
+    backend.upload(source=tmp_path / "source", fragment=where)
+    backend.download(target=tmp_path / "target", fragment=where)
+    backend.exists(fragment=where)
+    assert requests_of() == ["PutObject", "GetObject", "HeadObject"]
+
+
+def test_a_large_object_travels_in_parts_and_is_one_object(
+    backend: S3Backend, bucket: str, large_file: Path, tmp_path: Path, requests_of: Callable[[], list[str]]
+) -> None:
+    where = parse(f"s3://{bucket}/large")
+    backend.upload(source=large_file, fragment=where, StorageClass="STANDARD")
+    assert requests_of().count("UploadPart") == 6
+    backend.download(target=tmp_path / "large", fragment=where)
+    assert requests_of().count("GetObject") == 3
+    assert (tmp_path / "large").read_bytes() == large_file.read_bytes()
+    assert backend.stat(fragment=where).size == LARGE
+
+
+def test_a_large_object_keeps_the_checksum_of_all_its_bytes(
+    backend: S3Backend, seaweed: S3Server, bucket: str, large_file: Path
+) -> None:
+    backend.upload(source=large_file, fragment=parse(f"s3://{bucket}/large"))
+    found = Session(seaweed.credentials).s3.head_object(Bucket=bucket, Key="large", ChecksumMode="ENABLED")
+    expected = base64.b64encode(zlib.crc32(large_file.read_bytes()).to_bytes(4, "big")).decode()
+    assert (found["ChecksumCRC32"], found["ChecksumType"]) == (expected, "FULL_OBJECT")
+
+
+def test_parts_too_large_for_memory_are_streamed(
+    backend: S3Backend, bucket: str, large_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(transfer, "SMALL", 5 * transfer.MEBIBYTE)
+    backend.upload(source=large_file, fragment=parse(f"s3://{bucket}/large"))
+    backend.download(target=tmp_path / "large", fragment=parse(f"s3://{bucket}/large"))
+    assert (tmp_path / "large").read_bytes() == large_file.read_bytes()
+
+
+def test_objects_with_a_composite_checksum_or_another_algorithm_are_read(
+    backend: S3Backend, seaweed: S3Server, bucket: str, large_file: Path, tmp_path: Path
+) -> None:
+    client = Session(seaweed.credentials).s3
+    client.upload_file(str(large_file), bucket, "composite")
+    client.put_object(Bucket=bucket, Key="sha", Body=large_file.read_bytes(), ChecksumAlgorithm="SHA256")
+    for key in ("composite", "sha"):
+        backend.download(target=tmp_path / key, fragment=parse(f"s3://{bucket}/{key}"))
+        assert (tmp_path / key).read_bytes() == large_file.read_bytes()
+
+
+def test_an_upload_that_breaks_off_leaves_the_old_object_and_no_parts(
+    backend: S3Backend, seaweed: S3Server, bucket: str, large_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Session(seaweed.credentials).s3
+    client.put_object(Bucket=bucket, Key="large", Body=b"old")
+    calls = threading.Semaphore(2)
+
+    def interrupt(**_: Any) -> None:
+        if not calls.acquire(blocking=False):
+            raise KeyboardInterrupt
+
+    client.meta.events.register("before-call.s3.UploadPart", interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            backend.upload(source=large_file, fragment=parse(f"s3://{bucket}/large"))
+    finally:
+        client.meta.events.unregister("before-call.s3.UploadPart", interrupt)
+    assert backend.get(fragment=parse(f"s3://{bucket}/large")) == b"old"
+    assert not client.list_multipart_uploads(Bucket=bucket).get("Uploads")
+
+
+# -- a bad network ------------------------------------------------------------------------------------------------
+
+
+def test_the_proxy_itself_changes_nothing(over_network: S3Backend, network: Proxy, bucket: str) -> None:
+    over_network.put(payload=b"x" * 100_000, fragment=parse(f"s3://{bucket}/x"))
+    assert over_network.get(fragment=parse(f"s3://{bucket}/x")) == b"x" * 100_000
+    assert network.connections == 1
+
+
+@pytest.mark.parametrize("flip", [False, True], ids=["cut", "flipped"])
+def test_a_damaged_answer_is_read_again(
+    over_network: S3Backend, backend: S3Backend, network: Proxy, bucket: str, flip: bool
+) -> None:
+    backend.put(payload=b"x" * 200_000, fragment=parse(f"s3://{bucket}/x"))
+    network.faults.append(Fault(120_000, flip))
+    assert over_network.get(fragment=parse(f"s3://{bucket}/x")) == b"x" * 200_000
+
+
+@pytest.mark.parametrize(("flip", "error"), [(False, (IntegrityError, BackendUnreachable)), (True, IntegrityError)])
+def test_an_answer_that_stays_damaged_is_an_error_and_never_data(
+    seaweed: S3Server, backend: S3Backend, bucket: str, flip: bool, error: Any, tmp_path: Path
+) -> None:
+    where = parse(f"s3://{bucket}/x")
+    backend.put(payload=b"x" * 200_000, fragment=where)
+    for read in ("get", "download"):
+        with proxy(seaweed.endpoint_url) as network:
+            network.faults.extend([Fault(120_000, flip, again=True)] * 50)
+            config = {"max_pool_connections": 1, "retries": {"total_max_attempts": 1}}
+            credentials = {**seaweed.credentials, "endpoint_url": network.endpoint_url, "config_kwargs": config}
+            damaged = S3Backend(Session(credentials))
+            with pytest.raises(error):
+                if read == "get":
+                    damaged.get(fragment=where)
+                else:
+                    damaged.download(target=tmp_path / "x", fragment=where)
+            assert not (tmp_path / "x").exists()
+
+
+def test_a_large_read_goes_on_where_it_broke_off(
+    over_network: S3Backend, backend: S3Backend, network: Proxy, bucket: str, large_file: Path, tmp_path: Path
+) -> None:
+    where = parse(f"s3://{bucket}/large")
+    backend.upload(source=large_file, fragment=where)
+    network.faults.extend([Fault(3_000_000), Fault(5_000_000), Fault(7_000_000)])
+    over_network.download(target=tmp_path / "large", fragment=where)
+    assert (tmp_path / "large").read_bytes() == large_file.read_bytes()
+
+
+def test_a_large_read_that_was_flipped_is_read_again(
+    over_network: S3Backend, backend: S3Backend, network: Proxy, bucket: str, large_file: Path, tmp_path: Path
+) -> None:
+    where = parse(f"s3://{bucket}/large")
+    backend.upload(source=large_file, fragment=where)
+    network.faults.append(Fault(3_000_000, flip=True))
+    over_network.download(target=tmp_path / "large", fragment=where)
+    assert (tmp_path / "large").read_bytes() == large_file.read_bytes()
+
+
+def test_a_large_read_that_always_breaks_off_ends_with_an_error(
+    seaweed: S3Server, backend: S3Backend, bucket: str, large_file: Path, tmp_path: Path
+) -> None:
+    where = parse(f"s3://{bucket}/large")
+    backend.upload(source=large_file, fragment=where)
+    with proxy(seaweed.endpoint_url) as network:
+        network.faults.extend([Fault(300_000)] * 500)
+        lossy = S3Backend(Session({**seaweed.credentials, "endpoint_url": network.endpoint_url}))
+        with pytest.raises((IntegrityError, BackendUnreachable)):
+            lossy.download(target=tmp_path / "large", fragment=where)
+    assert not (tmp_path / "large").exists()
+
+
+def test_an_object_replaced_while_it_is_read_comes_from_one_version(
+    backend: S3Backend, seaweed: S3Server, bucket: str, large_file: Path, tmp_path: Path
+) -> None:
+    where = parse(f"s3://{bucket}/large")
+    backend.upload(source=large_file, fragment=where)
+    replacement = bytes(LARGE)
+    events: Any = Session(seaweed.credentials).s3.meta.events
+    once = threading.Semaphore(1)
+
+    def replace(params: Any, **_: Any) -> None:
+        if "Range" in params["headers"] and once.acquire(blocking=False):
+            other = Session({**seaweed.credentials, "region_name": "eu-west-1"}).s3
+            other.put_object(Bucket=bucket, Key="large", Body=replacement)
+
+    events.register("before-call.s3.GetObject", replace)
+    try:
+        backend.download(target=tmp_path / "large", fragment=where)
+    finally:
+        events.unregister("before-call.s3.GetObject", replace)
+    assert (tmp_path / "large").read_bytes() in (large_file.read_bytes(), replacement)
+
+
+def test_a_server_that_is_gone_is_unreachable(seaweed: S3Server) -> None:
+    gone = {
+        **seaweed.credentials,
+        "endpoint_url": "http://127.0.0.1:9",
+        "config_kwargs": {"retries": {"total_max_attempts": 1}},
+    }
+    with pytest.raises(BackendUnreachable, match="endpoint_url"):
+        S3Backend(Session(gone)).get(fragment=parse("s3://bucket/x"))
+
+
+# -- buckets ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-west-1"])
+def test_a_missing_bucket_is_created_where_the_client_is(moto_server: S3Server, region: str) -> None:
+    session = Session({**moto_server.credentials, "region_name": region})
+    name = f"made-{uuid.uuid4().hex[:8]}"
+    S3Backend(session).put(payload=b"x", fragment=parse(f"s3://{name}/x"))
+    assert session.s3.get_bucket_location(Bucket=name).get("LocationConstraint") in (region, None)
+    assert (region == "us-east-1") == (session.s3.get_bucket_location(Bucket=name).get("LocationConstraint") is None)
+    assert S3Backend(session).get(fragment=parse(f"s3://{name}/x")) == b"x"
+
+
+def test_a_bucket_is_created_for_a_large_object(moto_server: S3Server, large_file: Path) -> None:
+    backend = S3Backend(Session(moto_server.credentials))
+    where = parse(f"s3://made-{uuid.uuid4().hex[:8]}/x")
+    backend.upload(source=large_file, fragment=where)
+    assert backend.stat(fragment=where).size == LARGE
+
+
+def test_sixteen_writers_create_one_bucket(moto_server: S3Server) -> None:
+    backend = S3Backend(Session({**moto_server.credentials, "region_name": "eu-west-1"}))
+    name = f"made-{uuid.uuid4().hex[:8]}"
+    with ThreadPoolExecutor(16) as executor:
+        list(executor.map(lambda n: backend.put(payload=b"x", fragment=parse(f"s3://{name}/{n}")), range(16)))
+    assert len(list(backend.list(fragment=parse(f"s3://{name}/0")))) == 0
+    assert all(backend.exists(fragment=parse(f"s3://{name}/{n}")) for n in range(16))
+
+
+def test_no_bucket_is_created_when_that_is_switched_off(moto_server: S3Server) -> None:
+    backend = S3Backend(Session(moto_server.credentials))
+    where = parse(f"s3://absent-{uuid.uuid4().hex[:8]}/x")
+    with pytest.raises(BucketNotFound, match="not to be created"):
+        backend.put(payload=b"x", fragment=where, create_bucket=False)
+    with pytest.raises(BucketNotFound):
+        backend.get(fragment=where)
+    assert not backend.exists(fragment=where)
+    assert list(backend.list(fragment=where)) == []
+    backend.delete(fragment=where)
+
+
+def test_a_bucket_name_that_s3_refuses_is_an_error(moto_server: S3Server) -> None:
+    with pytest.raises(InvalidURL, match="does not allow"):
+        S3Backend(Session(moto_server.credentials)).put(payload=b"x", fragment=parse("s3://UPPER_case!/x"))
+
+
+# -- folders ------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_new_folder_does_not_have_is_removed(backend: S3Backend, bucket: str, tmp_path: Path) -> None:
+    where = parse(f"s3://{bucket}/tree")
+    backend.put(payload=b"old", fragment=parse(f"s3://{bucket}/tree/old"))
+    backend.put(payload=b"other", fragment=parse(f"s3://{bucket}/tree-too/x"))
+    (tmp_path / "new").write_bytes(b"new")
+    backend.upload(source=tmp_path, fragment=where)
+    assert [info.path for info in backend.list(fragment=where)] == ["new"]
+    assert backend.exists(fragment=parse(f"s3://{bucket}/tree-too/x"))
+
+
+def test_an_empty_folder_cannot_be_stored(backend: S3Backend, bucket: str, tmp_path: Path) -> None:
+    with pytest.raises(TransferError, match="no files"):
+        backend.upload(source=tmp_path, fragment=parse(f"s3://{bucket}/tree"))
+
+
+def test_a_file_that_fails_ends_the_upload_of_a_folder(backend: S3Backend, bucket: str, tmp_path: Path) -> None:
+    for number in range(20):
+        (tmp_path / f"{number:02}").write_bytes(b"x")
+    with pytest.raises(UnknownOption):
+        backend.upload(source=tmp_path, fragment=parse(f"s3://{bucket}/tree"), Nonsense=1)
+    assert not backend.exists(fragment=parse(f"s3://{bucket}/tree"))
+
+
+def test_markers_of_consoles_are_no_files(backend: S3Backend, seaweed: S3Server, bucket: str, tmp_path: Path) -> None:
+    backend.put(payload=b"x", fragment=parse(f"s3://{bucket}/tree/x"))
+    Session(seaweed.credentials).s3.put_object(Bucket=bucket, Key="tree/sub/", Body=b"")
+    backend.download(target=tmp_path / "tree", fragment=parse(f"s3://{bucket}/tree"))
+    assert [path.name for path in (tmp_path / "tree").rglob("*")] == ["x"]
+
+
+def test_a_key_that_would_leave_the_folder_is_refused(moto_server: S3Server, tmp_path: Path) -> None:
+    session = Session(moto_server.credentials)
+    bucket = f"evil-{uuid.uuid4().hex[:8]}"
+    session.s3.create_bucket(Bucket=bucket)
+    for key in ("tree/ok", "tree/a/../../../escaped"):
+        session.s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+    with pytest.raises(InvalidURL):
+        S3Backend(session).download(target=tmp_path / "tree", fragment=parse(f"s3://{bucket}/tree"))
+    assert not list(tmp_path.parent.glob("escaped"))
+
+
+def test_a_delete_that_is_refused_is_an_error(backend: S3Backend, monkeypatch: pytest.MonkeyPatch, bucket: str) -> None:
+    refused = {"Errors": [{"Key": "x", "Code": "AccessDenied"}]}
+    monkeypatch.setattr(backend._client, "delete_objects", lambda **_: refused)
+    with pytest.raises(PermissionDenied, match="'x'"):
+        backend.delete(fragment=parse(f"s3://{bucket}/x"))
+
+
+# -- options and errors -------------------------------------------------------------------------------------------
+
+
+def test_arguments_of_boto3_pass_through(backend: S3Backend, seaweed: S3Server, bucket: str) -> None:
+    where = parse(f"s3://{bucket}/x")
+    backend.put(payload=b"x", fragment=where, ContentType="text/x-test", ChecksumAlgorithm="SHA256")
+    found = Session(seaweed.credentials).s3.head_object(Bucket=bucket, Key="x", ChecksumMode="ENABLED")
+    assert found["ContentType"] == "text/x-test"
+    assert "ChecksumCRC32" not in found
+    assert backend.get(fragment=where, ResponseContentType="text/plain") == b"x"
+    assert backend.exists(fragment=where, ResponseContentType="text/plain")
+
+
+@pytest.mark.parametrize("reserved", ["Bucket", "Key", "Body"])
+def test_what_the_url_says_is_no_option(backend: S3Backend, bucket: str, reserved: str) -> None:
+    with pytest.raises(UnknownOption, match=reserved):
+        backend.put(payload=b"x", fragment=parse(f"s3://{bucket}/x"), **{reserved: "y"})
+
+
+def test_a_value_of_the_wrong_type_is_not_shown(backend: S3Backend, bucket: str) -> None:
+    with pytest.raises(UnknownOption, match="wrong type") as refused:
+        backend.put(payload=b"x", fragment=parse(f"s3://{bucket}/x"), SSECustomerAlgorithm=["hush"])
+    assert refused.value.__cause__ is None
+    assert "hush" not in str(refused.value)
+
+
+def test_a_condition_that_does_not_hold_is_an_error(backend: S3Backend, bucket: str) -> None:
+    where = parse(f"s3://{bucket}/x")
+    backend.put(payload=b"first", fragment=where, IfNoneMatch="*")
+    with pytest.raises(PreconditionFailed):
+        backend.put(payload=b"second", fragment=where, IfNoneMatch="*")
+    with pytest.raises(PreconditionFailed):
+        backend.get(fragment=where, IfMatch='"another"')
+    assert backend.get(fragment=where) == b"first"
+
+
+def test_a_conditional_put_whose_answer_was_lost_is_recognised(backend: S3Backend, bucket: str) -> None:
+    where = parse(f"s3://{bucket}/x")
+    backend.put(payload=b"mine", fragment=where)
+    backend.put(payload=b"mine", fragment=where, IfNoneMatch="*")
+
+
+def test_an_endpoint_that_knows_no_integrity_headers_can_be_used(
+    seaweed: S3Server, bucket: str, large_file: Path, tmp_path: Path
+) -> None:
+    config = {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
+    session = Session({**seaweed.credentials, "config_kwargs": config})
+    headers: list[str] = []
+    events: Any = session.s3.meta.events
+    events.register("before-send.s3", lambda request, **_: headers.extend(request.headers))
+    where = parse(f"s3://{bucket}/large")
+    S3Backend(session).upload(source=large_file, fragment=where)
+    S3Backend(session).put(payload=b"x", fragment=parse(f"s3://{bucket}/x"))
+    S3Backend(session).download(target=tmp_path / "large", fragment=where)
+    assert (tmp_path / "large").read_bytes() == large_file.read_bytes()
+    assert not [name for name in headers if name.lower().startswith("x-amz-checksum")]
+
+
+def test_wrong_keys_are_denied_without_being_shown(seaweed: S3Server, bucket: str) -> None:
+    wrong = {**seaweed.credentials, "aws_secret_access_key": "hush-hush"}
+    with pytest.raises(PermissionDenied, match="check the credentials") as denied:
+        S3Backend(Session(wrong)).get(fragment=parse(f"s3://{bucket}/x"))
+    assert "hush" not in str(denied.value)
+    with pytest.raises(PermissionDenied):
+        S3Backend(Session(wrong)).exists(fragment=parse(f"s3://{bucket}/x"))
+
+
+def test_a_secret_in_a_message_of_boto3_is_taken_out(seaweed: S3Server) -> None:
+    odd = {**seaweed.credentials, "aws_secret_access_key": "hush", "endpoint_url": "hush:not a url"}
+    with pytest.raises(InvalidCredentials) as refused:
+        S3Backend(Session(odd)).get(fragment=parse("s3://bucket/x"))
+    assert "hush" not in str(refused.value)
+    assert refused.value.__cause__ is None
+
+
+def test_no_credentials_at_all_says_where_to_put_them() -> None:
+    with pytest.raises(MissingCredentials, match="AWS_ACCESS_KEY_ID"):
+        S3Backend(Session({"region_name": "us-east-1", "endpoint_url": "http://127.0.0.1:9"})).get(
+            fragment=parse("s3://bucket/x")
+        )
+    with pytest.raises(MissingCredentials, match="nobody"):
+        S3Backend(Session({"profile_name": "nobody"})).get(fragment=parse("s3://bucket/x"))
+
+
+def test_unknown_credentials_are_refused_before_anything_is_sent() -> None:
+    with pytest.raises(UnknownCredential, match="acess_key"):
+        S3Backend(Session({"acess_key": "x"}))
+
+
+def test_a_url_without_a_bucket_is_refused(backend: S3Backend) -> None:
+    with pytest.raises(InvalidURL, match="no bucket"):
+        backend.get(fragment=parse("s3:///x"))
+
+
+def test_another_failure_of_the_service_is_told_in_its_words(backend: S3Backend, bucket: str) -> None:
+    with pytest.raises(TransferError, match="InvalidStorageClass|InvalidArgument|NotImplemented|failed"):
+        backend.put(payload=b"x", fragment=parse(f"s3://{bucket}/{'k' * 3000}"))
+
+
+def test_an_error_of_boto3_without_a_class_of_its_own_is_a_transfer_error(
+    backend: S3Backend, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from botocore.exceptions import BotoCoreError
+
+    def fail(**_: Any) -> None:
+        raise BotoCoreError
+
+    monkeypatch.setattr(backend._client, "get_object", fail)
+    with pytest.raises(TransferError, match="failed"):
+        backend.get(fragment=parse(f"s3://{bucket}/x"))
+
+
+def test_a_missing_object_is_told_by_its_url(backend: S3Backend, bucket: str) -> None:
+    with pytest.raises(ObjectNotFound, match=f"s3://{bucket}/x"):
+        backend.get(fragment=parse(f"s3://{bucket}/x"))

@@ -1,0 +1,621 @@
+"""What is checked out is read right, or there is a clear error: each case on a real repository."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from kedro_statisfactory import git
+from kedro_statisfactory.git import (
+    DubiousOwnership,
+    GitError,
+    GitNotFound,
+    Head,
+    Worktree,
+    read_head,
+    read_worktree,
+)
+
+NO_CI: dict[str, str] = {}
+
+
+@pytest.fixture(autouse=True)
+def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep the developer's git configuration, and the hook or CI job that runs these tests, out of them."""
+    for name in list(os.environ):
+        if name.startswith("GIT_"):
+            monkeypatch.delenv(name)
+    settings = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "HOME": str(tmp_path)}
+    identity = {
+        f"GIT_{who}_{what}": "test@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+    }
+    for name, value in {**settings, **identity}.items():
+        monkeypatch.setenv(name, value)
+
+
+def run(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, check=True, text=True, timeout=60)
+    return done.stdout.strip()
+
+
+def make_repository(folder: Path, *options: str, files: tuple[str, ...] = ("pyproject.toml",)) -> str:
+    """Make a repository with one commit on ``main`` and give back the commit."""
+    folder.mkdir(parents=True)
+    run(folder, "init", "--quiet", "--initial-branch=main", *options)
+    for name in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("")
+    run(folder, "add", ".")
+    run(folder, "commit", "--quiet", "--message=first")
+    return run(folder, "rev-parse", "HEAD")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    make_repository(tmp_path / "project")
+    return tmp_path / "project"
+
+
+@pytest.fixture
+def commit(project: Path) -> str:
+    return run(project, "rev-parse", "HEAD")
+
+
+@pytest.fixture
+def no_git_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> None:
+    """Put a program called git in front of the real one."""
+    folder.mkdir()
+    (folder / "git").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
+# Branches
+
+
+def test_a_branch_and_its_commit_are_read(project: Path, commit: str) -> None:
+    run(project, "switch", "--quiet", "--create", "feature/x")
+    assert read_head(project, NO_CI) == Head("feature/x", commit, f"it is the HEAD of {project}")
+
+
+def test_a_relative_path_and_a_link_lead_to_the_project(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link").symlink_to(project)
+    monkeypatch.chdir(tmp_path)
+    assert read_head(Path("link"), NO_CI) == read_head(project, NO_CI)
+
+
+def test_a_path_is_taken_as_it_is_written(tmp_path: Path) -> None:
+    commit = make_repository(tmp_path / "$HOME" / "%x% ~")
+    assert read_head(tmp_path / "$HOME" / "%x% ~", NO_CI).commit == commit
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u2003", "\u3000"])
+def test_a_name_does_not_end_at_a_unicode_space(project: Path, commit: str, space: str) -> None:
+    run(project, "switch", "--quiet", "--create", f"a{space}b")
+    head = read_head(project, NO_CI)
+    assert (head.branch, head.commit) == (f"a{space}b", commit)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="SKIPPED: only Linux stores file names that are not UTF-8")
+def test_names_that_are_not_utf8_stay_apart(project: Path, commit: str) -> None:
+    branches = []
+    for name in (b"caf\xe9", b"caf\xe8"):
+        subprocess.run([b"git", b"switch", b"--quiet", b"--create", name], cwd=project, check=True, timeout=60)
+        run(project, "pack-refs", "--all")
+        head = read_head(project, NO_CI)
+        assert head.commit == commit
+        branches.append(head.branch)
+    assert branches == ["caf\udce9", "caf\udce8"]
+
+
+def test_a_packed_branch_is_read(project: Path, commit: str) -> None:
+    run(project, "pack-refs", "--all")
+    assert read_head(project, NO_CI) == Head("main", commit, f"it is the HEAD of {project}")
+
+
+def test_a_head_that_is_a_link_is_read(project: Path, commit: str) -> None:
+    (project / ".git" / "HEAD").unlink()
+    (project / ".git" / "HEAD").symlink_to("refs/heads/main")
+    assert read_head(project, NO_CI) == Head("main", commit, f"it is the HEAD of {project}")
+
+
+def test_a_sha256_repository_is_read(tmp_path: Path) -> None:
+    commit = make_repository(tmp_path / "project", "--object-format=sha256")
+    assert len(commit) == 64
+    assert read_head(tmp_path / "project", NO_CI) == Head("main", commit, f"it is the HEAD of {tmp_path / 'project'}")
+
+
+def test_an_unborn_branch_has_a_name_and_no_commit(unborn: Path) -> None:
+    head = read_head(unborn, NO_CI)
+    assert (head.branch, head.commit) == ("fresh", None)
+
+
+def test_a_branch_called_head_is_an_error(project: Path) -> None:
+    run(project, "symbolic-ref", "HEAD", "refs/heads/HEAD")
+    with pytest.raises(GitError, match=r"called 'HEAD'.*git branch -m"):
+        read_head(project, NO_CI)
+
+
+def test_head_is_read_again_at_each_call(project: Path) -> None:
+    assert read_head(project, NO_CI).branch == "main"
+    run(project, "switch", "--quiet", "--create", "other")
+    assert read_head(project, NO_CI).branch == "other"
+
+
+# Which repository
+
+
+def test_a_worktree_has_its_own_branch(project: Path, tmp_path: Path, commit: str) -> None:
+    run(project, "worktree", "add", "--quiet", "-b", "side", str(tmp_path / "side"))
+    assert read_head(tmp_path / "side", NO_CI) == Head("side", commit, f"it is the HEAD of {tmp_path / 'side'}")
+    assert read_head(project, NO_CI).branch == "main"
+
+
+@pytest.fixture
+def submodule(project: Path, tmp_path: Path) -> Path:
+    make_repository(tmp_path / "inner")
+    allow = ("-c", "protocol.file.allow=always")
+    run(project, *allow, "submodule", "--quiet", "add", "--branch", "main", str(tmp_path / "inner"), "inner")
+    run(project, "commit", "--quiet", "--message=submodule")
+    return project / "inner"
+
+
+def test_a_submodule_has_its_own_branch(project: Path, submodule: Path) -> None:
+    run(submodule, "switch", "--quiet", "--create", "of-submodule")
+    run(project, "switch", "--quiet", "--create", "of-project")
+    assert read_head(submodule, NO_CI).branch == "of-submodule"
+    assert read_head(project, NO_CI).branch == "of-project"
+
+
+def test_a_ci_service_does_not_name_the_branch_of_a_submodule(project: Path, submodule: Path) -> None:
+    run(submodule, "switch", "--quiet", "--detach")
+    run(project, "switch", "--quiet", "--detach")
+    job = {"CIRCLECI": "true", "CIRCLE_BRANCH": "of-project"}
+    assert read_head(project, job).branch == "of-project"
+    head = read_head(submodule, job)
+    assert head.branch is None
+    assert head.commit == run(submodule, "rev-parse", "HEAD")
+    assert "submodule" in head.reason
+
+
+def test_a_project_in_a_tracked_folder_of_a_monorepo_has_its_branch(tmp_path: Path) -> None:
+    commit = make_repository(tmp_path / "mono", files=("teams/churn [x]/pyproject.toml", "README.md"))
+    head = read_head(tmp_path / "mono/teams/churn [x]", NO_CI)
+    assert head == Head("main", commit, f"it is the HEAD of {tmp_path / 'mono'}")
+
+
+def test_an_outer_repository_that_tracks_nothing_of_the_project_is_not_ours(project: Path) -> None:
+    (project / "vendor/mine").mkdir(parents=True)
+    (project / "vendor/mine/pyproject.toml").write_text("")
+    head = read_head(project / "vendor/mine", NO_CI)
+    assert (head.branch, head.commit) == (None, None)
+    assert f"repository {project} tracks no file of {project / 'vendor/mine'}" in head.reason
+    assert read_worktree(project / "vendor/mine") is None
+
+
+def test_a_project_becomes_part_of_the_outer_repository_when_it_is_added(project: Path) -> None:
+    (project / "new").mkdir()
+    (project / "new/pyproject.toml").write_text("")
+    run(project, "add", "new")
+    assert read_head(project / "new", NO_CI).branch == "main"
+
+
+def test_the_nearest_repository_counts(project: Path) -> None:
+    make_repository(project / "inner")
+    run(project / "inner", "switch", "--quiet", "--create", "innermost")
+    assert read_head(project / "inner", NO_CI).branch == "innermost"
+
+
+def test_without_a_repository_there_is_no_branch(tmp_path: Path) -> None:
+    job = {"CIRCLECI": "true", "CIRCLE_BRANCH": "main"}
+    head = read_head(tmp_path, job)
+    assert head == Head(None, None, f"there is no .git in {tmp_path} or above it")
+    assert read_worktree(tmp_path) is None
+
+
+@pytest.mark.parametrize("content", ["gitdir: /of/a/repository/that/is/not/mounted", "nonsense"])
+def test_a_broken_repository_is_an_error(tmp_path: Path, content: str) -> None:
+    (tmp_path / ".git").write_text(content)
+    with pytest.raises(GitError, match=r"\.git is not a git repository that can be read.*container"):
+        read_head(tmp_path, NO_CI)
+
+
+def test_a_broken_repository_is_not_passed_over_for_an_outer_one(project: Path) -> None:
+    (project / "inner/.git").mkdir(parents=True)
+    with pytest.raises(GitError, match="inner"):
+        read_head(project / "inner", NO_CI)
+
+
+def test_a_head_that_is_neither_ref_nor_commit_is_an_error(project: Path) -> None:
+    (project / ".git/HEAD").write_text("0" * 40 + " garbage\n")
+    with pytest.raises(GitError, match="neither a ref nor a commit"):
+        read_head(project, NO_CI)
+
+
+def test_variables_of_a_hook_do_not_lead_to_another_repository(
+    project: Path, commit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    make_repository(other, files=("sub/file",))
+    run(other, "switch", "--quiet", "--create", "others")
+    (project / "untracked").mkdir()
+    run(project, "switch", "--quiet", "--create", "ours")
+    before = read_worktree(project)
+    variables = {
+        "GIT_DIR": ".git",
+        "GIT_WORK_TREE": "",
+        "GIT_INDEX_FILE": ".git/index",
+        "GIT_OBJECT_DIRECTORY": ".git/objects",
+    }
+    for name, path in variables.items():
+        monkeypatch.setenv(name, str(other / path))
+    monkeypatch.setenv("GIT_PREFIX", "sub/")
+    assert read_head(project, NO_CI) == Head("ours", commit, f"it is the HEAD of {project}")
+    assert read_head(project / "untracked", NO_CI).branch is None
+    assert read_worktree(project) == before == Worktree(dirty=False, digest=None)
+
+
+def test_no_variable_that_git_knows_for_a_repository_reaches_it(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = set(run(project, "rev-parse", "--local-env-vars").split())
+    for name in local:
+        monkeypatch.setenv(name, "x")
+    stand_in(monkeypatch, tmp_path / "bin", "env")
+    reached = {line.partition(b"=")[0].decode() for line in git._git(project).splitlines()}
+    assert {name for name in reached & local if not name.startswith("GIT_CONFIG")} == set()
+
+
+def test_refs_of_another_repository_are_an_error(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_COMMON_DIR", str(project / ".git"))
+    with pytest.raises(GitError, match=r"GIT_COMMON_DIR.*unset it"):
+        read_head(project, NO_CI)
+
+
+# The program
+
+
+def test_git_is_not_imported_before_it_is_needed() -> None:
+    code = "import sys, kedro_statisfactory.git, kedro_statisfactory.branches; print('git' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True, timeout=60)
+    assert done.stdout.strip() == "False"
+
+
+def read_in_new_process(project: Path) -> str:
+    """Read HEAD where GitPython was not imported before; print the environment's variable that could be left behind."""
+    code = (
+        "import os, pathlib, sys; from kedro_statisfactory.git import read_head; "
+        "print(read_head(pathlib.Path(sys.argv[1]), {}).branch, os.environ.get('GIT_PYTHON_REFRESH'))"
+    )
+    command = [sys.executable, "-W", "error", "-c", code, str(project)]
+    return subprocess.run(command, capture_output=True, check=True, text=True, timeout=60).stdout.strip()
+
+
+def test_head_is_read_without_the_git_program(project: Path, commit: str, no_git_program: None) -> None:
+    assert shutil.which("git") is None
+    assert read_in_new_process(project) == "main None"
+    assert read_head(project, NO_CI).commit == commit
+
+
+def test_importing_gitpython_leaves_the_environment_as_it_was(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_in_new_process(project) == "main None"
+    monkeypatch.setenv("GIT_PYTHON_REFRESH", "warn")
+    assert read_in_new_process(project) == "main warn"
+    assert read_head(project, NO_CI).branch == "main"
+    assert os.environ["GIT_PYTHON_REFRESH"] == "warn"
+
+
+@pytest.fixture
+def unborn(tmp_path: Path) -> Path:
+    run(tmp_path, "init", "--quiet", "--initial-branch=fresh", "unborn")
+    return tmp_path / "unborn"
+
+
+def test_an_unborn_branch_is_read_without_the_git_program(unborn: Path, no_git_program: None) -> None:
+    head = read_head(unborn, NO_CI)
+    assert (head.branch, head.commit) == ("fresh", None)
+
+
+@pytest.fixture
+def folder(project: Path) -> Path:
+    (project / "folder").mkdir()
+    return project / "folder"
+
+
+def test_what_needs_the_git_program_says_so(folder: Path, no_git_program: None) -> None:
+    with pytest.raises(GitNotFound, match="install git"):
+        read_head(folder, NO_CI)
+    with pytest.raises(GitNotFound, match="install git"):
+        read_worktree(folder.parent)
+
+
+def test_a_git_program_that_hangs_is_an_error(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch, tmp_path / "bin", "exec sleep 60")
+    monkeypatch.setattr(git, "TIMEOUT", 0.2)
+    with pytest.raises(GitError, match=r"did not answer within 0\.2 seconds"):
+        read_worktree(project)
+
+
+def test_a_git_program_that_fails_is_quoted(project: Path) -> None:
+    (project / ".git/index").write_bytes(b"broken")
+    with pytest.raises(GitError, match=r"git cannot read .*index file"):
+        read_worktree(project)
+
+
+@pytest.mark.parametrize(("answer", "branch"), [("refs/heads/feature/x", "feature/x"), ("", None)])
+def test_refs_that_are_not_files_are_asked_of_git(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, branch: str | None
+) -> None:
+    # The git of these tests may be too old for reftable (2.45), so a stand-in answers as that one documents it.
+    (project / ".git/HEAD").write_text("ref: refs/heads/.invalid\n")
+    sha = "a1" * 20
+    symbolic_ref = f"echo {answer}" if answer else "exit 1"
+    stand_in(monkeypatch, tmp_path / "bin", f'case "$1" in symbolic-ref) {symbolic_ref};; rev-parse) echo {sha};; esac')
+    head = read_head(project, NO_CI)
+    assert (head.branch, head.commit) == (branch, sha)
+
+
+@pytest.fixture
+def of_another_user(project: Path) -> Path:
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        pytest.skip("SKIPPED: only root can give a repository to another user, so dubious ownership is NOT tested here")
+    (project / "folder").mkdir()
+    (project / "folder/file").write_text("")
+    run(project, "add", ".")
+    run(project, "commit", "--quiet", "--message=folder")
+    for path in (project, *project.rglob("*")):
+        os.lchown(path, 12345, 12345)
+    return project
+
+
+def test_the_branch_of_another_users_repository_is_read(of_another_user: Path) -> None:
+    assert read_head(of_another_user, NO_CI).branch == "main"
+
+
+def test_what_git_refuses_of_another_users_repository_is_an_error(of_another_user: Path) -> None:
+    advice = re.escape(f"git config --global --add safe.directory {of_another_user}")
+    with pytest.raises(DubiousOwnership, match=advice):
+        read_head(of_another_user / "folder", NO_CI)
+    with pytest.raises(DubiousOwnership, match=advice):
+        read_worktree(of_another_user)
+
+
+def test_a_directory_that_is_declared_safe_is_read(of_another_user: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # So do CI services: through the environment, which has to reach git.
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "safe.directory")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", str(of_another_user))
+    assert read_head(of_another_user / "folder", NO_CI).branch == "main"
+    assert read_worktree(of_another_user) == Worktree(dirty=False, digest=None)
+
+
+# Detached HEAD and CI
+
+AZURE = {"TF_BUILD": "True"}
+BITBUCKET = {"BITBUCKET_BUILD_NUMBER": "7"}
+BUILDKITE = {"BUILDKITE": "true", "BUILDKITE_REPO": "git@github.com:acme/x.git", "BUILDKITE_PULL_REQUEST": "false"}
+CIRCLE = {"CIRCLECI": "true"}
+GITHUB = {"GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "acme/x"}
+GITLAB = {"GITLAB_CI": "true"}
+JENKINS = {"JENKINS_URL": "https://ci/"}
+MERGE_REQUEST = {"CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": "fix/1", "CI_MERGE_REQUEST_PROJECT_ID": "1"}
+PULL_REQUEST = {"BUILDKITE_PULL_REQUEST": "7", "BUILDKITE_BRANCH": "fix/1"}
+
+BRANCH_JOBS = {
+    "github-push": GITHUB | {"GITHUB_REF": "refs/heads/fix/1", "GITHUB_REF_NAME": "fix/1", "GITHUB_REF_TYPE": "branch"},
+    "gitlab-push": GITLAB | {"CI_COMMIT_BRANCH": "fix/1", "CI_COMMIT_REF_NAME": "fix/1"},
+    "gitlab-merge-request": GITLAB | MERGE_REQUEST | {"CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "1"},
+    "bitbucket": BITBUCKET | {"BITBUCKET_BRANCH": "fix/1"},
+    "azure-push": AZURE | {"BUILD_SOURCEBRANCH": "refs/heads/fix/1", "BUILD_SOURCEBRANCHNAME": "1"},
+    "azure-pull-request": AZURE
+    | {"SYSTEM_PULLREQUEST_SOURCEBRANCH": "refs/heads/fix/1", "BUILD_SOURCEBRANCH": "refs/pull/7/merge"}
+    | {"SYSTEM_PULLREQUEST_ISFORK": "False"},
+    "azure-pull-request-short": AZURE | {"SYSTEM_PULLREQUEST_SOURCEBRANCH": "fix/1"},
+    "jenkins-multibranch": JENKINS | {"BRANCH_NAME": "fix/1", "GIT_BRANCH": "fix/1"},
+    "jenkins-change": JENKINS | {"CHANGE_ID": "7", "CHANGE_BRANCH": "fix/1", "BRANCH_NAME": "PR-7"},
+    "jenkins-freestyle": JENKINS | {"GIT_BRANCH": "origin/fix/1"},
+    "buildkite-push": BUILDKITE | {"BUILDKITE_BRANCH": "fix/1", "BUILDKITE_TAG": ""},
+    "buildkite-pull-request": BUILDKITE
+    | PULL_REQUEST
+    | {"BUILDKITE_PULL_REQUEST_REPO": "https://github.com/acme/x.git"},
+    "buildkite-pull-request-ssh": BUILDKITE
+    | PULL_REQUEST
+    | {"BUILDKITE_PULL_REQUEST_REPO": "ssh://git@github.com:22/acme/x"},
+    "circle": CIRCLE | {"CIRCLE_BRANCH": "fix/1", "CIRCLE_PR_REPONAME": "x"},
+}
+OTHER_JOBS = {
+    "github-tag": GITHUB | {"GITHUB_REF": "refs/tags/v1", "GITHUB_REF_NAME": "v1", "GITHUB_REF_TYPE": "tag"},
+    "github-review": GITHUB
+    | {"GITHUB_REF": "refs/pull/7/merge", "GITHUB_REF_NAME": "7/merge", "GITHUB_REF_TYPE": "branch"},
+    "github-pull-request-without-event": GITHUB | {"GITHUB_HEAD_REF": "main"},
+    "gitlab-tag": GITLAB | {"CI_COMMIT_TAG": "v1", "CI_COMMIT_REF_NAME": "v1"},
+    "gitlab-fork": GITLAB | MERGE_REQUEST | {"CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "2"},
+    "bitbucket-tag": BITBUCKET | {"BITBUCKET_TAG": "v1"},
+    "azure-tag": AZURE | {"BUILD_SOURCEBRANCH": "refs/tags/v1"},
+    "azure-fork": AZURE | {"SYSTEM_PULLREQUEST_SOURCEBRANCH": "refs/heads/main", "SYSTEM_PULLREQUEST_ISFORK": "True"},
+    "azure-odd-ref": AZURE | {"SYSTEM_PULLREQUEST_SOURCEBRANCH": "refs/pull/7/head"},
+    "jenkins-tag": JENKINS | {"TAG_NAME": "v1", "BRANCH_NAME": "v1"},
+    "jenkins-fork": JENKINS | {"CHANGE_ID": "7", "CHANGE_BRANCH": "main", "CHANGE_FORK": "eve"},
+    "jenkins-change-without-branch": JENKINS | {"CHANGE_ID": "7", "BRANCH_NAME": "PR-7"},
+    "jenkins-freestyle-tag": JENKINS | {"GIT_BRANCH": "refs/tags/v1"},
+    "jenkins-head": JENKINS | {"GIT_BRANCH": "origin/HEAD"},
+    "buildkite-tag": BUILDKITE | {"BUILDKITE_BRANCH": "v1", "BUILDKITE_TAG": "v1"},
+    "buildkite-fork": BUILDKITE | PULL_REQUEST | {"BUILDKITE_PULL_REQUEST_REPO": "https://github.com/eve/x.git"},
+    "circle-tag": CIRCLE | {"CIRCLE_TAG": "v1"},
+    "circle-fork": CIRCLE | {"CIRCLE_BRANCH": "pull/7"},
+    "stray-variables": {"BRANCH_NAME": "x", "GIT_BRANCH": "origin/x", "CIRCLE_BRANCH": "x", "GITHUB_HEAD_REF": "x"},
+    "nothing": {},
+}
+
+
+@pytest.mark.parametrize("job", BRANCH_JOBS.values(), ids=BRANCH_JOBS.keys())
+def test_a_ci_job_names_the_branch_of_a_detached_head(project: Path, commit: str, job: dict[str, str]) -> None:
+    run(project, "switch", "--quiet", "--detach")
+    head = read_head(project, job)
+    assert (head.branch, head.commit) == ("fix/1", commit)
+    assert (
+        head.reason == f"the HEAD of {project} is detached at {commit}, and a CI variable names the branch of its job"
+    )
+
+
+@pytest.mark.parametrize("job", OTHER_JOBS.values(), ids=OTHER_JOBS.keys())
+def test_a_tag_a_fork_or_a_stray_variable_names_no_branch(project: Path, commit: str, job: dict[str, str]) -> None:
+    run(project, "switch", "--quiet", "--detach")
+    head = read_head(project, job)
+    assert (head.branch, head.commit) == (None, commit)
+    assert head.reason.endswith("and no CI variable names the branch of its job")
+
+
+@pytest.mark.parametrize(("repository", "branch"), [("acme/x", "fix/1"), ("eve/x", None), (None, None)])
+def test_a_pull_request_on_github_names_its_branch_unless_it_is_from_a_fork(
+    project: Path, tmp_path: Path, repository: str | None, branch: str | None
+) -> None:
+    run(project, "switch", "--quiet", "--detach")
+    # A fork that was deleted is null.
+    source = {"full_name": repository} if repository else None
+    (tmp_path / "event.json").write_text(json.dumps({"pull_request": {"head": {"repo": source}}}))
+    pull_request = {"GITHUB_HEAD_REF": "fix/1", "GITHUB_REF": "refs/pull/7/merge", "GITHUB_REF_NAME": "7/merge"}
+    job = GITHUB | pull_request | {"GITHUB_REF_TYPE": "branch", "GITHUB_EVENT_PATH": str(tmp_path / "event.json")}
+    assert read_head(project, job).branch == branch
+
+
+@pytest.mark.parametrize("job", BRANCH_JOBS.values(), ids=BRANCH_JOBS.keys())
+def test_a_branch_that_is_checked_out_goes_before_any_variable(project: Path, job: dict[str, str]) -> None:
+    assert read_head(project, job).branch == "main"
+
+
+def test_the_variables_of_this_process_count_when_none_are_given(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(project, "switch", "--quiet", "--detach")
+    for marker in ("GITHUB_ACTIONS", "GITLAB_CI", "BITBUCKET_BUILD_NUMBER", "TF_BUILD", "JENKINS_URL", "BUILDKITE"):
+        monkeypatch.delenv(marker, raising=False)
+    monkeypatch.setenv("CIRCLECI", "true")
+    monkeypatch.setenv("CIRCLE_BRANCH", "of-job")
+    monkeypatch.delenv("CIRCLE_TAG", raising=False)
+    assert read_head(project).branch == "of-job"
+
+
+def test_a_head_on_a_ref_that_is_no_branch_is_detached(project: Path, commit: str) -> None:
+    run(project, "update-ref", "refs/remotes/origin/main", commit)
+    run(project, "symbolic-ref", "HEAD", "refs/remotes/origin/main")
+    head = read_head(project, NO_CI)
+    assert (head.branch, head.commit) == (None, commit)
+
+
+# The worktree
+
+
+def digest(project: Path) -> str:
+    worktree = read_worktree(project)
+    assert worktree is not None
+    assert worktree.dirty
+    assert worktree.digest is not None
+    assert re.fullmatch("[0-9a-f]{64}", worktree.digest)
+    return worktree.digest
+
+
+def test_a_clean_worktree_has_no_digest(project: Path) -> None:
+    (project / ".git/info/exclude").write_text("ignored\n")
+    (project / "ignored").write_text("x")
+    os.utime(project / "pyproject.toml", (1, 1))
+    assert read_worktree(project) == Worktree(dirty=False, digest=None)
+
+
+def test_each_change_has_a_digest_of_its_own(project: Path) -> None:
+    digests = []
+    for content in ("a", "b", "a\0b", "a\0c"):
+        (project / "pyproject.toml").write_text(content)
+        digests.append(digest(project))
+    (project / "pyproject.toml").unlink()
+    digests.append(digest(project))
+    run(project, "checkout", "--quiet", "pyproject.toml")
+    (project / "pyproject.toml").chmod(0o755)
+    digests.append(digest(project))
+    run(project, "checkout", "--quiet", "pyproject.toml")
+    (project / "new").write_text("x")
+    digests.append(digest(project))
+    (project / "new").write_text("y")
+    digests.append(digest(project))
+    (project / "new").rename(project / "new\né")
+    digests.append(digest(project))
+    (project / "new\né").unlink()
+    (project / "link").symlink_to("gone")
+    digests.append(digest(project))
+    (project / "link").unlink()
+    make_repository(project / "nested")
+    digests.append(digest(project))
+    assert len(set(digests)) == len(digests) == 11
+
+
+def test_staging_a_change_does_not_change_the_digest(project: Path) -> None:
+    (project / "pyproject.toml").write_text("x")
+    before = digest(project)
+    run(project, "add", ".")
+    assert digest(project) == before
+
+
+def test_the_digest_does_not_depend_on_the_users_configuration(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "é.py").write_text("a\nb\n")
+    run(project, "add", ".")
+    run(project, "commit", "--quiet", "--message=second")
+    (project / "é.py").rename(project / "moved.py")
+    (project / "pyproject.toml").write_text("x")
+    run(project, "add", ".")
+    before = digest(project)
+    options = {"noprefix": "true", "external": "false", "algorithm": "patience", "context": "9", "renames": "copies"}
+    options |= {"mnemonicPrefix": "true", "orderFile": str(tmp_path / "order"), "submodule": "log"}
+    (tmp_path / "order").write_text("pyproject.toml\n")
+    lines = "".join(f"{name} = {value}\n" for name, value in options.items())
+    (tmp_path / "config").write_text(f"[diff]\n{lines}[color]\nui = always\n[core]\nquotePath = false\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
+    assert digest(project) == before
+
+
+@pytest.mark.parametrize("object_format", ["sha1", "sha256"])
+def test_a_worktree_without_commits_is_dirty(tmp_path: Path, object_format: str) -> None:
+    run(tmp_path, "init", "--quiet", f"--object-format={object_format}", "project")
+    assert read_worktree(tmp_path / "project") == Worktree(dirty=False, digest=None)
+    (tmp_path / "project/file").write_text("x")
+    untracked = digest(tmp_path / "project")
+    run(tmp_path / "project", "add", ".")
+    assert digest(tmp_path / "project") != untracked
+
+
+def test_the_whole_repository_counts_not_only_the_project(tmp_path: Path) -> None:
+    make_repository(tmp_path / "mono", files=("project/pyproject.toml", "library.py"))
+    assert read_worktree(tmp_path / "mono/project") == Worktree(dirty=False, digest=None)
+    (tmp_path / "mono/library.py").write_text("changed")
+    digest(tmp_path / "mono/project")
+
+
+def test_looking_takes_no_lock(project: Path) -> None:
+    (project / "pyproject.toml").write_text("x")
+    (project / ".git/index.lock").write_text("")
+    digest(project)
+
+
+def test_reading_head_is_cheap(project: Path) -> None:
+    read_head(project, NO_CI)
+    start = time.perf_counter()
+    for _ in range(100):
+        read_head(project, NO_CI)
+    # It takes some 0.4 ms; one process of git alone takes more than ten times that.
+    assert (time.perf_counter() - start) / 100 < 0.02

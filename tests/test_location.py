@@ -1,0 +1,71 @@
+"""A URL loses no character, and an unsafe one goes no further."""
+
+from __future__ import annotations
+
+from urllib.parse import urlparse
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kedro_statisfactory.errors import InvalidURL
+from kedro_statisfactory.location import basename, full_path, join, parse, unparse
+
+SEGMENT = st.text(st.characters(exclude_categories=("Cc", "Cs"), exclude_characters="/"), min_size=1).filter(
+    lambda text: text not in (".", "..")
+)
+
+
+@given(bucket=st.from_regex(r"[a-z0-9.-]{3,20}", fullmatch=True), segments=st.lists(SEGMENT, min_size=1, max_size=5))
+def test_no_character_of_a_remote_url_is_lost(bucket: str, segments: list[str]) -> None:
+    url = f"s3://{bucket}/{'/'.join(segments)}"
+    parsed = parse(url)
+    assert (parsed.scheme, parsed.netloc, full_path(parsed)) == ("s3", bucket, "/" + "/".join(segments))
+    assert unparse(parsed) == url
+    assert basename(parsed) == segments[-1]
+
+
+@pytest.mark.parametrize("path", ["data/x.csv", "/abs/x.csv", "./x.csv", "C:\\data\\x.csv", "C:/data/x.csv", "a:b.csv"])
+def test_a_local_path_has_no_prefix(path: str) -> None:
+    assert parse(path)[:3] == ("", "", path)
+
+
+def test_a_prefix_is_read_in_any_case() -> None:
+    assert parse("S3://bucket/Key").scheme == "s3"
+
+
+def test_what_urlparse_cut_off_is_put_back() -> None:
+    assert full_path(urlparse("s3://bucket/a;b?c#d")) == "/a;b?c#d"
+
+
+def test_join_goes_below() -> None:
+    assert unparse(join(urlparse("s3://bucket/a?b"), "v", "a?b")) == "s3://bucket/a?b/v/a?b"
+
+
+@pytest.mark.parametrize(
+    ("url", "cause"),
+    [
+        ("", "names no object"),
+        ("s3://bucket", "names no object"),
+        ("s3://bucket/", "names no object"),
+        ("s3://bucket/folder/", "ends with a slash"),
+        ("s3://bucket//x", "empty segment"),
+        ("data//x", "empty segment"),
+        ("s3://bucket/../x", "'..'"),
+        ("../x", "'..'"),
+        ("s3://bucket/./x", "'.'"),
+        ("s3://bucket/a\x00b", "control character"),
+        ("s3://bucket/a\x7fb", "control character"),
+        ("data/a\nb", "control character"),
+        ("s3://bucket/\ud800", "surrogate"),
+    ],
+)
+def test_unsafe_urls_are_refused_with_their_cause(url: str, cause: str) -> None:
+    with pytest.raises(InvalidURL, match=cause):
+        parse(url)
+
+
+def test_a_password_in_a_url_is_refused_and_not_shown() -> None:
+    with pytest.raises(InvalidURL, match="carries a user or password") as refused:
+        parse("s3://me:hush@bucket/x")
+    assert "hush" not in str(refused.value)
