@@ -166,12 +166,15 @@ def _open(top: Path) -> Repo:
     if "GIT_COMMON_DIR" in os.environ:
         raise GitError(f"GIT_COMMON_DIR would make GitPython read another repository's refs for {top}: unset it.")
     try:
-        return git.Repo(top, expand_vars=False)
+        repo = git.Repo(top, expand_vars=False)
+        # GitPython 3.1 takes a worktree's word for where its repository is.
+        os.lstat(os.path.join(repo.git_dir, "HEAD"))
     except (git.InvalidGitRepositoryError, OSError) as error:
         raise GitError(
             f"{top / '.git'} is not a git repository that can be read: repair it; in a container, mount the repository "
             "that a worktree or submodule belongs to as well."
         ) from error
+    return repo
 
 
 def _target_of_head(repo: Repo, top: Path) -> str:

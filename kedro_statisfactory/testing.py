@@ -12,8 +12,8 @@
         def raw_write(self, url: str, payload: bytes) -> None: ...
         def raw_read(self, url: str) -> bytes: ...
 
-``raw_write`` and ``raw_read`` must go around the backend, so that ``put`` and ``get`` are each checked against the medium
-and not against each other. Tests of verbs that a backend does not support check that it says so.
+``raw_write`` and ``raw_read`` must go around the backend, so that ``put`` and ``get`` are each checked against the
+medium and not against each other. Tests of verbs that a backend does not support check that it says so.
 """
 
 from __future__ import annotations

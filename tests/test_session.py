@@ -69,9 +69,13 @@ def test_threads_share_one_connection_that_is_made_once() -> None:
     made: list[object] = []
     barrier = threading.Barrier(8)
 
+    def make() -> object:
+        made.append(object())
+        return made[-1]
+
     def connect(_: int) -> object:
         barrier.wait(10)
-        return Session({"threads": "share"}).connection("test", lambda: made.append(object()) or made[-1])
+        return Session({"threads": "share"}).connection("test", make)
 
     with ThreadPoolExecutor(8) as executor:
         assert len(set(map(id, executor.map(connect, range(8))))) == 1

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kedro_statisfactory.backends import LocalFS, local
+from kedro_statisfactory.backends import LocalFS
 from kedro_statisfactory.errors import InvalidURL, ObjectNotFound, PermissionDenied, TransferError
 from kedro_statisfactory.location import parse
 from kedro_statisfactory.session import Session
@@ -78,15 +79,26 @@ def test_everything_is_on_the_disk_before_it_is_published(
 ) -> None:
     steps: list[str] = []
     fsync, replace = os.fsync, Path.replace
-    monkeypatch.setattr(os, "fsync", lambda fd: steps.append(f"sync {os.readlink(f'/proc/self/fd/{fd}')}") or fsync(fd))
-    monkeypatch.setattr(Path, "replace", lambda self, to: steps.append("rename") or replace(self, to))
+
+    def recorded_fsync(descriptor: int) -> None:
+        steps.append(f"sync {os.readlink(f'/proc/self/fd/{descriptor}')}")
+        fsync(descriptor)
+
+    def recorded_replace(self: Path, target: Path) -> Path:
+        steps.append("rename")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", recorded_fsync)
+    monkeypatch.setattr(Path, "replace", recorded_replace)
     backend.put(payload=b"x", fragment=parse(f"{tmp_path}/a/x"))
     assert steps[0] == f"sync {tmp_path}", "the new folder's name"
     assert steps[1].startswith(f"sync {tmp_path}/a/.statisfactory-"), "the bytes"
     assert steps[2:] == ["rename", f"sync {tmp_path}/a"]
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=["full", "interrupt"]
+)
 def test_a_write_that_breaks_off_leaves_the_old_file_and_nothing_else(
     backend: LocalFS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
@@ -148,7 +160,7 @@ def test_a_listing_that_is_not_allowed_is_no_empty_one(
 
     monkeypatch.setattr(os, "scandir", deny)
     with pytest.raises(PermissionDenied):
-        list(backend.list(fragment=parse(str(tmp_path))))
+        next(backend.list(fragment=parse(str(tmp_path))))
 
 
 def test_a_listing_passes_over_what_is_not_published(backend: LocalFS, tmp_path: Path) -> None:
@@ -171,7 +183,7 @@ def test_a_folder_is_replaced_as_a_whole(backend: LocalFS, tmp_path: Path) -> No
 def test_without_an_exchange_in_one_step_a_folder_is_replaced_in_two(
     backend: LocalFS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local.sys, "platform", "plan9")
+    monkeypatch.setattr(sys, "platform", "plan9")
     test_a_folder_is_replaced_as_a_whole(backend, tmp_path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,15 @@ def _registry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def make(name: str, prefix: str, **kwargs: Any) -> type[Backend]:
     def put(self: Backend, *, payload: bytes, fragment: ParseResult) -> None: ...
+
     def get(self: Backend, *, fragment: ParseResult) -> bytes:
         return b"x"
 
-    return type(Backend)(name, (Backend,), {"put": put, "get": get, "__module__": __name__}, prefix=prefix, **kwargs)
+    namespace = {"put": put, "get": get, "__module__": __name__}
+    made: type[Backend] = types.new_class(
+        name, (Backend,), {"prefix": prefix, **kwargs}, lambda ns: ns.update(namespace)
+    )
+    return made
 
 
 def test_a_taken_prefix_is_refused_and_both_classes_are_named() -> None:
@@ -80,7 +86,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     found = [_EntryPoint("broken", broken), _EntryPoint("good", lambda: make("Installed", "installed"))]
     monkeypatch.setattr(Backend, "_entry_points_loaded", False)
     monkeypatch.setattr("kedro_statisfactory.backends.base.entry_points", lambda group: found)
-    yield
+    return
 
 
 @pytest.mark.usefixtures("installed")

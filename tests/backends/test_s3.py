@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import os
 import threading
 import uuid
@@ -181,11 +182,12 @@ def test_an_answer_that_stays_damaged_is_an_error_and_never_data(
             config = {"max_pool_connections": 1, "retries": {"total_max_attempts": 1}}
             credentials = {**seaweed.credentials, "endpoint_url": network.endpoint_url, "config_kwargs": config}
             damaged = S3Backend(Session(credentials))
+            reads: dict[str, Callable[..., object]] = {
+                "get": damaged.get,
+                "download": functools.partial(damaged.download, target=tmp_path / "x"),
+            }
             with pytest.raises(error):
-                if read == "get":
-                    damaged.get(fragment=where)
-                else:
-                    damaged.download(target=tmp_path / "x", fragment=where)
+                reads[read](fragment=where)
             assert not (tmp_path / "x").exists()
 
 
@@ -446,7 +448,7 @@ def test_a_url_without_a_bucket_is_refused(backend: S3Backend) -> None:
 
 
 def test_another_failure_of_the_service_is_told_in_its_words(backend: S3Backend, bucket: str) -> None:
-    with pytest.raises(TransferError, match="InvalidStorageClass|InvalidArgument|NotImplemented|failed"):
+    with pytest.raises(TransferError, match="the service failed"):
         backend.put(payload=b"x", fragment=parse(f"s3://{bucket}/{'k' * 3000}"))
 
 
