@@ -226,7 +226,7 @@ def _git(
             check=False,
             cwd=top,
             env=environ,
-            stdout=stdout or subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             timeout=TIMEOUT,
         )

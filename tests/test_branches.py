@@ -211,6 +211,7 @@ def test_slashes_become_two_dashes(name: str, expected: str) -> None:
         ("\udce9", "branch"),
         ("main\n", "main"),
         ("x" * 101, "x" * 77),
+        ("x" * 76 + "/1.2" * 9, "x" * 76),
         ("a/" * 40 + "a", "-".join("a" * 39)),
     ],
 )

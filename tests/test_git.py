@@ -208,6 +208,12 @@ def test_an_outer_repository_that_tracks_nothing_of_the_project_is_not_ours(proj
     assert read_worktree(project / "vendor/mine") is None
 
 
+def test_the_name_of_a_project_is_no_pattern_for_tracked_folders(tmp_path: Path) -> None:
+    make_repository(tmp_path / "mono", files=("x/pyproject.toml",))
+    (tmp_path / "mono/[x]").mkdir()
+    assert read_head(tmp_path / "mono/[x]", NO_CI).branch is None
+
+
 def test_a_project_becomes_part_of_the_outer_repository_when_it_is_added(project: Path) -> None:
     (project / "new").mkdir()
     (project / "new/pyproject.toml").write_text("")
@@ -573,18 +579,19 @@ def test_staging_a_change_does_not_change_the_digest(project: Path) -> None:
 def test_the_digest_does_not_depend_on_the_users_configuration(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (project / "pyproject.toml").write_text("line\n" * 40)
     (project / "é.py").write_text("a\nb\n")
     run(project, "add", ".")
     run(project, "commit", "--quiet", "--message=second")
     (project / "é.py").rename(project / "moved.py")
-    (project / "pyproject.toml").write_text("x")
+    (project / "pyproject.toml").write_text("line\n" * 20 + "new\n" + "line\n" * 20)
     run(project, "add", ".")
     before = digest(project)
-    options = {"noprefix": "true", "external": "false", "algorithm": "patience", "context": "9", "renames": "copies"}
+    options = {"noprefix": "true", "external": "false", "algorithm": "patience", "context": "9", "renames": "false"}
     options |= {"mnemonicPrefix": "true", "orderFile": str(tmp_path / "order"), "submodule": "log"}
     (tmp_path / "order").write_text("pyproject.toml\n")
     lines = "".join(f"{name} = {value}\n" for name, value in options.items())
-    (tmp_path / "config").write_text(f"[diff]\n{lines}[color]\nui = always\n[core]\nquotePath = false\n")
+    (tmp_path / "config").write_text(f"[diff]\n{lines}[color]\nui = always\n[core]\nquotePath = false\nabbrev = 40\n")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
     assert digest(project) == before
 
@@ -606,10 +613,20 @@ def test_the_whole_repository_counts_not_only_the_project(tmp_path: Path) -> Non
     digest(tmp_path / "mono/project")
 
 
-def test_looking_takes_no_lock(project: Path) -> None:
-    (project / "pyproject.toml").write_text("x")
-    (project / ".git/index.lock").write_text("")
-    digest(project)
+def test_looking_writes_nothing(project: Path) -> None:
+    os.utime(project / "pyproject.toml", (1, 1))
+    index = (project / ".git/index").read_bytes()
+    assert read_worktree(project) == Worktree(dirty=False, digest=None)
+    assert (project / ".git/index").read_bytes() == index
+
+
+def test_a_changed_submodule_counts_whatever_the_configuration_says(project: Path, submodule: Path) -> None:
+    assert read_worktree(project) == Worktree(dirty=False, digest=None)
+    run(submodule, "commit", "--quiet", "--allow-empty", "--message=second")
+    before = digest(project)
+    run(project, "config", "diff.submodule", "log")
+    run(project, "config", "diff.ignoreSubmodules", "all")
+    assert digest(project) == before
 
 
 def test_reading_head_is_cheap(project: Path) -> None:

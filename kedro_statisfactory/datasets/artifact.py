@@ -179,7 +179,7 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
 
     @property
     def builds_on_old(self) -> bool:
-        """Whether a save of the format adds to what is there: it is given the old bytes, and may be called in chunks."""
+        """Whether a save of the format adds to what is there: it gets the old bytes, and may come in chunks."""
         if self._format is None:
             return False
         opened = self._format_args.get("fs_args") or {}
@@ -237,8 +237,8 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
         where = self._at_version(self.resolve_save_version())
         if self._version and self._backend().exists(fragment=where):
             raise DatasetError(
-                f"{self.filepath!r}: the version {self.resolve_save_version()!r} is there already, and versions are never "
-                "overwritten: save under another one."
+                f"{self.filepath!r}: the version {self.resolve_save_version()!r} is there already, and versions are "
+                "never overwritten: save under another one."
             )
         return where
 

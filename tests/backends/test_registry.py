@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import types
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import ParseResult
@@ -77,7 +76,7 @@ class _EntryPoint:
 
 
 @pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two distributions with an entry point, one of them broken."""
 
     def broken() -> None:
@@ -86,7 +85,6 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     found = [_EntryPoint("broken", broken), _EntryPoint("good", lambda: make("Installed", "installed"))]
     monkeypatch.setattr(Backend, "_entry_points_loaded", False)
     monkeypatch.setattr("kedro_statisfactory.backends.base.entry_points", lambda group: found)
-    return
 
 
 @pytest.mark.usefixtures("installed")
