@@ -218,8 +218,8 @@ def _git(
     environ = {
         name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name.startswith(keep)
     }
-    # No locks that another git could stumble over, no wildcards in paths, errors in English.
-    environ.update(GIT_OPTIONAL_LOCKS="0", GIT_LITERAL_PATHSPECS="1", LC_ALL="C")
+    # No wildcards in paths, errors in English.
+    environ.update(GIT_LITERAL_PATHSPECS="1", LC_ALL="C")
     try:
         done = subprocess.run(
             ["git", *arguments],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
@@ -78,7 +79,7 @@ def _forget_connections() -> None:
     _connections = _Connections()
 
 
-if hasattr(os, "register_at_fork"):
+if sys.platform != "win32":
     os.register_at_fork(after_in_child=_forget_connections)
 
 
@@ -184,11 +185,10 @@ class Session:
         """
         shared = _connections
         key = (os.getpid(), kind, _frozen(self.credentials))
-        if key not in shared.made:
-            with shared.lock:
-                if key not in shared.made:
-                    shared.made[key] = make()
-        made: _Connection = shared.made[key]
+        with shared.lock:
+            if key not in shared.made:
+                shared.made[key] = make()
+            made: _Connection = shared.made[key]
         return made
 
     @property

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from kedro_statisfactory import session as session_module
 from kedro_statisfactory.errors import InvalidCredentials, StatisfactoryError, UnknownCredential
 from kedro_statisfactory.session import Session, s3_configuration
 
@@ -111,6 +112,14 @@ def test_a_fork_makes_its_own_connection_even_while_the_lock_is_held() -> None:
     holder.join()
     assert os.waitstatus_to_exitcode(status) == 0
     assert session.connection("test", object) is parents
+
+
+def test_a_child_forgets_what_its_parent_connected(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What the fork above runs in the child, where no coverage is measured.
+    monkeypatch.setattr("kedro_statisfactory.session._connections", session_module._connections)
+    one = Session({"a": 1}).connection("test", object)
+    session_module._forget_connections()
+    assert Session({"a": 1}).connection("test", object) is not one
 
 
 def test_pickles_and_copies_carry_no_connection() -> None:

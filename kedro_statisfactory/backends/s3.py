@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 _Answer = TypeVar("_Answer")
 
+# Tries that a read has whose answer breaks off, is damaged, or changes half-way.
 _ATTEMPTS = 5
 
 # What the backend itself says in a request.
@@ -140,9 +141,8 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             raise TransferError(f"the folder for {unparse(fragment)!r} has no files, and S3 keeps no empty folders.")
         logs = [path for path in files if any(part.startswith("_") for part in path.parts)]
 
-        def upload(path: Path, stop: threading.Event) -> None:
-            if not stop.is_set():
-                self._upload_file(source / path, join(fragment, *path.parts), kwargs)
+        def upload(path: Path, _: threading.Event) -> None:
+            self._upload_file(source / path, join(fragment, *path.parts), kwargs)
 
         transfer.in_parallel(upload, sorted({*files} - {*logs}), transfer.UPLOAD_WORKERS)
         for path in logs:
@@ -166,11 +166,10 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
                 if not paths:
                     raise
 
-            def download(path: str, stop: threading.Event) -> None:
-                if not stop.is_set():
-                    file = target / checked(fragment._replace(path=f"/{path}")).path.removeprefix("/")
-                    file.parent.mkdir(parents=True, exist_ok=True)
-                    self._download_file(file, bucket, f"{key}/{path}", options)
+            def download(path: str, _: threading.Event) -> None:
+                file = target / checked(fragment._replace(path=f"/{path}")).path.removeprefix("/")
+                file.parent.mkdir(parents=True, exist_ok=True)
+                self._download_file(file, bucket, f"{key}/{path}", options)
 
             transfer.in_parallel(download, paths, transfer.DOWNLOAD_WORKERS)
 
@@ -288,9 +287,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
 
         known = self._known("UploadPart", options)
 
-        def send(part: Part, stop: threading.Event) -> tuple[Part, str, int]:
-            if stop.is_set():
-                raise transfer.Stopped
+        def send(part: Part, _: threading.Event) -> tuple[Part, str, int]:
             crc32 = 0
             with contextlib.ExitStack() as stack:
                 body: Any
@@ -341,9 +338,10 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             writer.fill(part, chunks(part), stop)
 
         def chunks(part: Part) -> Iterator[bytes]:
-            got, stream = 0, body
-            for last in _attempts():
-                if part.number > 1 or got:
+            got, stream, attempts = 0, body, 0
+            while True:
+                attempts += 1
+                if part.number > 1 or attempts > 1:
                     first, end = part.offset + got, part.offset + part.length - 1
                     stream = self._client.get_object(**request, Range=f"bytes={first}-{end}")["Body"]
                 try:
@@ -358,7 +356,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
                             raw.read()  # reaches the end of the answer, so that its connection can be used again
                     return
                 except broken:
-                    if last:
+                    if attempts == _ATTEMPTS:
                         raise
 
         broken = _broken_stream()
@@ -378,17 +376,18 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         The request itself is retried by boto3.
         """
         broken: tuple[type[Exception], ...] = (IntegrityError, *_broken_stream())
-        for last in _attempts():
+        attempts = 0
+        while True:
+            attempts += 1
             response = self._client.get_object(Bucket=bucket, Key=key, **options)
             try:
                 return consume(response)
             except broken:
-                if last:
+                if attempts == _ATTEMPTS:
                     raise
             except self._client.exceptions.ClientError as error:
-                if last or _ERRORS_BY_CODE.get(_code(error)) is not PreconditionFailed:
+                if attempts == _ATTEMPTS or _ERRORS_BY_CODE.get(_code(error)) is not PreconditionFailed:
                     raise
-        raise AssertionError("the last attempt returns or raises")
 
     def _list(self, bucket: str, prefix: str, options: Mapping[str, Any]) -> Iterator[ObjectInfo]:
         pages = self._client.get_paginator("list_objects_v2").paginate(
@@ -504,11 +503,6 @@ def _broken_stream() -> tuple[type[Exception], ...]:
     from urllib3.exceptions import HTTPError
 
     return HTTPClientError, FlexibleChecksumError, IncompleteReadError, HTTPError
-
-
-def _attempts() -> Iterator[bool]:
-    """Once for each try that a read has; true for the last one."""
-    return iter([False] * (_ATTEMPTS - 1) + [True])
 
 
 def _bucket_and_key(fragment: ParseResult) -> tuple[str, str]:

@@ -224,6 +224,37 @@ def test_a_large_read_that_always_breaks_off_ends_with_an_error(
     assert not (tmp_path / "large").exists()
 
 
+def test_a_large_read_that_is_always_damaged_ends_with_an_error(
+    seaweed: S3Server, backend: S3Backend, bucket: str, large_file: Path, tmp_path: Path
+) -> None:
+    where = parse(f"s3://{bucket}/large")
+    backend.upload(source=large_file, fragment=where)
+    with proxy(seaweed.endpoint_url) as network:
+        network.faults.extend([Fault(300_000, flip=True, again=True)] * 500)
+        damaged = S3Backend(Session({**seaweed.credentials, "endpoint_url": network.endpoint_url}))
+        with pytest.raises(IntegrityError, match="checksum"):
+            damaged.download(target=tmp_path / "large", fragment=where)
+    assert not (tmp_path / "large").exists()
+
+
+def test_an_object_that_is_replaced_again_and_again_is_an_error(
+    backend: S3Backend, seaweed: S3Server, bucket: str, large_file: Path, tmp_path: Path
+) -> None:
+    backend.upload(source=large_file, fragment=parse(f"s3://{bucket}/large"))
+    events: Any = Session(seaweed.credentials).s3.meta.events
+
+    def pretend(params: Any, **_: Any) -> None:
+        if "Range" in params["headers"]:
+            params["headers"]["If-Match"] = '"of another version"'
+
+    events.register("before-call.s3.GetObject", pretend)
+    try:
+        with pytest.raises(PreconditionFailed):
+            backend.download(target=tmp_path / "large", fragment=parse(f"s3://{bucket}/large"))
+    finally:
+        events.unregister("before-call.s3.GetObject", pretend)
+
+
 def test_an_object_replaced_while_it_is_read_comes_from_one_version(
     backend: S3Backend, seaweed: S3Server, bucket: str, large_file: Path, tmp_path: Path
 ) -> None:
@@ -267,6 +298,17 @@ def test_a_missing_bucket_is_created_where_the_client_is(moto_server: S3Server, 
     assert session.s3.get_bucket_location(Bucket=name).get("LocationConstraint") in (region, None)
     assert (region == "us-east-1") == (session.s3.get_bucket_location(Bucket=name).get("LocationConstraint") is None)
     assert S3Backend(session).get(fragment=parse(f"s3://{name}/x")) == b"x"
+
+
+def test_a_bucket_that_cannot_be_created_is_an_error(moto_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = S3Backend(Session(moto_server.credentials))
+
+    def deny(**_: Any) -> None:
+        raise backend._client.exceptions.ClientError({"Error": {"Code": "AccessDenied"}}, "CreateBucket")
+
+    monkeypatch.setattr(backend._client, "create_bucket", deny)
+    with pytest.raises(PermissionDenied):
+        backend.put(payload=b"x", fragment=parse(f"s3://denied-{uuid.uuid4().hex[:8]}/x"))
 
 
 def test_a_bucket_is_created_for_a_large_object(moto_server: S3Server, large_file: Path) -> None:
