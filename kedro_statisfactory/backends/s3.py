@@ -381,7 +381,8 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             attempts += 1
             response = self._client.get_object(Bucket=bucket, Key=key, **options)
             try:
-                return consume(response)
+                with contextlib.closing(response["Body"]):
+                    return consume(response)
             except broken:
                 if attempts == _ATTEMPTS:
                     raise

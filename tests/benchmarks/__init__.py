@@ -1,0 +1,1 @@
+"""Speed and memory beside those of others: ``python -m tests.benchmarks``, run by hand."""

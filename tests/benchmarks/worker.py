@@ -1,0 +1,216 @@
+"""A process that does one measured thing per line of its standard input, and answers with one line of JSON.
+
+It runs in our environment and, unchanged, in the one of s3fs; so it imports nothing that either of them lacks.
+"""
+
+from __future__ import annotations
+
+import cProfile
+import gc
+import io
+import json
+import logging
+import os
+import pstats
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+CHUNK = 1 << 20
+
+_catalogs: dict[str, Any] = {}
+_clients: dict[str, Any] = {}
+_payloads: dict[int, bytes] = {}
+_real_fsync = os.fsync
+_fsync_seconds = 0.0
+
+
+def _catalog(entries: Mapping[str, Any]) -> Any:
+    from kedro.io import DataCatalog
+
+    key = json.dumps(entries, sort_keys=True)
+    if key not in _catalogs:
+        _catalogs[key] = DataCatalog.from_config(json.loads(key))
+    return _catalogs[key]
+
+
+def _payload(size: int) -> bytes:
+    if size not in _payloads:
+        _payloads[size] = os.urandom(size)
+    return _payloads[size]
+
+
+def _client(credentials: Mapping[str, Any]) -> Any:
+    import boto3
+
+    key = json.dumps(credentials, sort_keys=True)
+    if key not in _clients:
+        _clients[key] = boto3.client("s3", **credentials)
+    return _clients[key]
+
+
+def _transport_seconds(start: float, end: float, verb: str) -> float:
+    """Without the time of the format that tells when it was called; all of it for other formats."""
+    formats = sys.modules.get("tests.benchmarks.formats")
+    if formats and verb == "load" and start < formats.Linked.called_at < end:
+        return float(formats.Linked.called_at - start)
+    if formats and verb == "save" and start < formats.Linked.returned_at < end:
+        return float(end - formats.Linked.returned_at)
+    return end - start
+
+
+def load(entries: Mapping[str, Any], name: str = "entry", **_: Any) -> dict[str, float]:
+    """Load an entry."""
+    catalog = _catalog(entries)
+    catalog.get(name)
+    start = time.perf_counter()
+    data = catalog.load(name)
+    end = time.perf_counter()
+    del data
+    return {"seconds": _transport_seconds(start, end, "load"), "total": end - start}
+
+
+def save(entries: Mapping[str, Any], name: str = "entry", size: int = 0, path: str = "", **_: Any) -> dict[str, float]:
+    """Save ``size`` bytes, or the file at ``path``, in an entry."""
+    catalog = _catalog(entries)
+    catalog.get(name)
+    data = Path(path) if path else _payload(size)
+    before = _fsync_seconds
+    start = time.perf_counter()
+    catalog.save(name, data)
+    end = time.perf_counter()
+    return {
+        "seconds": _transport_seconds(start, end, "save"),
+        "total": end - start,
+        "fsync": _fsync_seconds - before,
+    }
+
+
+def boto3(
+    verb: str, credentials: Mapping[str, Any], bucket: str, key: str, size: int = 0, path: str = "", **_: Any
+) -> dict[str, float]:
+    """One call of boto3's client, with its defaults."""
+    client = _client(credentials)
+    target: dict[str, Any] = {"Bucket": bucket, "Key": key}
+    payload = _payload(size) if verb == "put" else b""
+    start = time.perf_counter()
+    if verb == "get":
+        client.get_object(**target)["Body"].read()
+    elif verb == "put":
+        client.put_object(**target, Body=payload)
+    elif verb == "download_file":
+        client.download_file(bucket, key, path)
+    elif verb == "upload_file":
+        client.upload_file(path, bucket, key)
+    elif verb == "get_stream":
+        with open(path, "wb") as file:
+            for chunk in client.get_object(**target)["Body"].iter_chunks(CHUNK):
+                file.write(chunk)
+    elif verb == "put_stream":
+        with open(path, "rb") as file:
+            client.put_object(**target, Body=file)
+    else:
+        raise ValueError(verb)
+    seconds = time.perf_counter() - start
+    if verb in ("download_file", "get_stream"):
+        os.unlink(path)
+    return {"seconds": seconds, "total": seconds}
+
+
+def pipeline(entries: Mapping[str, Any], runner: str, pairs: int, **_: Any) -> dict[str, float]:
+    """Run a pipeline whose nodes each load ``in_…`` and save it as ``out_…``, with a catalog of its own."""
+    import kedro.runner
+    from kedro.io import DataCatalog
+    from kedro.pipeline import node, pipeline
+
+    quiet()
+    nodes = [node(_same, f"in_{number}", f"out_{number}", name=f"n{number}") for number in range(pairs)]
+    start = time.perf_counter()
+    catalog = DataCatalog.from_config(json.loads(json.dumps(entries)))
+    getattr(kedro.runner, runner)().run(pipeline(nodes), catalog)
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "total": seconds}
+
+
+def _same(data: object) -> object:
+    return data
+
+
+def fsync(mode: str, **_: Any) -> dict[str, float]:
+    """Leave fsync as it is but time it (``timed``), or out (``off``)."""
+
+    def timed(descriptor: int) -> None:
+        global _fsync_seconds
+        start = time.perf_counter()
+        _real_fsync(descriptor)
+        _fsync_seconds += time.perf_counter() - start
+
+    os.fsync = timed if mode == "timed" else lambda _: None  # type: ignore[assignment]
+    return {}
+
+
+def memory(do: Mapping[str, Any], **_: Any) -> dict[str, float]:
+    """Do another command; gives by how many bytes the peak of the process was above what it held before."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    before = _status("VmRSS")
+    answer = COMMANDS[do["op"]](**do)
+    return {**answer, "seconds": float(_status("VmHWM") - before)}
+
+
+def _status(name: str) -> int:
+    found = re.search(rf"^{name}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    assert found, name
+    return int(found[1]) * 1024
+
+
+def profile(do: Mapping[str, Any], times: int = 1, sort: str = "tottime", **_: Any) -> dict[str, str]:
+    """Do another command under cProfile; gives its 15 first lines."""
+    profiler = cProfile.Profile()
+    for _number in range(times):
+        profiler.enable()
+        COMMANDS[do["op"]](**do)
+        profiler.disable()
+    text = io.StringIO()
+    pstats.Stats(profiler, stream=text).strip_dirs().sort_stats(sort).print_stats(15)
+    return {"text": text.getvalue()}
+
+
+def clean(path: str, **_: Any) -> dict[str, float]:
+    """Remove a file or folder."""
+    shutil.rmtree(path) if os.path.isdir(path) else Path(path).unlink(missing_ok=True)
+    return {}
+
+
+def quiet() -> None:
+    """Kedro's progress messages cost as much as a small object, and are no part of the transport."""
+    for name in ("kedro", "kedro_statisfactory"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+COMMANDS: dict[str, Callable[..., dict[str, Any]]] = {
+    each.__name__: each for each in (load, save, boto3, pipeline, fsync, memory, profile, clean)
+}
+
+
+def main() -> None:
+    """Answer commands until the input ends."""
+    quiet()
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what others print must not look like an answer
+    for line in sys.stdin:
+        command = json.loads(line)
+        try:
+            answer: dict[str, Any] = COMMANDS[command["op"]](**command)
+        except Exception as error:
+            logging.exception("failed: %s", line[:300])
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        answers.write(json.dumps(answer) + "\n")
+
+
+if __name__ == "__main__":
+    main()
