@@ -298,7 +298,7 @@ def _branch_of_ci_job(environ: Mapping[str, str]) -> str | None:
     elif told("CIRCLECI"):
         # CIRCLE_PR_NUMBER and the like are set for other pull requests too; forks are known by this name alone.
         branch = told("CIRCLE_BRANCH")
-        foreign = bool(told("CIRCLE_TAG")) or re.match(r"pull/\d+", branch) is not None
+        foreign = bool(told("CIRCLE_TAG")) or re.fullmatch(r"pull/\d+(/\w+)?", branch) is not None
     return None if foreign or branch in ("", "HEAD") or branch.startswith("refs/") else branch
 
 
