@@ -50,8 +50,15 @@ def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 
 @pytest.fixture
-def bucket(seaweed: S3Server) -> str:
-    """A bucket of its own for each test."""
+def bucket(seaweed: S3Server) -> Iterator[str]:
+    """A bucket of its own for each test; it goes afterwards, because SeaweedFS keeps volumes ready for each."""
     name = f"test-{uuid.uuid4().hex[:12]}"
-    session.Session(seaweed.credentials).s3.create_bucket(Bucket=name)
-    return name
+    client = session.Session(seaweed.credentials).s3
+    client.create_bucket(Bucket=name)
+    yield name
+    for upload in client.list_multipart_uploads(Bucket=name).get("Uploads", ()):
+        client.abort_multipart_upload(Bucket=name, Key=upload["Key"], UploadId=upload["UploadId"])
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=name):
+        for found in page.get("Contents", ()):
+            client.delete_object(Bucket=name, Key=found["Key"])
+    client.delete_bucket(Bucket=name)

@@ -9,7 +9,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import ParseResult
 
 from kedro.io.core import (
@@ -122,6 +122,12 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
         super().__init__(filepath=PurePosixPath(f"{parsed.netloc}{parsed.path}" if parsed else ""), version=version)
         if parsed:
             self._backend()
+
+    if TYPE_CHECKING:  # Kedro makes these of the two below, which type checkers cannot know
+
+        def load(self) -> Any: ...
+
+        def save(self, data: Any) -> None: ...
 
     def _load(self) -> Any:
         with self._named():

@@ -51,7 +51,9 @@ def environment(folder: Path, requirements: Sequence[str]) -> Path:
 
 def clean_variables() -> dict[str, str]:
     """Those of this process without accounts of the developer."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON", "STATISFACTORY_"))}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON", "STATISFACTORY_"))
+    }
     return {
         **kept,
         "AWS_CONFIG_FILE": os.devnull,

@@ -1,0 +1,79 @@
+"""The places in which every entry has to work alike."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kedro_statisfactory.session import Session
+from tests.servers.s3 import S3Server
+
+
+@dataclass
+class Place:
+    """Somewhere to keep artifacts, with an access to it that goes around the package.
+
+    Attributes:
+        root: URL, without a slash at its end.
+        credentials: Of an entry there.
+        write_file: Store the file or folder (first argument) below the root (second argument).
+        read_file: Fetch what is below the root (first argument) into a path (second argument).
+    """
+
+    root: str
+    write_file: Callable[[Path, str], None]
+    read_file: Callable[[str, Path], None]
+    credentials: dict[str, Any] | None = field(default=None, repr=False)
+
+    def entry(self, name: str, **config: Any) -> dict[str, Any]:
+        """The configuration of an entry below the root."""
+        credentials = {"credentials": self.credentials} if self.credentials else {}
+        return {
+            "type": "kedro_statisfactory.ArtifactDataset",
+            "filepath": f"{self.root}/{name}",
+            **credentials,
+            **config,
+        }
+
+
+def _local(root: Path) -> Place:
+    def copy(source: Path, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target)
+        else:
+            shutil.copyfile(source, target)
+
+    return Place(
+        str(root), lambda source, name: copy(source, root / name), lambda name, target: copy(root / name, target)
+    )
+
+
+def _s3(server: S3Server, bucket: str) -> Place:
+    client = Session(server.credentials).s3
+
+    def write(source: Path, name: str) -> None:
+        for file in [path for path in source.rglob("*") if path.is_file()] if source.is_dir() else [source]:
+            below = f"/{file.relative_to(source).as_posix()}" if source.is_dir() else ""
+            client.put_object(Bucket=bucket, Key=f"store/{name}{below}", Body=file.read_bytes())
+
+    def read(name: str, target: Path) -> None:
+        for found in client.list_objects_v2(Bucket=bucket, Prefix=f"store/{name}")["Contents"]:
+            file = Path(f"{target}{found['Key'].removeprefix(f'store/{name}')}")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            client.download_file(bucket, found["Key"], str(file))
+
+    return Place(f"s3://{bucket}/store", write, read, server.credentials)
+
+
+@pytest.fixture(params=["local", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Each kind of place in turn."""
+    if request.param == "local":
+        return _local(tmp_path / "store")
+    return _s3(request.getfixturevalue("seaweed"), request.getfixturevalue("bucket"))

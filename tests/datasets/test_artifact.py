@@ -1,0 +1,457 @@
+"""What an entry promises beside its format: whole saves, few requests, and manners of a Kedro dataset."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import inspect
+import logging
+import os
+import pickle
+import stat
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kedro.io import AbstractDataset, CachedDataset, DataCatalog, DatasetError, Version
+from kedro.pipeline import node, pipeline
+from kedro.runner import SequentialRunner
+
+from kedro_statisfactory import ArtifactDataset
+from kedro_statisfactory.backends import Backend
+from kedro_statisfactory.session import Session
+from tests.datasets.conftest import Place
+from tests.servers.s3 import S3Server
+
+SECRET = "a-very-secret-value"
+
+
+class Failing(AbstractDataset[str, str]):
+    """A format that breaks off half-way through a save."""
+
+    def __init__(self, filepath: str) -> None:
+        self._filepath = Path(filepath)
+
+    def _load(self) -> str:
+        return self._filepath.read_text()
+
+    def _save(self, data: str) -> None:
+        self._filepath.write_text(data[: len(data) // 2])
+        if data.startswith("interrupt"):
+            raise KeyboardInterrupt
+        if data.startswith("fail"):
+            raise OSError("the disk of the format is full")
+        if data.startswith("forget"):
+            self._filepath.unlink()
+
+    def _describe(self) -> dict[str, Any]:
+        return {}
+
+
+class Rich(AbstractDataset[str, str]):
+    """A format with everything that Kedro may ask for."""
+
+    _EPHEMERAL = True
+    _SINGLE_PROCESS = True
+    confirmed: list[str] = []  # noqa: RUF012
+    released: list[str] = []  # noqa: RUF012
+
+    def __init__(self, filepath: str, credentials: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
+
+    def _load(self) -> str:
+        return self._filepath.read_text()
+
+    def _save(self, data: str) -> None:
+        self._filepath.write_text(data)
+
+    def _release(self) -> None:
+        self.released.append(self._filepath.name)
+
+    def _describe(self) -> dict[str, Any]:
+        return {}
+
+    def confirm(self) -> None:
+        self.confirmed.append(self._filepath.name)
+
+    def preview(self, nrows: int = 3) -> str:
+        """The first characters."""
+        return self._filepath.read_text()[:nrows]
+
+
+@pytest.fixture
+def requests_sent(seaweed: S3Server) -> Iterator[list[str]]:
+    """The operations that the one client of the server's credentials sends."""
+    sent: list[str] = []
+
+    def note(model: Any, **_: Any) -> None:
+        sent.append(model.name)
+
+    events = Session(seaweed.credentials).s3.meta.events
+    events.register("before-call.s3", note)
+    yield sent
+    events.unregister("before-call.s3", note)
+
+
+def _entry(place: Place, name: str, **config: Any) -> ArtifactDataset:
+    entry = ArtifactDataset.from_config("my_entry", place.entry(name, **config))
+    assert isinstance(entry, ArtifactDataset)
+    return entry
+
+
+@pytest.mark.parametrize(
+    ("how", "error"), [("fail", DatasetError), ("interrupt", KeyboardInterrupt), ("forget", DatasetError)]
+)
+def test_a_save_that_breaks_off_leaves_the_old_object_whole(
+    place: Place, how: str, error: type[BaseException], tmp_path: Path
+) -> None:
+    entry = _entry(place, "folder/x.txt", dataset=Failing)
+    entry.save("the old text")
+    old = entry.load()
+    with pytest.raises(error):
+        entry.save(f"{how} in the middle of this text")
+    assert entry.load() == old
+    if place.credentials is None:
+        assert os.listdir(Path(place.root, "folder")) == ["x.txt"], "nothing half-written is left beside it"
+
+
+def test_writing_in_place_would_tear_in_that_case(tmp_path: Path) -> None:
+    """The negative control of the test above."""
+    stock = Failing(str(tmp_path / "x.txt"))  # type: ignore[abstract]
+    stock.save("the old text")
+    with pytest.raises(DatasetError):
+        stock.save("fail in the middle of this text")
+    assert stock.load() == "fail in the mid"
+
+
+def test_warm_each_load_save_and_exists_is_one_request(
+    seaweed: S3Server, bucket: str, requests_sent: list[str]
+) -> None:
+    entry = ArtifactDataset(
+        filepath=f"s3://{bucket}/x.json", dataset="json.JSONDataset", credentials=seaweed.credentials
+    )
+    entry.save({"a": 1})
+    assert requests_sent == ["PutObject"]
+    requests_sent.clear()
+    assert entry.load() == {"a": 1}
+    assert requests_sent == ["GetObject"]
+    requests_sent.clear()
+    assert entry.exists()
+    assert requests_sent == ["HeadObject"]
+
+
+def test_the_count_of_requests_sees_one_too_many(seaweed: S3Server, bucket: str, requests_sent: list[str]) -> None:
+    """The negative control of the test above: another client with these credentials would not be seen."""
+    client = Session(dict(seaweed.credentials)).s3
+    client.put_object(Bucket=bucket, Key="x", Body=b"")
+    client.list_objects_v2(Bucket=bucket)
+    assert requests_sent == ["PutObject", "ListObjectsV2"]
+
+
+def test_constructors_touch_neither_network_nor_sdk() -> None:
+    code = (
+        "import sys; from kedro_statisfactory import ArtifactDataset\n"
+        "entry = ArtifactDataset(filepath='s3://b/x', credentials={'key': 'k', 'secret': 's', "
+        "'client_kwargs': {'endpoint_url': 'http://127.0.0.1:1'}})\n"
+        "repr(entry)\n"
+        "assert not {'boto3', 'botocore', 'lakefs_client', 'git', 'pandas'} & set(sys.modules), sys.modules.keys()"
+    )
+    import subprocess
+    import sys
+
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_exists_is_false_only_for_what_is_not_there(moto_server: S3Server, seaweed: S3Server, bucket: str) -> None:
+    wrong = {**seaweed.credentials, "aws_secret_access_key": SECRET}
+    entry = ArtifactDataset(filepath=f"s3://{bucket}/x", credentials=wrong)
+    with pytest.raises(DatasetError, match="E0302"):
+        entry.exists()
+    missing_bucket = ArtifactDataset(filepath="s3://no-such-bucket/x", credentials=moto_server.credentials)
+    assert not missing_bucket.exists()
+
+
+def test_what_is_missing_is_named_with_its_entry(place: Place) -> None:
+    catalog = DataCatalog.from_config({"my_entry": place.entry("missing.json", dataset="json.JSONDataset")})
+    with pytest.raises(DatasetError, match=r"(?s)my_entry.*missing\.json.*E0301.*there is no"):
+        catalog.load("my_entry")
+
+
+def test_errors_of_the_format_name_the_url_and_no_private_path(place: Place) -> None:
+    entry = _entry(place, "broken.json")
+    entry.save(b"{ no json")
+    reading = _entry(place, "broken.json", dataset="json.JSONDataset")
+    with pytest.raises(DatasetError, match=r"broken\.json.*JSONDataset failed: JSONDecodeError") as caught:
+        reading.load()
+    assert "statisfactory-" not in str(caught.value)
+    with pytest.raises(DatasetError, match=r"broken\.json.*JSONDataset failed: TypeError"):
+        reading.save(object())
+    assert entry.load() == b"{ no json"
+
+
+def test_an_error_of_the_format_without_a_cause_keeps_its_text(place: Place) -> None:
+    entry = _entry(place, "x.txt", dataset=Failing)
+    with pytest.raises(DatasetError, match=r"Saving 'None' to a 'Dataset' is not allowed|None"):
+        entry.save(None)
+    plot = _entry(place, "p.png", dataset="matplotlib.MatplotlibDataset")
+    _entry(place, "p.png").save(b"")
+    with pytest.raises(DatasetError, match="MatplotlibDataset"):
+        plot.load()
+
+
+def test_a_format_follows_what_kedro_asks_of_it(place: Place) -> None:
+    entry = _entry(place, "x.txt", dataset={"type": Rich, "credentials": {"a": SECRET}})
+    assert entry._EPHEMERAL
+    assert entry._SINGLE_PROCESS
+    entry.save("abcdef")
+    assert entry.preview() == "abc"
+    assert entry.preview(nrows=2) == "ab"
+    assert list(inspect.signature(entry.preview).parameters) == ["nrows"]
+    assert inspect.signature(entry.preview).return_annotation in (str, "str")
+    Rich.confirmed.clear()
+    Rich.released.clear()
+    entry.confirm()
+    entry.load()
+    entry.confirm()
+    assert Rich.confirmed == ["x.txt", "x.txt"]
+    entry.release()
+    entry.release()
+    assert Rich.released == ["x.txt"]
+
+
+def test_an_entry_has_only_the_methods_of_its_format(place: Place) -> None:
+    plain = _entry(place, "x.txt", dataset="text.TextDataset")
+    assert not hasattr(plain, "confirm")
+    assert not hasattr(plain, "preview")
+    assert not hasattr(_entry(place, "x"), "preview")
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        plain.nothing  # noqa: B018
+    assert not plain._EPHEMERAL
+    assert not plain._SINGLE_PROCESS
+
+
+def test_the_filepath_is_public_and_whole(place: Place) -> None:
+    entry = _entry(place, "a b?c#d.txt", dataset="text.TextDataset", metadata={"kedro-viz": {"layer": "raw"}})
+    assert entry.filepath == f"{place.root}/a b?c#d.txt"
+    assert entry.metadata == {"kedro-viz": {"layer": "raw"}}
+    assert entry._describe()["filepath"] == entry.filepath
+    entry.save("text")
+    assert entry.load() == "text"
+
+
+def test_a_path_may_be_a_path(tmp_path: Path) -> None:
+    entry = ArtifactDataset(filepath=tmp_path / "x", dataset="text.TextDataset")
+    entry.save("text")
+    assert (tmp_path / "x").read_text() == "text"
+    assert stat.S_IMODE((tmp_path / "x").stat().st_mode) & 0o600 == 0o600
+
+
+def test_to_config_round_trips(place: Place) -> None:
+    config = place.entry(
+        "x.json",
+        dataset={"type": "json.JSONDataset", "save_args": {"indent": 1}},
+        save_args={"StorageClass": "STANDARD"} if place.credentials else {},
+        metadata={"owner": "me"},
+        versioned=True,
+    )
+    catalog = DataCatalog.from_config({"x": copy.deepcopy(config)})
+    shown, credentials, _, _ = catalog.to_config()
+    assert shown["x"]["dataset"] == config["dataset"]
+    assert shown["x"]["filepath"] == config["filepath"]
+    assert shown["x"]["versioned"]
+    again = DataCatalog.from_config(shown, credentials=credentials)
+    again.save("x", {"a": 1})
+    assert again.load("x") == {"a": 1}
+
+
+def test_entries_travel_to_other_processes(place: Place) -> None:
+    entry = _entry(place, "x.json", dataset="json.JSONDataset")
+    entry.save({"a": 1})
+    entry.load()
+    assert pickle.loads(pickle.dumps(entry)).load() == {"a": 1}
+    assert copy.deepcopy(entry).load() == {"a": 1}
+
+
+def test_no_secret_is_shown(
+    seaweed: S3Server, bucket: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="kedro_statisfactory")
+    caplog.set_level(logging.DEBUG, logger="kedro")
+    wrong = {**seaweed.credentials, "aws_secret_access_key": SECRET}
+    entry = ArtifactDataset(
+        filepath=f"s3://{bucket}/x", credentials=wrong, dataset={"type": Rich, "credentials": {"password": SECRET}}
+    )
+    shown = [repr(entry), str(entry), str(entry._describe()), repr(entry._backend()), repr(entry._backend()._session)]
+    for call in (entry.load, lambda: entry.save("x"), entry.exists):
+        with pytest.raises(DatasetError) as caught:
+            call()
+        shown.append("".join(traceback.format_exception(caught.value)))
+    shown += [caplog.text, *capsys.readouterr()]
+    assert all(shown[:5])
+    assert not [text for text in shown if SECRET in text]
+    assert SECRET in str(entry.__dict__), "the negative control: it is there to be shown"
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"filepath": "nope://b/x"}, r"E0202.*prefix 'nope'.*s3://"),
+        ({"filepath": "s3://bucket"}, "E0101.*names no object"),
+        ({"filepath": "s3://b/../x"}, "E0101.*segment"),
+        ({"filepath": "s3://user:pw@b/x"}, "E0101.*credentials"),
+        ({"filepath": "s3://b/x", "credentials": {"acces_key": SECRET}}, "E0401.*acces_key"),
+        ({"filepath": "s3://b/x", "fs_args": {"open_args_load": {"mode": "r"}}}, "E0204.*for the format"),
+        ({"filepath": "s3://b/x", "no_such": 1}, "no_such"),
+    ],
+)
+def test_what_is_typed_wrong_is_said_when_the_catalog_is_read(config: dict[str, Any], says: str) -> None:
+    with pytest.raises(DatasetError, match=f"(?s){says}.*my_entry") as caught:
+        DataCatalog.from_config({"my_entry": {"type": "kedro_statisfactory.ArtifactDataset", **config}}).get("my_entry")
+    assert SECRET not in str(caught.value)
+    assert "user:pw" not in str(caught.value)
+
+
+def test_unknown_options_are_errors_that_name_the_known_ones(place: Place) -> None:
+    catalog = DataCatalog.from_config(
+        {
+            "reads": place.entry("x", load_args={"sep": ";"}),
+            "writes": place.entry("x", save_args={"index": False}),
+        }
+    )
+    with pytest.raises(DatasetError, match=r"(?s)writes.*E0204.*index.*Arguments of the format belong into `dataset`"):
+        catalog.save("writes", b"x")
+    with pytest.raises(DatasetError, match=r"(?s)reads.*E0204.*sep"):
+        catalog.load("reads")
+
+
+def test_options_reach_the_service(seaweed: S3Server, bucket: str) -> None:
+    entry = ArtifactDataset(
+        filepath=f"s3://{bucket}/x.json",
+        dataset="json.JSONDataset",
+        save_args={"Metadata": {"owner": "me"}},
+        load_args={"Range": "bytes=0-1"},
+        credentials=seaweed.credentials,
+    )
+    entry.save({"a": 1})
+    head = Session(seaweed.credentials).s3.head_object(Bucket=bucket, Key="x.json")
+    assert head["Metadata"] == {"owner": "me"}
+    with pytest.raises(DatasetError, match=r"E0204.*Range"):
+        entry.load()
+
+
+def test_an_entry_without_a_path_can_be_shown_and_not_used() -> None:
+    entry = ArtifactDataset(filepath="", dataset="text.TextDataset")
+    assert "ArtifactDataset" in repr(entry)
+    with pytest.raises(DatasetError, match=r"E0101.*no filepath"):
+        entry.load()
+
+
+def test_a_backend_with_two_methods_serves_a_catalog() -> None:
+    class Two(Backend, prefix="two-methods"):
+        objects: dict[str, bytes] = {}  # noqa: RUF012
+
+        def put(self, *, payload: bytes, fragment: Any) -> None:  # type: ignore[override]
+            self.objects[fragment.path] = payload
+
+        def get(self, *, fragment: Any) -> bytes:  # type: ignore[override]
+            if fragment.path not in self.objects:
+                raise FileNotFoundError(fragment.path)
+            return self.objects[fragment.path]
+
+    catalog = DataCatalog.from_config(
+        {
+            "raw": {"type": "kedro_statisfactory.ArtifactDataset", "filepath": "two-methods://b/raw"},
+            "table": {
+                "type": "kedro_statisfactory.ArtifactDataset",
+                "filepath": "two-methods://b/t.csv",
+                "dataset": {"type": "pandas.CSVDataset", "save_args": {"index": False}},
+            },
+        }
+    )
+    catalog.save("raw", b"a\n1\n")
+
+    def parse(raw: bytes) -> Any:
+        import io
+
+        import pandas as pd
+
+        return pd.read_csv(io.BytesIO(raw))
+
+    SequentialRunner().run(pipeline([node(parse, "raw", "table")]), catalog)
+    assert catalog.load("table").to_dict("list") == {"a": [1]}
+    assert catalog.exists("table")
+    with pytest.raises(DatasetError, match="missing"):
+        ArtifactDataset(filepath="two-methods://b/missing").load()
+
+
+def test_a_cached_entry_loads_once(seaweed: S3Server, bucket: str, requests_sent: list[str]) -> None:
+    config = {
+        "type": "kedro_statisfactory.ArtifactDataset",
+        "filepath": f"s3://{bucket}/x.json",
+        "dataset": "json.JSONDataset",
+        "credentials": seaweed.credentials,
+    }
+    for versioned in (False, True):
+        cached = CachedDataset(
+            dataset={**config, "filepath": f"s3://{bucket}/{versioned}.json"},
+            version=Version(None, None) if versioned else None,
+        )
+        cached.save({"a": 1})
+        requests_sent.clear()
+        assert cached.load() == {"a": 1}
+        assert requests_sent == []
+        cached.release()
+        assert cached.load() == {"a": 1}
+        assert "GetObject" in requests_sent
+
+
+def test_factories_and_transcoding(place: Place) -> None:
+    catalog = DataCatalog.from_config(
+        {
+            "{name}_table@pandas": place.entry("{name}.parquet", dataset="pandas.ParquetDataset"),
+            "{name}_table@polars": place.entry(
+                "{name}.parquet", dataset={"type": "polars.EagerPolarsDataset", "file_format": "parquet"}
+            ),
+        }
+    )
+
+    def make() -> Any:
+        import pandas as pd
+
+        return pd.DataFrame({"a": [1, 2]})
+
+    def total(frame: Any) -> int:
+        return int(frame["a"].sum())
+
+    nodes = pipeline([node(make, None, "my_table@pandas"), node(total, "my_table@polars", "total")])
+    assert SequentialRunner().run(nodes, catalog)["total"].load() == 3
+
+
+def test_as_the_dataset_of_a_partitioned_dataset(tmp_path: Path) -> None:
+    catalog = DataCatalog.from_config(
+        {
+            "parts": {
+                "type": "partitions.PartitionedDataset",
+                "path": str(tmp_path / "parts"),
+                "filename_suffix": ".json",
+                "dataset": {"type": "kedro_statisfactory.ArtifactDataset", "dataset": "json.JSONDataset"},
+                "fs_args": {"auto_mkdir": True},
+            }
+        }
+    )
+    catalog.save("parts", {"a": {"n": 1}, "sub/b": {"n": 2}})
+    loaded = catalog.load("parts")
+    assert {name: load() for name, load in loaded.items()} == {"a": {"n": 1}, "sub/b": {"n": 2}}
+    assert "ArtifactDataset" in repr(catalog.get("parts"))
+
+
+def test_threads_share_an_entry(place: Place) -> None:
+    entry = _entry(place, "x.json", dataset="json.JSONDataset")
+    entry.save({"a": 1})
+
+    async def load_all() -> list[Any]:
+        return await asyncio.gather(*(asyncio.to_thread(entry.load) for _ in range(16)))
+
+    assert asyncio.run(load_all()) == [{"a": 1}] * 16

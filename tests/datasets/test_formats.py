@@ -1,0 +1,364 @@
+"""Any format of kedro-datasets in any place, and the same bytes as the stock dataset writes and reads."""
+
+from __future__ import annotations
+
+import email.message
+import importlib
+import os
+import pickle
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kedro.io import DataCatalog, DatasetError
+from kedro.io.core import parse_dataset_definition
+
+from kedro_statisfactory import ArtifactDataset
+from kedro_statisfactory.datasets import staging
+from kedro_statisfactory.datasets.staging import is_eager
+from tests.datasets.conftest import Place
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of the libraries of the formats
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+def _frame() -> Any:
+    import pandas as pd
+
+    return pd.DataFrame({"id": [1, 2, 3], "name": ["a", "ü", "c"], "mass": [1.5, 2.5, 3.5]})
+
+
+def _polars_frame() -> Any:
+    import polars as pl
+
+    return pl.DataFrame({"id": [1, 2, 3], "name": ["a", "ü", "c"]})
+
+
+def _lazy_frame() -> Any:
+    return _polars_frame().lazy()
+
+
+def _geo_frame() -> Any:
+    import geopandas as gpd
+    from shapely.geometry import Point
+
+    return gpd.GeoDataFrame({"id": [1, 2], "geometry": [Point(1, 2), Point(3, 4)]}, crs="EPSG:4326")
+
+
+def _graph() -> Any:
+    import networkx as nx
+
+    return nx.path_graph(4)
+
+
+def _image() -> Any:
+    from PIL import Image
+
+    return Image.new("RGB", (4, 3), (10, 20, 30))
+
+
+def _plotly_figure() -> Any:
+    import plotly.graph_objects as go
+
+    return go.Figure(go.Bar(x=["a", "b"], y=[1, 2]))
+
+
+def _message() -> Any:
+    message = email.message.Message()
+    message.set_payload("text")
+    message["Subject"] = "a subject"
+    return message
+
+
+def _table() -> Any:
+    import ibis
+
+    return ibis.memtable({"id": [1, 2, 3]})
+
+
+def _matrix() -> Any:
+    import numpy as np
+
+    return {"m": np.arange(6.0).reshape(2, 3)}
+
+
+def _svm() -> Any:
+    import numpy as np
+
+    return np.array([[1.0, 0.5], [0.0, 2.0]]), np.array([0.0, 1.0])
+
+
+def _plain(data: Any) -> Any:
+    """Something that `==` can compare."""
+    if callable(getattr(data, "collect", None)):
+        data = data.collect()
+    if type(data).__module__.startswith("ibis."):
+        data = data.to_pandas()
+    for method in ("to_pydict", "to_dict"):
+        if hasattr(data, method) and type(data).__module__.partition(".")[0] in ("pandas", "geopandas", "polars"):
+            as_series = {"as_series": False} if "polars" in type(data).__module__ else {}
+            return str(getattr(data, method)(**as_series))
+    if hasattr(data, "edges"):
+        return sorted(map(tuple, data.edges))
+    if hasattr(data, "tobytes") and hasattr(data, "mode"):
+        return data.mode, data.size, data.tobytes()
+    if hasattr(data, "to_plotly_json"):
+        return data.to_json()
+    if isinstance(data, email.message.Message):
+        return data.as_string()
+    if isinstance(data, dict):
+        return {key: str(value) for key, value in data.items() if not key.startswith("__")}
+    if isinstance(data, tuple):
+        return [str(getattr(part, "todense", lambda part=part: part)()) for part in data]
+    return data
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format: its ``dataset``, the name of its file or folder, and what is saved."""
+
+    kind: str
+    name: str
+    make: Callable[[], Any]
+    config: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def dataset(self) -> dict[str, Any]:
+        return {"type": self.kind, **self.config}
+
+    def stock(self, path: Path) -> Any:
+        """The dataset of kedro-datasets itself, on a local path."""
+        kind, arguments = parse_dataset_definition({**self.dataset, "filepath": str(path)})
+        return kind(**arguments)
+
+
+FORMATS = [
+    Format("text.TextDataset", "notes.txt", lambda: "a line\nünd another\n"),
+    Format("json.JSONDataset", "figures.json", lambda: {"rows": 344, "names": ["a", "ü"]}),
+    Format("yaml.YAMLDataset", "settings.yml", lambda: {"a": [1, 2], "b": "ü"}),
+    Format("pickle.PickleDataset", "model.pkl", lambda: {"weights": [1.5, 2.5]}),
+    Format("pickle.PickleDataset", "model.joblib", lambda: {"weights": [1.5]}, {"backend": "joblib"}),
+    Format("email.EmailMessageDataset", "mail.eml", _message),
+    Format("pandas.CSVDataset", "t.csv", _frame, {"save_args": {"index": False}}),
+    Format("pandas.ParquetDataset", "t.parquet", _frame),
+    Format("pandas.FeatherDataset", "t.feather", _frame),
+    Format("pandas.JSONDataset", "t.json", _frame),
+    Format("pandas.ExcelDataset", "t.xlsx", _frame),
+    Format("pandas.XMLDataset", "t.xml", _frame, {"save_args": {"index": False}}),
+    Format("pandas.HDFDataset", "t.h5", _frame, {"key": "t"}),
+    Format("pandas.GenericDataset", "generic.csv", _frame, {"file_format": "csv", "save_args": {"index": False}}),
+    Format("pandas.DeltaTableDataset", "delta", _frame, {"save_args": {"mode": "overwrite"}}),
+    Format("polars.EagerPolarsDataset", "p.csv", _polars_frame, {"file_format": "csv"}),
+    Format("polars.EagerPolarsDataset", "p.parquet", _polars_frame, {"file_format": "parquet"}),
+    Format("polars.LazyPolarsDataset", "lazy.parquet", _lazy_frame, {"file_format": "parquet"}),
+    Format("ibis.FileDataset", "ibis.parquet", _table, {"file_format": "parquet", "table_name": "t"}),
+    Format("geopandas.GenericDataset", "shapes.parquet", _geo_frame, {"file_format": "parquet"}),
+    Format("networkx.GMLDataset", "graph.gml", _graph, {"load_args": {"destringizer": int}}),
+    Format("networkx.JSONDataset", "graph.json", _graph),
+    Format("pillow.ImageDataset", "image.png", _image),
+    Format("plotly.JSONDataset", "plot.json", _plotly_figure),
+    Format("matlab.MatlabDataset", "matrix.mat", _matrix),
+    Format("svmlight.SVMLightDataset", "data.svm", _svm),
+]
+
+formats = pytest.mark.parametrize("form", FORMATS, ids=lambda form: f"{form.kind}-{form.name}")
+
+
+@formats
+def test_what_is_saved_comes_back_and_the_stock_dataset_reads_it(form: Format, place: Place, tmp_path: Path) -> None:
+    entry = ArtifactDataset.from_config("entry", place.entry(form.name, dataset=form.dataset))
+    assert not entry.exists()
+    entry.save(form.make())
+    assert entry.exists()
+    loaded = _plain(entry.load())
+    assert loaded == _plain(ArtifactDataset.from_config("again", place.entry(form.name, dataset=form.dataset)).load())
+    (tmp_path / "raw").mkdir()
+    place.read_file(form.name, tmp_path / "raw" / form.name)
+    assert loaded == _plain(form.stock(tmp_path / "raw" / form.name).load())
+
+
+@formats
+def test_what_the_stock_dataset_wrote_is_read(form: Format, place: Place, tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    path = tmp_path / "raw" / form.name
+    form.stock(path).save(form.make())
+    place.write_file(path, form.name)
+    entry = ArtifactDataset.from_config("entry", place.entry(form.name, dataset=form.dataset))
+    assert entry.exists()
+    assert _plain(entry.load()) == _plain(form.stock(path).load())
+
+
+def test_a_plot_can_be_saved_and_not_loaded(place: Place, tmp_path: Path) -> None:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib.figure import Figure
+
+    entry = ArtifactDataset.from_config("plot", place.entry("p.png", dataset="matplotlib.MatplotlibDataset"))
+    figure = Figure()
+    figure.add_subplot().plot([1, 2], [3, 4])
+    entry.save(figure)
+    place.read_file("p.png", tmp_path / "p.png")
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(DatasetError, match="MatplotlibDataset"):
+        entry.load()
+
+
+def test_bytes_need_no_format(place: Place, tmp_path: Path) -> None:
+    catalog = DataCatalog.from_config({"blob": place.entry("blob.bin")})
+    for payload in (b"\x00\xff", bytearray(b"array"), memoryview(b"view")):
+        catalog.save("blob", payload)
+        assert catalog.load("blob") == bytes(payload)
+    with pytest.raises(DatasetError, match=r"blob.*E0501.*stores bytes, and got dict: name the format"):
+        catalog.save("blob", {"a": 1})
+    place.read_file("blob.bin", tmp_path / "raw")
+    assert (tmp_path / "raw").read_bytes() == b"view"
+
+
+def test_a_delta_table_keeps_its_history(place: Place) -> None:
+    dataset = {"type": "pandas.DeltaTableDataset", "save_args": {"mode": "append"}}
+    entry = ArtifactDataset.from_config("delta", place.entry("delta", dataset=dataset))
+    entry.save(_frame())
+    entry.save(_frame())
+    assert len(entry.load()) == 6
+    old = {**dataset, "load_args": {"version": 0}}
+    assert len(ArtifactDataset.from_config("old", place.entry("delta", dataset=old)).load()) == 3
+
+
+def test_a_format_that_appends_gets_the_old_bytes(place: Place) -> None:
+    dataset = {"type": "text.TextDataset", "fs_args": {"open_args_save": {"mode": "a"}}}
+    entry = ArtifactDataset.from_config("log", place.entry("log.txt", dataset=dataset))
+    entry.save("one\n")
+    entry.save("two\n")
+    assert entry.load() == "one\ntwo\n"
+
+
+def test_lazy_data_finds_its_bytes_after_the_load_and_the_release(place: Place) -> None:
+    import gc
+
+    entry = ArtifactDataset.from_config(
+        "lazy", place.entry("l.parquet", dataset={"type": "polars.LazyPolarsDataset", "file_format": "parquet"})
+    )
+    entry.save(_lazy_frame())
+    derived = entry.load().select("id")
+    entry.release()
+    gc.collect()
+    assert derived.collect()["id"].to_list() == [1, 2, 3]
+
+
+def test_chunks_of_a_reader_find_their_bytes(place: Place) -> None:
+    entry = ArtifactDataset.from_config(
+        "chunks",
+        place.entry("t.csv", dataset={"type": "pandas.CSVDataset", "load_args": {"chunksize": 1}}),
+    )
+    entry.save(_frame())
+    reader = entry.load()
+    with reader:
+        assert [len(chunk) for chunk in reader] == [1, 1, 1]
+
+
+def test_kept_bytes_go_when_the_process_ends_and_not_with_a_fork(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(staging, "_kept", [tmp_path / "kept"])
+        staging._remove_kept(os.getpid() + 1)
+        assert (tmp_path / "kept").exists()
+        staging._remove_kept(os.getpid())
+    assert not (tmp_path / "kept").exists()
+
+
+def test_only_what_is_certainly_in_memory_counts_as_eager() -> None:
+    class Own:
+        pass
+
+    assert is_eager(_frame())
+    assert is_eager({"tables": [_frame(), (1, 2)]})
+    assert is_eager(_polars_frame())
+    assert not is_eager(_lazy_frame())
+    assert not is_eager([_lazy_frame()])
+    assert not is_eager(Own())
+    assert not is_eager(number for number in (1, 2))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "says"),
+    [
+        ("api.APIDataset", "takes no `filepath`"),
+        ("MemoryDataset", "takes no `filepath`"),
+        ({"type": "partitions.PartitionedDataset"}, "Give it this class as its own `dataset` instead"),
+        ({"backend": "joblib"}, "has no `type`"),
+        ({"type": "text.TextDataset", "versioned": True}, "`versioned` belongs to the entry"),
+        ({"type": "text.TextDataset", "filepath": "x"}, "`filepath` belongs to the entry"),
+        ({"type": "text.TextDataset", "no_such": 1}, "do not fit .*TextDataset: .*no_such"),
+    ],
+)
+def test_what_cannot_be_a_format_is_refused_and_says_why(dataset: Any, says: str) -> None:
+    with pytest.raises(DatasetError, match=f"(?s)E0501.*{says}.*my_entry"):
+        DataCatalog.from_config(
+            {"my_entry": {"type": "kedro_statisfactory.ArtifactDataset", "filepath": "x", "dataset": dataset}}
+        ).get("my_entry")
+
+
+def test_a_format_that_does_not_exist_is_named() -> None:
+    with pytest.raises(DatasetError, match=r"(?s)no\.SuchDataset.*my_entry"):
+        DataCatalog.from_config(
+            {
+                "my_entry": {
+                    "type": "kedro_statisfactory.ArtifactDataset",
+                    "filepath": "x",
+                    "dataset": "no.SuchDataset",
+                }
+            }
+        ).get("my_entry")
+
+
+def test_every_dataset_with_a_filepath_is_accepted_and_every_other_one_refused() -> None:
+    """All of kedro-datasets whose library is installed here."""
+    import inspect
+
+    import kedro_datasets
+    from kedro.io import AbstractDataset
+
+    root = Path(kedro_datasets.__file__).parent
+    seen = {True: 0, False: 0}
+    for module in sorted(path.parent.name for path in root.glob("*/__init__.py")):
+        for name in re.findall(r"[A-Z]\w+Dataset", (root / module / "__init__.py").read_text()):
+            try:
+                kind = getattr(importlib.import_module(f"kedro_datasets.{module}"), name)
+            except (ImportError, AttributeError):
+                continue
+            if not issubclass(kind, AbstractDataset):
+                continue
+            takes = "filepath" in inspect.signature(kind).parameters
+            seen[takes] += 1
+            needed = {
+                parameter.name: "x"
+                for parameter in inspect.signature(kind).parameters.values()
+                if parameter.default is parameter.empty
+                and parameter.name != "filepath"
+                and parameter.kind is parameter.KEYWORD_ONLY
+            }
+            if takes:
+                ArtifactDataset(filepath="s3://b/x", dataset={"type": kind, **needed})
+            else:
+                with pytest.raises(Exception, match="E0501"):
+                    ArtifactDataset(filepath="s3://b/x", dataset={"type": kind, **needed})
+    assert seen[True] >= 15
+    assert seen[False] >= 3
+
+
+def test_the_format_works_on_a_private_copy_of_its_arguments(tmp_path: Path) -> None:
+    config = {"type": "text.TextDataset", "fs_args": {"open_args_save": {"encoding": "utf-8"}}}
+    before = pickle.dumps(config)
+    entry = ArtifactDataset(filepath=str(tmp_path / "x"), dataset=config)
+    entry.save("text")
+    assert pickle.dumps(config) == before
+    shutil.rmtree(tmp_path, ignore_errors=True)

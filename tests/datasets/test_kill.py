@@ -1,0 +1,86 @@
+"""Kill -9 at any moment of a save: the old object or the new one, never a part."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kedro.io import AbstractDataset
+
+from kedro_statisfactory import ArtifactDataset
+from tests.servers.s3 import S3Server
+
+PIECES, PIECE = 8, 64 * 1024
+
+
+class InPieces(AbstractDataset[int, set[int]]):
+    """A format that writes one number all over, a piece at a time, and reads which numbers there are."""
+
+    def __init__(self, filepath: str) -> None:
+        self._filepath = Path(filepath)
+
+    def _load(self) -> set[int]:
+        data = self._filepath.read_bytes()
+        return set(data) if len(data) == PIECES * PIECE else {-1}
+
+    def _save(self, data: int) -> None:
+        with self._filepath.open("wb", buffering=0) as file:
+            for _ in range(PIECES):
+                file.write(bytes([data]) * PIECE)
+
+    def _describe(self) -> dict[str, Any]:
+        return {}
+
+
+def _save_for_ever(save: Callable[[int], None], started: Any) -> None:
+    save(0)
+    started.set()
+    number = 0
+    while True:
+        number = (number + 1) % 256
+        save(number)
+
+
+def _torn(save: Callable[[int], None], load: Callable[[], set[int]], kills: int, longest: float) -> int:
+    """How many of so many killed savers left something that is no whole object."""
+    context = multiprocessing.get_context("fork")
+    moments = random.Random(20261124)
+    torn = 0
+    for _ in range(kills):
+        started = context.Event()
+        process = context.Process(target=_save_for_ever, args=(save, started), daemon=True)
+        process.start()
+        assert started.wait(60)
+        time.sleep(moments.uniform(0, longest))
+        assert process.pid
+        os.kill(process.pid, signal.SIGKILL)
+        process.join(60)
+        process.close()
+        torn += len(load()) != 1 or load() == {-1}
+    return torn
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+
+
+def test_two_hundred_kills_tear_nothing(tmp_path: Path) -> None:
+    entry = ArtifactDataset(filepath=str(tmp_path / "x"), dataset=InPieces)
+    assert _torn(entry.save, entry.load, 200, 0.02) == 0
+
+
+def test_kills_of_a_writer_in_place_tear(tmp_path: Path) -> None:
+    """The negative control."""
+    stock = InPieces(str(tmp_path / "x"))  # type: ignore[abstract]
+    assert _torn(stock.save, stock.load, 60, 0.02) > 0
+
+
+def test_kills_tear_nothing_in_s3(seaweed: S3Server, bucket: str) -> None:
+    entry = ArtifactDataset(filepath=f"s3://{bucket}/x", dataset=InPieces, credentials=seaweed.credentials)
+    assert _torn(entry.save, entry.load, 25, 0.1) == 0

@@ -1,0 +1,81 @@
+"""Every runner of Kedro, with every way to start a process, in every place."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from typing import Any
+
+import pytest
+from kedro.io import DataCatalog, SharedMemoryDataCatalog
+from kedro.pipeline import Pipeline, node, pipeline
+from kedro.runner import AbstractRunner, ParallelRunner, SequentialRunner, ThreadRunner
+
+from kedro_statisfactory.session import Session
+from tests.datasets.conftest import Place
+from tests.servers.s3 import S3Server
+
+WIDTH = 6
+
+
+def add_one(value: dict[str, int]) -> dict[str, int]:
+    """A node; at the top of a module because spawned processes import it."""
+    return {"n": value["n"] + 1}
+
+
+def total(*values: dict[str, int]) -> dict[str, int]:
+    """The node at the end."""
+    return {"n": sum(value["n"] for value in values)}
+
+
+def _pipeline() -> Pipeline:
+    fan = [node(add_one, "start", f"mid_{number}", name=f"mid_{number}") for number in range(WIDTH)]
+    return pipeline([*fan, node(total, [f"mid_{number}" for number in range(WIDTH)], "end", name="end")])
+
+
+def _catalog(place: Place, kind: type[DataCatalog] = DataCatalog) -> DataCatalog:
+    names = ["start", "end", *(f"mid_{number}" for number in range(WIDTH))]
+    catalog = kind.from_config({name: place.entry(f"{name}.json", dataset="json.JSONDataset") for name in names})
+    catalog.save("start", {"n": 1})  # the client of this process is warm before any fork
+    assert catalog.load("start") == {"n": 1}
+    return catalog
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["", "async"])
+@pytest.mark.parametrize("runner", [SequentialRunner, ThreadRunner])
+def test_runners_in_one_process(place: Place, runner: type[AbstractRunner], is_async: bool) -> None:
+    options: dict[str, Any] = {"is_async": is_async} if runner is SequentialRunner else {}
+    catalog = _catalog(place)
+    runner(**options).run(_pipeline(), catalog)
+    assert catalog.load("end") == {"n": 2 * WIDTH}
+
+
+@pytest.mark.parametrize("start_method", ["fork", "spawn", "forkserver"])
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_processes(place: Place, start_method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEDRO_MP_CONTEXT", start_method)
+    previous = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method(start_method, force=True)
+    try:
+        catalog = _catalog(place, SharedMemoryDataCatalog)
+        ParallelRunner(max_workers=2).run(_pipeline(), catalog)
+    finally:
+        multiprocessing.set_start_method(previous, force=True)
+    assert catalog.load("end") == {"n": 2 * WIDTH}
+
+
+def test_a_fork_makes_its_own_client(seaweed: S3Server) -> None:
+    client = Session(seaweed.credentials).s3
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            own = Session(seaweed.credentials).s3
+            os.write(writer, b"own" if own is not client else b"same")
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reader, 4) == b"own"
+    os.close(reader)
+    os.close(writer)
+    assert Session(seaweed.credentials).s3 is client
