@@ -1,0 +1,231 @@
+"""Takes the figures and prints them as a table; ``--help`` tells how to take only some of them."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.environment import Worker, environment, plain_requirements, s3fs_requirements, throttled, worker
+from tests.benchmarks.measure import Result, interleaved, table
+from tests.benchmarks.startup import Project
+from tests.servers.s3 import S3Server, seaweedfs
+
+KIB, MIB = 1 << 10, 1 << 20
+BUCKET = "benchmarks"
+PAIRS = 25  # entries that are read, and as many that are written: 50
+_OURS = "kedro_statisfactory.ArtifactDataset"
+_LINKED, _WHOLE = "tests.benchmarks.formats.Linked", "tests.benchmarks.formats.Whole"
+
+
+class Bench:
+    """The server, and a process of each side."""
+
+    def __init__(
+        self, folder: Path, cache: Path, server: S3Server, ours: Worker, s3fs: Worker, large: list[int]
+    ) -> None:
+        self.folder, self.cache, self.server, self.ours, self.s3fs, self.large = (
+            folder,
+            cache,
+            server,
+            ours,
+            s3fs,
+            large,
+        )
+
+    def our_entry(self, key: str, dataset: str | None = None, endpoint_url: str = "") -> dict[str, Any]:
+        credentials = {**self.server.credentials, "endpoint_url": endpoint_url or self.server.endpoint_url}
+        config: dict[str, Any] = {"type": _OURS, "filepath": f"s3://{BUCKET}/{key}", "credentials": credentials}
+        return {**config, **({"dataset": dataset} if dataset else {})}
+
+    def s3fs_entry(self, key: str, kind: str) -> dict[str, Any]:
+        return {
+            "type": kind,
+            "filepath": f"s3://{BUCKET}/{key}",
+            "credentials": {
+                "key": self.server.access_key,
+                "secret": self.server.secret_key,
+                "client_kwargs": {"endpoint_url": self.server.endpoint_url},
+            },
+        }
+
+    def boto3(self, verb: str, key: str, endpoint_url: str = "", **more: Any) -> Callable[[], float]:
+        credentials = {**self.server.credentials, "endpoint_url": endpoint_url or self.server.endpoint_url}
+        return lambda: float(
+            self.ours("boto3", verb=verb, credentials=credentials, bucket=BUCKET, key=key, **more)["seconds"]
+        )
+
+    def file(self, size: int) -> Path:
+        """A file of so many random bytes."""
+        path = self.folder / f"source-{size}"
+        if not path.exists():
+            with path.open("wb") as file:
+                for _ in range(0, size, MIB):
+                    file.write(os.urandom(min(MIB, size)))
+        return path
+
+
+def _call(process: Worker, op: str, entry: dict[str, Any], **more: Any) -> Callable[[], float]:
+    return lambda: float(process(op, entries={"entry": entry}, **more)["seconds"])
+
+
+def small_objects(bench: Bench, rounds: int) -> Iterator[Result]:
+    """A catalog entry against one bare call of boto3."""
+    for size in (KIB, 100 * KIB):
+        entry = bench.our_entry(f"small-{size}")
+        for work, ours, peer in (
+            ("save", _call(bench.ours, "save", entry, size=size), bench.boto3("put", f"bare-{size}", size=size)),
+            ("load", _call(bench.ours, "load", entry), bench.boto3("get", f"bare-{size}")),
+        ):
+            taken = interleaved(rounds * 30, {"ours": ours, "peer": peer}, warm_up=10)
+            yield Result(f"S3 {work}, {size // KIB} KiB", "bare boto3", taken["ours"], taken["peer"], 1.25)
+
+
+def many_entries(bench: Bench, rounds: int) -> Iterator[Result]:
+    """A pipeline over 50 small entries against the same catalog with kedro-datasets and s3fs."""
+
+    def catalog(entry: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+        return {name: entry(name) for number in range(PAIRS) for name in (f"in_{number}", f"out_{number}")}
+
+    ours = catalog(lambda name: bench.our_entry(f"ours/{name}", "pickle.PickleDataset"))
+    theirs = catalog(lambda name: bench.s3fs_entry(f"theirs/{name}", "pickle.PickleDataset"))
+    for number in range(PAIRS):
+        bench.ours("save", entries=ours, name=f"in_{number}", size=KIB)
+        bench.s3fs("save", entries=theirs, name=f"in_{number}", size=KIB)
+    for runner, target in (("SequentialRunner", 0.70), ("ThreadRunner", 0.80)):
+        taken = interleaved(
+            rounds * 2,
+            {
+                "ours": lambda: float(bench.ours("pipeline", entries=ours, runner=runner, pairs=PAIRS)["seconds"]),
+                "peer": lambda: float(bench.s3fs("pipeline", entries=theirs, runner=runner, pairs=PAIRS)["seconds"]),
+            },
+            warm_up=2,
+        )
+        yield Result(f"50 small entries, {runner}", "kedro-datasets, s3fs", taken["ours"], taken["peer"], target)
+
+
+def large_objects(bench: Bench, rounds: int) -> Iterator[Result]:
+    """Large objects against s3fs and against boto3's own transfers."""
+    for size in bench.large:
+        source, fetched = str(bench.file(size)), str(bench.folder / "fetched")
+        ours, theirs = bench.our_entry(f"ours-{size}", _LINKED), bench.s3fs_entry(f"theirs-{size}", _WHOLE)
+        for work, peers, targets in (
+            (
+                "save",
+                {
+                    "ours": _call(bench.ours, "save", ours, path=source),
+                    "kedro-datasets, s3fs": _call(bench.s3fs, "save", theirs, path=source),
+                    "boto3 upload_file": bench.boto3("upload_file", f"bare-{size}", path=source),
+                },
+                (0.75, 1.0),
+            ),
+            (
+                "load",
+                {
+                    "ours": _call(bench.ours, "load", ours),
+                    "kedro-datasets, s3fs": _call(bench.s3fs, "load", theirs),
+                    "boto3 download_file": bench.boto3("download_file", f"bare-{size}", path=fetched),
+                },
+                (0.35, 0.5),
+            ),
+        ):
+            taken = interleaved(rounds if size > 256 * MIB else 2 * rounds, peers)
+            for peer, target in zip(list(peers)[1:], targets, strict=True):
+                yield Result(f"S3 {work}, {size // MIB} MiB", peer, taken["ours"], taken[peer], target)
+
+
+def slow_connections(bench: Bench, rounds: int) -> Iterator[Result]:
+    """Connections of 50 MiB/s with 20 ms added, against one such connection."""
+    size = 64 * MIB
+    source, fetched = str(bench.file(size)), str(bench.folder / "fetched")
+    with throttled(bench.server.endpoint_url, 50, 0.02) as url:
+        entry = bench.our_entry("ours-slow", _LINKED, url)
+        for work, ours, peer in (
+            (
+                "save",
+                _call(bench.ours, "save", entry, path=source),
+                bench.boto3("put_stream", "slow", url, path=source),
+            ),
+            ("load", _call(bench.ours, "load", entry), bench.boto3("get_stream", "slow", url, path=fetched)),
+        ):
+            taken = interleaved(rounds, {"ours": ours, "peer": peer})
+            yield Result(f"S3 {work}, 64 MiB, slow", "one connection", taken["ours"], taken["peer"], 0.35)
+
+
+def local_files(bench: Bench, rounds: int) -> Iterator[Result]:
+    """Local files against kedro-datasets; without fsync, whose time is told apart."""
+    for size, times in ((KIB, 30), (MIB, 10), (200_000_000, 1)):
+        paths = {name: str(bench.folder / f"{name}-{size}.pkl") for name in ("ours", "stock")}
+        entries = {
+            "ours": {"type": _OURS, "filepath": paths["ours"], "dataset": "pickle.PickleDataset"},
+            "peer": {"type": "pickle.PickleDataset", "filepath": paths["stock"]},
+        }
+        bench.ours("fsync", mode="off")
+        for op in ("save", "load"):
+            calls = {name: _call(bench.ours, op, entry, size=size) for name, entry in entries.items()}
+            taken = interleaved(rounds * times, calls, warm_up=3)
+            yield Result(f"local {op}, {size / 1000:.0f} kB", "kedro-datasets", taken["ours"], taken["peer"], 1.10)
+        bench.ours("fsync", mode="timed")
+        calls = {name: _call(bench.ours, "save", entry, size=size) for name, entry in entries.items()}
+        taken = interleaved(rounds * times, calls)
+        yield Result(f"local save with fsync, {size / 1000:.0f} kB", "the same", taken["ours"], taken["peer"], None)
+
+
+def memory(bench: Bench, rounds: int) -> Iterator[Result]:
+    """The most that a transfer of the largest object adds to the process."""
+    size = bench.large[-1]
+    entry = bench.our_entry(f"memory-{size}", _LINKED)
+    for op in ("save", "load"):
+        do = {"op": op, "entries": {"entry": entry}, "path": str(bench.file(size))}
+        bench.ours(**do)
+        taken = [float(bench.ours("memory", do=do)["seconds"]) for _ in range(max(2, rounds // 2))]
+        yield Result(f"memory, S3 {op}, {size // MIB} MiB", "before it", taken, [0.0] * len(taken), 64 * MIB, True, "B")
+
+
+def startup(bench: Bench, rounds: int) -> Iterator[Result]:
+    """A run without remote entries, with the package installed and without it."""
+    import kedro
+
+    python = environment(bench.cache / "plain", plain_requirements())
+    project = Project(bench.folder / "startup", python, kedro.__version__)
+    taken = interleaved(rounds * 3, {"ours": lambda: project.run(True)[1], "peer": lambda: project.run(False)[1]})
+    yield Result("kedro run, processor", "without the package", taken["ours"], taken["peer"], 0.02, True)
+
+
+ROWS = (small_objects, many_entries, large_objects, slow_connections, local_files, memory, startup)
+
+
+def main() -> int:
+    """Take the figures."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("rows", nargs="*", help=f"which: {', '.join(row.__name__ for row in ROWS)}; all when absent")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--large", type=int, nargs="+", default=[64, 1024], metavar="MIB")
+    arguments = parser.parse_args()
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "kedro-statisfactory", "benchmarks")
+    cache.mkdir(parents=True, exist_ok=True)
+    s3fs_python = environment(cache / "s3fs", s3fs_requirements())
+    results: list[Result] = []
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="statisfactory-benchmarks-")))
+        (folder / "s3").mkdir()
+        server = stack.enter_context(seaweedfs(folder / "s3"))
+        ours = stack.enter_context(worker(sys.executable, folder / "ours.log"))
+        s3fs = stack.enter_context(worker(s3fs_python, folder / "s3fs.log"))
+        bench = Bench(folder, cache, server, ours, s3fs, [size * MIB for size in arguments.large])
+        for row in ROWS:
+            if not arguments.rows or row.__name__ in arguments.rows:
+                for result in row(bench, arguments.rounds):
+                    results.append(result)
+                    print(result.line(), file=sys.stderr, flush=True)
+    print(table(results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
