@@ -115,6 +115,7 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
         self._SINGLE_PROCESS = bool(getattr(self._format, "_SINGLE_PROCESS", False))
         self._transport: Backend | None = None
         self._last_loaded: AbstractDataset[Any, Any] | None = None
+        self._last_path: Path | None = None
 
         # PartitionedDataset makes one without a path to print itself.
         parsed = location.parse(self.filepath) if self.filepath else None
@@ -136,7 +137,9 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
             if self._format is None:
                 return backend.get(fragment=where, **self._load_args)
             with self._local_copy(backend, where) as (path, folder):
-                self._last_loaded = self._inner(path)
+                # A dataset on the same local file can be used again; to make one costs more than to read a small file.
+                inner, self._last_path = self._last_loaded if path == self._last_path else None, path
+                self._last_loaded = inner or self._inner(path)
                 data = self._call_format(self._last_loaded.load)
                 if folder is not None:
                     keep_for_lazy(folder, data)

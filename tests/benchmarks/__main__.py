@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import os
 import sys
 import tempfile
@@ -70,8 +71,12 @@ class Bench:
         return path
 
 
+def _seconds(process: Worker, op: str, **arguments: Any) -> float:
+    return float(process(op, **arguments)["seconds"])
+
+
 def _call(process: Worker, op: str, entry: dict[str, Any], **more: Any) -> Callable[[], float]:
-    return lambda: float(process(op, entries={"entry": entry}, **more)["seconds"])
+    return functools.partial(_seconds, process, op, entries={"entry": entry}, **more)
 
 
 def small_objects(bench: Bench, rounds: int) -> Iterator[Result]:
@@ -98,14 +103,11 @@ def many_entries(bench: Bench, rounds: int) -> Iterator[Result]:
         bench.ours("save", entries=ours, name=f"in_{number}", size=KIB)
         bench.s3fs("save", entries=theirs, name=f"in_{number}", size=KIB)
     for runner, target in (("SequentialRunner", 0.70), ("ThreadRunner", 0.80)):
-        taken = interleaved(
-            rounds * 2,
-            {
-                "ours": lambda: float(bench.ours("pipeline", entries=ours, runner=runner, pairs=PAIRS)["seconds"]),
-                "peer": lambda: float(bench.s3fs("pipeline", entries=theirs, runner=runner, pairs=PAIRS)["seconds"]),
-            },
-            warm_up=2,
-        )
+        peers = {
+            name: functools.partial(_seconds, process, "pipeline", entries=entries, runner=runner, pairs=PAIRS)
+            for name, process, entries in (("ours", bench.ours, ours), ("peer", bench.s3fs, theirs))
+        }
+        taken = interleaved(rounds * 4, peers, warm_up=2)
         yield Result(f"50 small entries, {runner}", "kedro-datasets, s3fs", taken["ours"], taken["peer"], target)
 
 
@@ -181,7 +183,7 @@ def memory(bench: Bench, rounds: int) -> Iterator[Result]:
     size = bench.large[-1]
     entry = bench.our_entry(f"memory-{size}", _LINKED)
     for op in ("save", "load"):
-        do = {"op": op, "entries": {"entry": entry}, "path": str(bench.file(size))}
+        do: dict[str, Any] = {"op": op, "entries": {"entry": entry}, "path": str(bench.file(size))}
         bench.ours(**do)
         taken = [float(bench.ours("memory", do=do)["seconds"]) for _ in range(max(2, rounds // 2))]
         yield Result(f"memory, S3 {op}, {size // MIB} MiB", "before it", taken, [0.0] * len(taken), 64 * MIB, True, "B")
