@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kedro_statisfactory.backends import Backend, LocalFS, S3Backend
-from kedro_statisfactory.session import Session
-
 if TYPE_CHECKING:
+    from kedro_statisfactory.backends import Backend, LocalFS, S3Backend
     from kedro_statisfactory.datasets import ArtifactDataset
+    from kedro_statisfactory.session import Session
 
 __all__ = ["ArtifactDataset", "Backend", "LocalFS", "S3Backend", "Session"]
 
+_MODULES = {"ArtifactDataset": "datasets", "Backend": "backends", "LocalFS": "backends", "S3Backend": "backends"}
+
 
 def __getattr__(name: str) -> object:
-    """Import the dataset when it is asked for: a hook that finds no entry of ours then never loads it."""
-    if name == "ArtifactDataset":
-        from kedro_statisfactory.datasets import ArtifactDataset
+    """Import a public class when it is asked for: a run of Kedro that has no entry of ours then loads none of them."""
+    if name in __all__:
+        from importlib import import_module
 
-        return ArtifactDataset
+        return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'session')}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

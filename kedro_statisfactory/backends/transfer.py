@@ -22,11 +22,11 @@ SMALL = 16 * MEBIBYTE
 #: Size of a part that is fetched: larger ones amortise the request, smaller ones share out a slow connection.
 DOWNLOAD_PART = 16 * MEBIBYTE
 #: Size of a part that is sent. Each worker holds one of them.
-UPLOAD_PART = 8 * MEBIBYTE
+UPLOAD_PART = 6 * MEBIBYTE
 #: Bytes that are read from a connection, and written to the disk, at a time.
 CHUNK = MEBIBYTE
 DOWNLOAD_WORKERS = 6
-UPLOAD_WORKERS = 4
+UPLOAD_WORKERS = 8
 
 _CRC32_POLYNOMIAL = 0xEDB88320  # the one of zlib and of S3, bits in reverse
 _ONE = 1 << 31  # the polynomial 1, bits in reverse
