@@ -292,7 +292,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             with contextlib.ExitStack() as stack:
                 body: Any
                 if part.length <= transfer.SMALL:
-                    body = b"".join(transfer.read_chunks(source, part))
+                    body = transfer.read_part(source, part)
                     crc32 = zlib.crc32(body)
                 else:  # an object of more than 160 GB: its parts are too large to be held in memory
                     for chunk in transfer.read_chunks(source, part):

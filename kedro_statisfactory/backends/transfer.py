@@ -21,12 +21,12 @@ MEBIBYTE = 1 << 20
 SMALL = 16 * MEBIBYTE
 #: Size of a part that is fetched: larger ones amortise the request, smaller ones share out a slow connection.
 DOWNLOAD_PART = 16 * MEBIBYTE
-#: Size of a part that is sent. Each worker holds one of them.
-UPLOAD_PART = 6 * MEBIBYTE
+#: Size of a part that is sent, the least that S3 allows. Each worker holds one of them.
+UPLOAD_PART = 5 * MEBIBYTE
 #: Bytes that are read from a connection, and written to the disk, at a time.
 CHUNK = MEBIBYTE
 DOWNLOAD_WORKERS = 6
-UPLOAD_WORKERS = 8
+UPLOAD_WORKERS = 6
 
 _CRC32_POLYNOMIAL = 0xEDB88320  # the one of zlib and of S3, bits in reverse
 _ONE = 1 << 31  # the polynomial 1, bits in reverse
@@ -132,6 +132,13 @@ def _write_all(descriptor: int, chunk: bytes, offset: int) -> None:
     while view:
         written = os.pwrite(descriptor, view, offset)
         view, offset = view[written:], offset + written
+
+
+def read_part(path: Path, part: Part) -> bytes:
+    """One part of a file, held in memory once."""
+    with path.open("rb") as file:
+        file.seek(part.offset)
+        return file.read(part.length)
 
 
 def read_chunks(path: Path, part: Part) -> Iterator[bytes]:
