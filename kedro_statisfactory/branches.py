@@ -20,20 +20,7 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from kedro_statisfactory.errors import StatisfactoryError
-
-
-class InvalidGitBranch(StatisfactoryError, ValueError, code="E0601"):
-    """A name cannot be that of a git branch which data follows."""
-
-
-class InvalidDataBranch(StatisfactoryError, ValueError, code="E0602"):
-    """The settings name a data branch that lakeFS does not accept, or could take for something else."""
-
-
-class BranchCollision(StatisfactoryError, ValueError, code="E0603"):
-    """By the settings, two git branches would share one data branch."""
-
+from kedro_statisfactory.errors import BranchCollision, InvalidDataBranch, InvalidGitBranch
 
 #: The longest data branch that this package makes, in characters. lakeFS itself sets no limit.
 MAX_LENGTH = 100

@@ -13,7 +13,9 @@ package can still tell "not there" from "not allowed"::
     |                       TransferError (OSError)
     |-- E04 credentials     UnknownCredential (ValueError), MissingCredentials (PermissionError),
     |                       InvalidCredentials (ValueError)
-    `-- E05 datasets        InvalidFormat (ValueError), ChunkedSave
+    |-- E05 datasets        InvalidFormat (ValueError), ChunkedSave
+    `-- E06 branches        InvalidGitBranch (ValueError), InvalidDataBranch (ValueError), BranchCollision (ValueError),
+                            GitError (RuntimeError), GitNotFound (FileNotFoundError), DubiousOwnership (PermissionError)
 """
 
 from __future__ import annotations
@@ -112,3 +114,27 @@ class InvalidFormat(StatisfactoryError, ValueError, code="E0501"):
 
 class ChunkedSave(StatisfactoryError, code="E0502"):
     """A generator node would overwrite each chunk that it saved with the next one."""
+
+
+class InvalidGitBranch(StatisfactoryError, ValueError, code="E0601"):
+    """A name cannot be that of a git branch which data follows."""
+
+
+class InvalidDataBranch(StatisfactoryError, ValueError, code="E0602"):
+    """The settings name a data branch that lakeFS does not accept, or could take for something else."""
+
+
+class BranchCollision(StatisfactoryError, ValueError, code="E0603"):
+    """By the settings, two git branches would share one data branch."""
+
+
+class GitError(StatisfactoryError, RuntimeError, code="E0604"):
+    """A git repository is there and cannot be read."""
+
+
+class GitNotFound(StatisfactoryError, FileNotFoundError, code="E0605"):
+    """The ``git`` program is needed and not installed."""
+
+
+class DubiousOwnership(StatisfactoryError, PermissionError, code="E0606"):
+    """git refuses to work in a repository that belongs to another user."""

@@ -18,22 +18,10 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING
 
-from kedro_statisfactory.errors import StatisfactoryError
+from kedro_statisfactory.errors import DubiousOwnership, GitError, GitNotFound
 
 if TYPE_CHECKING:
     from git import Repo
-
-
-class GitError(StatisfactoryError, RuntimeError, code="E0604"):
-    """A git repository is there and cannot be read."""
-
-
-class GitNotFound(StatisfactoryError, FileNotFoundError, code="E0605"):
-    """The ``git`` program is needed and not installed."""
-
-
-class DubiousOwnership(StatisfactoryError, PermissionError, code="E0606"):
-    """git refuses to work in a repository that belongs to another user."""
 
 
 #: Seconds after which a git command counts as stuck.

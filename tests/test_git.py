@@ -14,15 +14,8 @@ from pathlib import Path
 import pytest
 
 from kedro_statisfactory import git
-from kedro_statisfactory.git import (
-    DubiousOwnership,
-    GitError,
-    GitNotFound,
-    Head,
-    Worktree,
-    read_head,
-    read_worktree,
-)
+from kedro_statisfactory.errors import DubiousOwnership, GitError, GitNotFound
+from kedro_statisfactory.git import Head, Worktree, read_head, read_worktree
 
 NO_CI: dict[str, str] = {}
 

