@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kedro_statisfactory.backends import Backend, LocalFS, S3Backend
+    from kedro_statisfactory.backends import Backend, LakeFSBackend, LocalFS, S3Backend
     from kedro_statisfactory.datasets import ArtifactDataset
     from kedro_statisfactory.session import Session
 
-__all__ = ["ArtifactDataset", "Backend", "LocalFS", "S3Backend", "Session"]
+__all__ = ["ArtifactDataset", "Backend", "LakeFSBackend", "LocalFS", "S3Backend", "Session"]
 
-_MODULES = {"ArtifactDataset": "datasets", "Backend": "backends", "LocalFS": "backends", "S3Backend": "backends"}
+_MODULES = {"ArtifactDataset": "datasets", "Session": "session"}
 
 
 def __getattr__(name: str) -> object:
@@ -19,5 +19,5 @@ def __getattr__(name: str) -> object:
     if name in __all__:
         from importlib import import_module
 
-        return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'session')}"), name)
+        return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'backends')}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,8 +14,12 @@ package can still tell "not there" from "not allowed"::
     |-- E04 credentials     UnknownCredential (ValueError), MissingCredentials (PermissionError),
     |                       InvalidCredentials (ValueError)
     |-- E05 datasets        InvalidFormat (ValueError), ChunkedSave
-    `-- E06 branches        InvalidGitBranch (ValueError), InvalidDataBranch (ValueError), BranchCollision (ValueError),
-                            GitError (RuntimeError), GitNotFound (FileNotFoundError), DubiousOwnership (PermissionError)
+    |-- E06 branches        InvalidGitBranch (ValueError), InvalidDataBranch (ValueError), BranchCollision (ValueError),
+    |                       GitError (RuntimeError), GitNotFound (FileNotFoundError), DubiousOwnership (PermissionError)
+    `-- E07 lakeFS, runs    RepositoryNotFound, BranchNotFound, RefNotFound (all FileNotFoundError),
+                            NotABranch (ValueError), NoDataBranch (ValueError), ServerTooOld (RuntimeError),
+                            RefInPath (ValueError), InvalidSettings (ValueError), MergeConflict,
+                            RunError (RuntimeError), Conflict, NoChanges, DirtyBranch
 """
 
 from __future__ import annotations
@@ -138,3 +142,55 @@ class GitNotFound(StatisfactoryError, FileNotFoundError, code="E0605"):
 
 class DubiousOwnership(StatisfactoryError, PermissionError, code="E0606"):
     """git refuses to work in a repository that belongs to another user."""
+
+
+class RepositoryNotFound(StatisfactoryError, FileNotFoundError, code="E0701"):
+    """The lakeFS server has no repository of this name."""
+
+
+class BranchNotFound(StatisfactoryError, FileNotFoundError, code="E0702"):
+    """The lakeFS repository has no branch of this name."""
+
+
+class RefNotFound(StatisfactoryError, FileNotFoundError, code="E0703"):
+    """What an entry is pinned to is no tag, branch, commit, run or git commit that the lakeFS repository knows."""
+
+
+class NotABranch(StatisfactoryError, ValueError, code="E0704"):
+    """A tag or a commit stands where a branch is needed: nothing can be written to it."""
+
+
+class NoDataBranch(StatisfactoryError, ValueError, code="E0705"):
+    """Neither git nor the settings name the branch that the data is on."""
+
+
+class ServerTooOld(StatisfactoryError, RuntimeError, code="E0706"):
+    """The lakeFS server does not know a call that this package needs."""
+
+
+class RefInPath(StatisfactoryError, ValueError, code="E0707"):
+    """The path of a lakeFS URL begins with the name of a branch or tag, as other tools write it."""
+
+
+class InvalidSettings(StatisfactoryError, ValueError, code="E0708"):
+    """``statisfactory.yml`` has a key or a value that means nothing."""
+
+
+class MergeConflict(StatisfactoryError, code="E0709"):
+    """Another run has changed the same entries since this run began."""
+
+
+class RunError(StatisfactoryError, RuntimeError, code="E0710"):
+    """A run cannot begin, go on or be ended as it was asked to."""
+
+
+class Conflict(StatisfactoryError, code="E0711"):
+    """Something of this name is there already, or something else has the name."""
+
+
+class NoChanges(StatisfactoryError, code="E0712"):
+    """There is nothing to commit."""
+
+
+class DirtyBranch(StatisfactoryError, code="E0713"):
+    """A branch has uncommitted changes, so that nothing can be merged into it."""

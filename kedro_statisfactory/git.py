@@ -130,6 +130,20 @@ def read_worktree(project: Path) -> Worktree | None:
     return Worktree(dirty, digest.hexdigest() if dirty else None)
 
 
+def ancestors(project: Path, commit: str, most: int = 10_000) -> list[str]:
+    """SHAs of a commit and of those before it, newest first; none when git does not tell.
+
+    Args:
+        project: Root folder of the project.
+        commit: Full SHA.
+        most: How far to go back.
+    """
+    top = _top_level(project.resolve())
+    if top is None:
+        return []
+    return _git(top, "rev-list", f"--max-count={most}", commit, "--", allowed=(0, 128)).decode().split()
+
+
 def _top_level(project: Path) -> Path | None:
     """The nearest folder at or above the project that has a ``.git``."""
     return next((folder for folder in (project, *project.parents) if os.path.lexists(folder / ".git")), None)

@@ -7,11 +7,14 @@ import sys
 import threading
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kedro_statisfactory.errors import InvalidCredentials, UnknownCredential
+from kedro_statisfactory.errors import InvalidCredentials, MissingCredentials, UnknownCredential
+from kedro_statisfactory.project import Project, current_project
 
 if TYPE_CHECKING:
+    from lakefs_client import ApiClient
     from mypy_boto3_s3 import S3Client
 
 _Connection = TypeVar("_Connection")
@@ -48,8 +51,43 @@ _SESSION_KEYS = frozenset(
 )
 _CLIENT_KEYS = frozenset(("endpoint_url", "use_ssl", "verify", "api_version"))
 _S3FS_KEYS = frozenset(("anon", "client_kwargs", "config_kwargs"))
-_PUBLIC_KEYS = frozenset(("region_name", "profile_name", "profile", "endpoint_url", "api_version", "verify"))
+_PUBLIC_KEYS = frozenset(
+    (
+        "region_name",
+        "profile_name",
+        "profile",
+        "endpoint_url",
+        "api_version",
+        "verify",
+        "endpoint",
+        "host",
+        "ssl_ca_cert",
+    )
+)
 _TEXTS = _SESSION_KEYS | {"endpoint_url", "api_version"}
+
+# The names of lakectl (right) for what other lakeFS clients call otherwise.
+_LAKEFS_NAMES = {
+    "endpoint": "endpoint_url",
+    "host": "endpoint_url",
+    "endpoint_url": "endpoint_url",
+    "access_key_id": "access_key_id",
+    "username": "access_key_id",
+    "secret_access_key": "secret_access_key",
+    "password": "secret_access_key",
+    "ssl_ca_cert": "ssl_ca_cert",
+    "verify_ssl": "verify_ssl",
+    "proxy": "proxy",
+}
+_LAKECTL_VARIABLES = {
+    "endpoint_url": "LAKECTL_SERVER_ENDPOINT_URL",
+    "access_key_id": "LAKECTL_CREDENTIALS_ACCESS_KEY_ID",
+    "secret_access_key": "LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY",
+}
+_LAKECTL_FILE = "LAKECTL_CONFIG_FILE"
+# What decides how the network is reached; read by every HTTP client.
+_NETWORK_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE")
+_LAKEFS_API = "/api/v1"
 
 # What a user of boto3 would have to ask for. Standard retries are the bounded ones that AWS recommends; the pool has
 # a connection for every part of a large transfer and for every thread of a runner.
@@ -149,6 +187,108 @@ def s3_configuration(credentials: Mapping[str, Any]) -> S3Configuration:
     )
 
 
+@dataclass(frozen=True)
+class LakeFSConfiguration:
+    """Where a lakeFS server is and who asks.
+
+    Attributes:
+        host: URL of the server's API.
+        access_key_id: Of the user.
+        secret_access_key: Of the user.
+        ssl_ca_cert: File with the certificates to trust; ``None``: those of the system.
+        verify_ssl: Whether the server's certificate is checked.
+        proxy: URL of an HTTP proxy; ``None``: the one that the environment names for the host.
+    """
+
+    host: str
+    access_key_id: str = field(repr=False)
+    secret_access_key: str = field(repr=False)
+    ssl_ca_cert: str | None = None
+    verify_ssl: bool = True
+    proxy: str | None = field(default=None, repr=False)
+
+
+def checked_lakefs_credentials(credentials: Mapping[str, Any]) -> dict[str, Any]:
+    """The credentials of an entry in lakectl's names.
+
+    Args:
+        credentials: ``endpoint_url`` (or ``endpoint``, ``host``), with or without ``/api/v1``; ``access_key_id`` (or
+            ``username``), ``secret_access_key`` (or ``password``), ``ssl_ca_cert``, ``verify_ssl``, ``proxy``. A value
+            of ``None`` counts as absent.
+
+    Raises:
+        UnknownCredential: A key is none of these.
+        InvalidCredentials: A value has the wrong type, or one half of a key pair is missing.
+    """
+    given = _present(credentials)
+    unknown = sorted(str(key) for key in given if key not in _LAKEFS_NAMES)
+    if unknown:
+        known = ", ".join(sorted(_LAKEFS_NAMES))
+        raise UnknownCredential(
+            f"credentials for lakeFS have an unknown key: {', '.join(unknown)}. Known are: {known}."
+        )
+    flat = {_LAKEFS_NAMES[key]: value for key, value in given.items()}
+    for key, value in flat.items():
+        if not isinstance(value, bool if key == "verify_ssl" else str):
+            raise InvalidCredentials(
+                f"the credential {key!r} is of type {type(value).__name__}: "
+                f"{'write true or false' if key == 'verify_ssl' else 'put it between quotes'}."
+            )
+    if ("access_key_id" in flat) != ("secret_access_key" in flat):
+        raise InvalidCredentials(
+            "credentials for lakeFS have one half of a key pair: give both access_key_id and secret_access_key."
+        )
+    if "@" in flat.get("endpoint_url", ""):
+        raise InvalidCredentials("endpoint_url carries a user or password, which would show in errors: remove it.")
+    return flat
+
+
+def lakefs_configuration(credentials: Mapping[str, Any]) -> LakeFSConfiguration:
+    """Complete the credentials of an entry by ``LAKECTL_*`` variables and these by lakectl's file.
+
+    Raises:
+        UnknownCredential, InvalidCredentials: As for :func:`checked_lakefs_credentials`; or lakectl's file is broken.
+        MissingCredentials: The server or the keys are named nowhere.
+    """
+    flat = checked_lakefs_credentials(credentials)
+    for source in (_lakectl_variables, _lakectl_file):
+        if {"endpoint_url", "access_key_id"} <= flat.keys():
+            break
+        found = source()
+        if "access_key_id" in flat or not {"access_key_id", "secret_access_key"} <= found.keys():
+            found = {key: value for key, value in found.items() if key == "endpoint_url"}
+        flat = {**found, **flat}
+    missing = [key for key in _LAKECTL_VARIABLES if key not in flat]
+    if missing:
+        raise MissingCredentials(
+            f"there is no {' and no '.join(missing)} for lakeFS: name them under `credentials` of the entry, set "
+            f"{', '.join(_LAKECTL_VARIABLES[key] for key in missing)}, or run `lakectl config`."
+        )
+    endpoint = flat.pop("endpoint_url").rstrip("/")
+    if "://" not in endpoint:
+        endpoint = f"https://{endpoint}"
+    return LakeFSConfiguration(host=endpoint.removesuffix(_LAKEFS_API) + _LAKEFS_API, **flat)
+
+
+def _lakectl_variables() -> dict[str, str]:
+    return {key: os.environ[name] for key, name in _LAKECTL_VARIABLES.items() if os.environ.get(name)}
+
+
+def _lakectl_file() -> dict[str, str]:
+    import yaml
+
+    file = Path(os.environ.get(_LAKECTL_FILE) or "~/.lakectl.yaml").expanduser()
+    try:
+        content = yaml.safe_load(file.read_bytes()) or {}
+        given = {**(content.get("server") or {}), **(content.get("credentials") or {})}
+    except FileNotFoundError:
+        return {}
+    except (OSError, AttributeError, TypeError, ValueError, yaml.YAMLError) as error:
+        # the text of the error could show a line of the file
+        raise InvalidCredentials(f"lakectl's file {file} cannot be read ({type(error).__name__}).") from None
+    return {key: str(given[key]) for key in _LAKECTL_VARIABLES if given.get(key)}
+
+
 class Session:
     """What the entries of a catalog share when they reach the same service with the same credentials.
 
@@ -159,13 +299,21 @@ class Session:
     Args:
         credentials: The resolved ``credentials`` of a catalog entry; absent or empty: what the ecosystem's own
             files and variables say.
+        project: Which project's git and settings decide about data branches; absent: the one that Kedro runs in this
+            process, else the working directory's.
 
     >>> Session({"key": "AKIAEXAMPLE", "secret": "do not tell"})
     Session(credentials=<redacted>)
     """
 
-    def __init__(self, credentials: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, credentials: Mapping[str, Any] | None = None, project: Project | None = None) -> None:
         self.credentials: Mapping[str, Any] = dict(credentials or {})
+        self._project = project
+
+    @property
+    def project(self) -> Project:
+        """The project whose git and settings decide about data branches."""
+        return self._project or current_project()
 
     def __repr__(self) -> str:
         return f"Session(credentials={'<redacted>' if self.credentials else None})"
@@ -195,6 +343,34 @@ class Session:
     def s3(self) -> S3Client:
         """The S3 client of these credentials; without any, the one of boto3's own chain."""
         return self.connection(("s3", *map(os.environ.get, _AWS_VARIABLES)), self._make_s3_client)
+
+    @property
+    def lakefs(self) -> ApiClient:
+        """The lakeFS client of these credentials."""
+        variables = (*_LAKECTL_VARIABLES.values(), _LAKECTL_FILE, "HOME", *_NETWORK_VARIABLES)
+        return self.connection(("lakefs", *map(os.environ.get, variables)), self._make_lakefs_client)
+
+    def _make_lakefs_client(self) -> ApiClient:
+        from urllib.parse import urlsplit
+        from urllib.request import getproxies, proxy_bypass
+
+        from lakefs_client import ApiClient, Configuration
+
+        found = lakefs_configuration(self.credentials)
+        url = urlsplit(found.host)
+        proxy = found.proxy
+        if proxy is None and url.hostname and not proxy_bypass(url.hostname):
+            proxy = getproxies().get(url.scheme)
+        configuration = Configuration(
+            host=found.host,
+            username=found.access_key_id,
+            password=found.secret_access_key,
+            ssl_ca_cert=found.ssl_ca_cert or os.environ.get("SSL_CERT_FILE"),
+        )
+        configuration.verify_ssl = found.verify_ssl
+        configuration.proxy = proxy
+        configuration.connection_pool_maxsize = 64
+        return ApiClient(configuration)
 
     def _make_s3_client(self) -> S3Client:
         import boto3

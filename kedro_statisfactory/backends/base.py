@@ -246,6 +246,21 @@ class Backend(ABC):
         """
         raise self._not_supported("delete", fragment)
 
+    def version_options(self, version: str) -> dict[str, Any] | None:
+        """The options with which ``get`` reads a version, where the service itself keeps versions.
+
+        ``None`` where it does not: versions are folders below the location then, as kedro-datasets makes them.
+        """
+        return None
+
+    def versions(self, *, fragment: ParseResult) -> Iterator[str]:
+        """Versions of a location, newest first, where the service itself keeps them.
+
+        Raises:
+            NotSupported: It does not.
+        """
+        raise self._not_supported("keep versions", fragment)
+
     def _not_supported(self, verb: str, fragment: ParseResult) -> NotSupported:
         return NotSupported(f"{_name(type(self))} does not {verb}, which {unparse(fragment)!r} would need.")
 

@@ -136,19 +136,16 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         if not source.is_dir():
             self._upload_file(source, fragment, kwargs)
             return
-        files = sorted(path.relative_to(source) for path in source.rglob("*") if path.is_file())
-        if not files:
-            raise TransferError(f"the folder for {unparse(fragment)!r} has no files, and S3 keeps no empty folders.")
-        logs = [path for path in files if any(part.startswith("_") for part in path.parts)]
+        first, last = transfer.files_of(source)
 
         def upload(path: Path, _: threading.Event) -> None:
             self._upload_file(source / path, join(fragment, *path.parts), kwargs)
 
-        transfer.in_parallel(upload, sorted({*files} - {*logs}), transfer.UPLOAD_WORKERS)
-        for path in logs:
-            self._upload_file(source / path, join(fragment, *path.parts), kwargs)
+        transfer.in_parallel(upload, first, transfer.UPLOAD_WORKERS)
+        for path in last:
+            upload(path, threading.Event())
         bucket, key = _bucket_and_key(fragment)
-        kept = {path.as_posix() for path in files}
+        kept = {path.as_posix() for path in (*first, *last)}
         with self._translated(fragment):
             stale = [info.path for info in self._list(bucket, f"{key}/", {}) if info.path not in kept]
             self._delete_keys(bucket, [f"{key}/{path}" for path in stale])
@@ -274,7 +271,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
                     end |= {"ChecksumCRC32": _base64_crc32(whole), "ChecksumType": "FULL_OBJECT"}
                 sent: Any = [{"PartNumber": part.number, "ETag": etag} for part, etag, _ in done]
                 self._client.complete_multipart_upload(**target, **end, MultipartUpload={"Parts": sent})
-            except BaseException:
+            except BaseException:  # an interrupt, too, must not leave parts that somebody pays for
                 with contextlib.suppress(Exception):  # the error that is on its way says more than this one would
                     self._client.abort_multipart_upload(**target, **self._known("AbortMultipartUpload", options))
                 raise
@@ -325,7 +322,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
 
         try:
             self._read(bucket, key, options, download)
-        except BaseException:
+        except BaseException:  # an interrupt, too, must not leave a part where the format would find it
             target.unlink(missing_ok=True)
             raise
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from kedro_statisfactory.errors import TransferError
+
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -80,12 +82,27 @@ def in_parallel(
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             for future in done:
                 future.result()
-        except BaseException:
+        except BaseException:  # an interrupt of the user, too, has to stop the threads
             stop.set()
             for future in futures:
                 future.cancel()
             raise
     return [future.result() for future in futures]
+
+
+def files_of(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The files of a folder, relative to it: those that may be sent first, and those that must be sent last, in order.
+
+    Formats keep what says that the rest is complete under names that begin with ``_``.
+
+    Raises:
+        TransferError: There are none, and object stores keep no empty folders.
+    """
+    files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    if not files:
+        raise TransferError("the folder that the format wrote has no files, and object stores keep no empty folders.")
+    last = [path for path in files if any(part.startswith("_") for part in path.parts)]
+    return sorted({*files} - {*last}), last
 
 
 class PartWriter:

@@ -132,11 +132,11 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
 
     def _load(self) -> Any:
         with self._named():
-            where = self._load_location()
             backend = self._backend()
+            where, options = self._load_from()
             if self._format is None:
-                return backend.get(fragment=where, **self._load_args)
-            with self._local_copy(backend, where) as (path, folder):
+                return backend.get(fragment=where, **options)
+            with self._local_copy(backend, where, options) as (path, folder):
                 # A dataset on the same local file can be used again; to make one costs more than to read a small file.
                 inner, self._last_path = self._last_loaded if path == self._last_path else None, path
                 self._last_loaded = inner or self._inner(path)
@@ -160,7 +160,7 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
                     staged = folder / location.basename(where)
                     if self.builds_on_old:
                         with contextlib.suppress(ObjectNotFound, FileNotFoundError):
-                            backend.download(target=staged, fragment=where, **self._load_args)
+                            backend.download(target=staged, fragment=where, **self._old_options())
                     self._call_format(functools.partial(self._inner(staged).save, data))
                     if not staged.exists():
                         raise InvalidFormat(f"{self._format.__qualname__} did not write to the path that it was given.")
@@ -171,7 +171,8 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
 
     def _exists(self) -> bool:
         with self._named():
-            return self._backend().exists(fragment=self._load_location(), **self._load_args)
+            where, options = self._load_from()
+            return self._backend().exists(fragment=where, **options)
 
     def _describe(self) -> dict[str, Any]:
         return {
@@ -212,7 +213,7 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
             with self._named():
                 if name == "confirm" and self._last_loaded is not None:
                     return getattr(self._last_loaded, name)()
-                with self._local_copy(self._backend(), self._load_location()) as (path, _):
+                with self._local_copy(self._backend(), *self._load_from()) as (path, _):
                     return self._call_format(functools.partial(getattr(self._inner(path), name), *args, **kwargs))
 
         signature = inspect.signature(method)
@@ -226,6 +227,8 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
     def _get_versions(self) -> list[str]:
         """URLs of all versions, newest first, from one listing."""
         base = self._location()
+        if self._by_service:
+            return list(self._backend().versions(fragment=base))
         name = location.basename(base)
         found = {
             folders[0]
@@ -239,10 +242,39 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
             raise InvalidURL("the entry has no filepath: name one.")
         return location.parse(self.filepath)
 
-    def _load_location(self) -> ParseResult:
-        return self._at_version(self.resolve_load_version())
+    @property
+    def _by_service(self) -> bool:
+        """Whether the service itself keeps versions, so that they need no folders."""
+        return self._version is not None and self._backend().version_options("") is not None
+
+    def resolve_load_version(self) -> str | None:
+        """The version to load: as pinned, else the newest; ``None`` where the service gives that by itself."""
+        if self._by_service and self._version:
+            # Kedro compares it, after a save, with the version that was saved.
+            return self._version.load or self._cached_load_version
+        found: str | None = super().resolve_load_version()
+        return found
+
+    def _load_from(self) -> tuple[ParseResult, Mapping[str, Any]]:
+        """Where to load, and the options for that."""
+        if not self._by_service:
+            return self._at_version(self.resolve_load_version()), self._load_args
+        pinned = self._version and self._version.load
+        return self._location(), {
+            **self._load_args,
+            **(self._backend().version_options(pinned) or {} if pinned else {}),
+        }
+
+    def _old_options(self) -> Mapping[str, Any]:
+        """Options to read what a save builds on: from where it is going to be written."""
+        if "lake_ref" in self._save_args or "lake_ref" in self._load_args:
+            kept = {key: value for key, value in self._load_args.items() if key != "lake_ref"}
+            return {**kept, **{key: value for key, value in self._save_args.items() if key == "lake_ref"}}
+        return self._load_args
 
     def _save_location(self) -> ParseResult:
+        if self._by_service:
+            return self._location()
         where = self._at_version(self.resolve_save_version())
         if self._version and self._backend().exists(fragment=where):
             raise DatasetError(
@@ -270,15 +302,17 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
         return inner
 
     @contextlib.contextmanager
-    def _local_copy(self, backend: Backend, where: ParseResult) -> Iterator[tuple[Path, Path | None]]:
+    def _local_copy(
+        self, backend: Backend, where: ParseResult, options: Mapping[str, Any]
+    ) -> Iterator[tuple[Path, Path | None]]:
         """A path where the format can read, and the folder that goes with it when it is a copy."""
-        path = backend.local_path(fragment=where, **self._load_args)
+        path = backend.local_path(fragment=where, **options)
         if path is not None:
             yield path, None
             return
         with staging_folder(None) as folder:
             path = folder / location.basename(where)
-            backend.download(target=path, fragment=where, **self._load_args)
+            backend.download(target=path, fragment=where, **options)
             yield path, folder
 
     def _call_format(self, call: Callable[[], _Data]) -> _Data:

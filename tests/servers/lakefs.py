@@ -76,7 +76,9 @@ def binary() -> Path:
 
 def _build(target: Path) -> None:
     go = shutil.which("go") or _go_of_the_wheel()
-    print(f"\nBuilding lakeFS {VERSION} with {go}; this takes about four minutes, once.", file=sys.__stderr__, flush=True)
+    print(
+        f"\nBuilding lakeFS {VERSION} with {go}; this takes about four minutes, once.", file=sys.__stderr__, flush=True
+    )
     with tempfile.TemporaryDirectory(prefix="build-", dir=target.parent, ignore_cleanup_errors=True) as folder:
         # Go's caches take 3 GB and make their files read-only: they go with the folder, unless there are some already.
         keep = {name: str(Path(folder, name)) for name in ("GOPATH", "GOCACHE")} if not shutil.which("go") else {}

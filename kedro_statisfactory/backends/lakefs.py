@@ -1,0 +1,596 @@
+"""lakeFS: objects on the branch that follows git, or at any ref."""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import hashlib
+import re
+import threading
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+from urllib.parse import ParseResult
+
+from kedro_statisfactory.backends import transfer
+from kedro_statisfactory.backends.base import Backend, ObjectInfo
+from kedro_statisfactory.backends.lakefs_api import CRC32_KEY, Answer, LakeFSAPI, Stat
+from kedro_statisfactory.backends.transfer import CHUNK, Part
+from kedro_statisfactory.branches import LEGAL_BRANCH
+from kedro_statisfactory.errors import (
+    BranchNotFound,
+    Conflict,
+    IntegrityError,
+    InvalidURL,
+    NoDataBranch,
+    NotABranch,
+    ObjectNotFound,
+    RefInPath,
+    RefNotFound,
+    RepositoryNotFound,
+    StatisfactoryError,
+    UnknownOption,
+)
+from kedro_statisfactory.git import ancestors
+from kedro_statisfactory.location import checked, full_path, unparse
+from kedro_statisfactory.project import Pin
+from kedro_statisfactory.session import Session, checked_lakefs_credentials
+
+_Answer = TypeVar("_Answer")
+
+#: How the tag of a run begins; the run's id follows.
+RUN_TAG = "kedro-"
+#: How the tags begin that find runs by git commit; the SHA, ``--``, a time that sorts, ``--`` and the run's id follow.
+GIT_TAG = "kedro-git-"
+
+# Tries of a read whose answer breaks off, is damaged, or changes half-way.
+_ATTEMPTS = 5
+_LONGEST_PATH = 1024  # bytes; what lakeFS allows
+_MD5 = re.compile(r"[0-9a-f]{32}")
+_GIT_SHA = re.compile(r"[0-9a-f]{7,64}")
+# What a path may begin with that could be a branch or tag in the spelling of other tools.
+_PERHAPS_REF = re.compile(r"[\w][-\w.]*", re.ASCII)
+_OPTIONS = ("lake_ref", "verify")
+
+_said: set[tuple[str, ...]] = set()
+_lock = threading.Lock()
+
+
+class _Known:
+    """What a process has learnt of a repository and need not ask again, because it cannot change."""
+
+    def __init__(self) -> None:
+        self.commits: dict[tuple[str, str], str] = {}  # by repository and run, tag or git SHA
+        self.folders: set[tuple[str, str]] = set()  # first segments of paths that are not refs
+
+
+class LakeFSBackend(Backend, prefix="lakefs"):
+    """Objects in lakeFS repositories, ``lakefs://repository/path``.
+
+    Without a ``lake_ref`` an entry is on the data branch: the one named after the git branch that is checked out. It is
+    created on the first write; a read of a branch that is not there yet reads from where it would be created.
+
+    ``load_args`` and ``save_args`` of an entry: ``lake_ref`` (a branch, tag, commit, run id or git SHA; a branch for
+    writes), and for reads ``verify: false``, for objects that were imported from a store whose ETags look like MD5 and
+    are not.
+
+    Raises:
+        UnknownCredential, InvalidCredentials: The session's credentials do not fit lakeFS.
+    """
+
+    #: A legal name of a lakeFS branch.
+    REG_VALID_SLUG: ClassVar[re.Pattern[str]] = LEGAL_BRANCH
+
+    def __init__(self, session: Session, logger_name: str = __name__) -> None:
+        super().__init__(session, logger_name)
+        checked_lakefs_credentials(session.credentials)
+        self._api = LakeFSAPI(session)
+
+    def put(self, *, payload: bytes, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> None:
+        """Store ``payload`` as one object, creating the data branch where it is missing.
+
+        Args:
+            payload: The bytes of the artifact.
+            fragment: The parsed location.
+            lake_ref: The branch to write to; absent: the data branch.
+            kwargs: None.
+
+        Raises:
+            NotABranch: ``lake_ref`` is a tag or commit.
+            BranchNotFound: ``lake_ref`` is nothing at all.
+            RefInPath: The path begins with the name of a branch or tag, and is not in use as a folder.
+        """
+        self._refuse_unknown(kwargs, ("lake_ref",))
+        repository, path = _repository_and_path(fragment)
+        self._write(
+            repository,
+            path,
+            lake_ref,
+            lambda branch: self._api.upload(repository, branch, path, lambda: payload, len(payload)),
+        )
+
+    def get(self, *, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> bytes:
+        """Fetch one object, its length and checksum verified.
+
+        Args:
+            fragment: The parsed location.
+            lake_ref: A branch, tag, commit, run id or git SHA; absent: the data branch.
+            kwargs: ``verify``.
+
+        Raises:
+            RepositoryNotFound, RefNotFound, ObjectNotFound: This is what is missing.
+        """
+        verify = self._verify(kwargs)
+        repository, path = _repository_and_path(fragment)
+
+        def fetch(answer: Answer) -> bytes:
+            payload = b"".join(answer.chunks(max(CHUNK, answer.length)))
+            _check_md5(payload, answer.checksum, verify)
+            return payload
+
+        return self._read(repository, path, lake_ref, lambda ref: self._open(repository, ref, path, fetch))
+
+    def upload(
+        self,
+        *,
+        source: Path,
+        fragment: ParseResult,
+        consume: bool = False,
+        lake_ref: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Store a file as an object, or each file of a folder as an object below the path.
+
+        Files of a folder go in parallel, those below a name that begins with ``_`` last and in order; then objects are
+        removed that the folder does not have. In a run all of that appears at once.
+        """
+        self._refuse_unknown(kwargs, ("lake_ref",))
+        repository, path = _repository_and_path(fragment)
+        if not source.is_dir():
+            self._write(repository, path, lake_ref, lambda branch: self._send_file(repository, branch, path, source))
+            return
+        first, last = transfer.files_of(source)
+
+        def send(branch: str) -> None:
+            def one(file: Path, _: threading.Event) -> None:
+                self._send_file(repository, branch, f"{path}/{file.as_posix()}", source / file)
+
+            transfer.in_parallel(one, first, transfer.UPLOAD_WORKERS)
+            for file in last:
+                one(file, threading.Event())
+            kept = {f"{path}/{file.as_posix()}" for file in (*first, *last)}
+            found = self._api.list(repository, branch, f"{path}/")
+            self._api.delete(repository, branch, [stat.path for stat in found if stat.path not in kept])
+
+        self._write(repository, path, lake_ref, send)
+
+    def download(self, *, target: Path, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> None:
+        """Fetch an object into a file or, where there is none, all objects below the path into a folder."""
+        verify = self._verify(kwargs)
+        repository, path = _repository_and_path(fragment)
+
+        def fetch(ref: str) -> None:
+            try:
+                self._fetch_file(repository, ref, path, target, verify)
+                return
+            except ObjectNotFound:
+                below = [stat.path for stat in self._api.list(repository, ref, f"{path}/")]
+                if not below:
+                    raise
+
+            def one(found: str, _: threading.Event) -> None:
+                relative = checked(fragment._replace(path=f"/{found.removeprefix(f'{path}/')}")).path
+                file = target / relative.removeprefix("/")
+                file.parent.mkdir(parents=True, exist_ok=True)
+                self._fetch_file(repository, ref, found, file, verify)
+
+            transfer.in_parallel(one, below, transfer.DOWNLOAD_WORKERS)
+
+        self._read(repository, path, lake_ref, fetch)
+
+    def exists(self, *, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> bool:
+        """Whether there is an object, or one below the path.
+
+        Raises:
+            RepositoryNotFound: There is not even the repository.
+            PermissionDenied: The server does not tell.
+        """
+        self._verify(kwargs)
+        repository, path = _repository_and_path(fragment)
+
+        def look(ref: str) -> bool:
+            try:
+                self._api.stat(repository, ref, path)
+            except ObjectNotFound:
+                if not any(True for _ in self._api.list(repository, ref, f"{path}/", amount=1)):
+                    raise
+            return True
+
+        try:
+            return self._read(repository, path, lake_ref, look)
+        except RepositoryNotFound:
+            raise
+        except FileNotFoundError:
+            return False
+
+    def stat(self, *, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> ObjectInfo:
+        """Size, time and checksum of one object."""
+        self._verify(kwargs)
+        repository, path = _repository_and_path(fragment)
+        return self._read(repository, path, lake_ref, lambda ref: _info("", self._api.stat(repository, ref, path)))
+
+    def list(self, *, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> Iterator[ObjectInfo]:
+        """All objects below a path; a request for every 1,000 of them."""
+        self._verify(kwargs)
+        repository, path = _repository_and_path(fragment)
+
+        def look(ref: str) -> builtins.list[ObjectInfo]:
+            prefix = f"{path}/"
+            return [_info(stat.path.removeprefix(prefix), stat) for stat in self._api.list(repository, ref, prefix)]
+
+        with contextlib.suppress(RefNotFound, BranchNotFound):
+            yield from self._read(repository, path, lake_ref, look)
+
+    def delete(self, *, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> None:
+        """Remove an object and all objects below its path from a branch."""
+        self._refuse_unknown(kwargs, ("lake_ref",))
+        repository, path = _repository_and_path(fragment)
+
+        def remove(branch: str) -> None:
+            try:
+                below = [stat.path for stat in self._api.list(repository, branch, f"{path}/")]
+            except ObjectNotFound:
+                raise BranchNotFound(branch) from None
+            self._api.delete(repository, branch, [path, *below])
+
+        self._write(repository, path, lake_ref, remove)
+
+    def version_options(self, version: str) -> dict[str, Any]:
+        """A version is a ref: a run id, tag, branch, commit or git SHA."""
+        return {"lake_ref": version}
+
+    def versions(self, *, fragment: ParseResult) -> Iterator[str]:
+        """Ids of the runs that changed an object on its data branch, newest first; other commits by their own id."""
+        repository, path = _repository_and_path(fragment)
+
+        def look(ref: str) -> builtins.list[str]:
+            return [commit.metadata.get("kedro_run_id", commit.id) for commit in self._api.log(repository, ref, path)]
+
+        with contextlib.suppress(ObjectNotFound, BranchNotFound):
+            yield from self._read(repository, path, None, look)
+
+    # -- branches and refs -----------------------------------------------------------------------------------------
+
+    def _get_current_branch_name(self) -> str:
+        """The data branch: that of the git branch which is checked out.
+
+        Raises:
+            NoDataBranch: Neither git nor the settings name one.
+        """
+        return self._session.project.branch()
+
+    def _create_branch(self, name: str, *, repository: str) -> None:
+        """Create a branch, from the configured source or else the repository's default branch, if it is not there.
+
+        Args:
+            name: Of the branch.
+            repository: Where.
+
+        Raises:
+            NotABranch: A tag or commit has the name.
+            BranchNotFound: The source is not there.
+        """
+        source = self._source(repository)
+        try:
+            self._api.create_branch(repository, name, source)
+        except Conflict:
+            try:
+                self._api.branch(repository, name)  # made by another process just now
+            except BranchNotFound:
+                raise NotABranch(
+                    f"the data branch {name!r} cannot be made in {repository!r}: a tag or commit has this name. "
+                    "Rename the tag, or give the git branch another data branch in `branches` of statisfactory.yml."
+                ) from None
+        else:
+            self._logger.info("Created the branch %r of %r from %r.", name, repository, source)
+
+    def _source(self, repository: str) -> str:
+        return self._session.project.settings.source or self._session.connection(
+            ("lakefs default branch", self._api.host, repository), lambda: self._api.default_branch(repository)
+        )
+
+    def _pin(self, repository: str) -> Pin | None:
+        return self._session.project.pins.get((self._api.host, repository))
+
+    def _known(self) -> _Known:
+        return self._session.connection(("lakefs known", self._api.host), _Known)
+
+    def _write(self, repository: str, path: str, lake_ref: str | None, send: Callable[[str], object]) -> None:
+        """Let ``send`` write to a branch, once more after creating it when that is what it lacks."""
+        if len(path.encode()) > _LONGEST_PATH:
+            raise InvalidURL(f"the path has {len(path.encode())} bytes, and lakeFS allows {_LONGEST_PATH}: shorten it.")
+        if lake_ref is not None:
+            try:
+                send(lake_ref)
+            except BranchNotFound:
+                self._api.commit(repository, lake_ref)
+                raise NotABranch(
+                    f"{lake_ref!r} is a tag or commit of {repository!r}, which never change: write to a branch."
+                ) from None
+            return
+        pin = self._pin(repository)
+        branch = (pin and pin.write) or self._get_current_branch_name()
+        self._refuse_ref_in_path(repository, branch, path)
+        try:
+            send(branch)
+        except BranchNotFound:
+            if pin and pin.write:
+                raise BranchNotFound(
+                    f"the branch {branch!r} of the run is gone from {repository!r}: the run was ended elsewhere."
+                ) from None
+            self._create_branch(branch, repository=repository)
+            send(branch)
+
+    def _read(self, repository: str, path: str, lake_ref: str | None, look: Callable[[str], _Answer]) -> _Answer:
+        """Let ``look`` read at the right ref; when it finds nothing, say what exactly is missing."""
+        if lake_ref is not None and (not isinstance(lake_ref, str) or not lake_ref):
+            raise UnknownOption(f"`lake_ref` is {lake_ref!r}, no text: put the ref between quotes.")
+        pin = self._pin(repository)
+        asked = lake_ref or (None if pin else self._session.project.at)
+        if asked is not None:
+            return self._read_at(repository, path, asked, look)
+        if pin:
+            ref = pin.ref_for(path)
+            return self._or_missing(repository, path, ref, look)
+        try:
+            branch = self._get_current_branch_name()
+        except NoDataBranch as error:
+            commit = self._session.project.read_head().commit
+            if commit is None:
+                raise
+            return self._read_at_git_commit(repository, path, commit, look, error)
+        try:
+            return look(branch)
+        except ObjectNotFound:
+            pass
+        try:
+            self._api.branch(repository, branch)
+        except BranchNotFound:
+            source = self._source(repository)
+            self._say_once(
+                f"The branch {branch!r} of {repository!r} does not exist yet: reading from {source!r}, from which it "
+                "will be made on the first write."
+            )
+            return self._read_at(repository, path, source, look)
+        raise self._missing(repository, path, branch) from None
+
+    def _read_at(self, repository: str, path: str, asked: str, look: Callable[[str], _Answer]) -> _Answer:
+        """Read at what a user named: a ref, the id of a run, or the SHA of a git commit."""
+        known = self._known().commits
+        ref = known.get((repository, asked), asked)
+        try:
+            return look(ref)
+        except ObjectNotFound:
+            pass
+        if ref is asked:
+            commit = self._resolve(repository, asked)
+            if commit is not None:
+                known[repository, asked] = commit
+                return self._or_missing(repository, path, commit, look)
+        raise self._missing(repository, path, asked) from None
+
+    def _resolve(self, repository: str, asked: str) -> str | None:
+        """The commit of a run or of the newest run at a git commit; ``None`` when ``asked`` is a ref of lakeFS itself.
+
+        Raises:
+            RefNotFound: It is nothing of all that.
+        """
+        with contextlib.suppress(RefNotFound):
+            self._api.commit(repository, asked)
+            return None
+        if tag := self._api.tag(repository, f"{RUN_TAG}{asked}"):
+            return tag.commit_id
+        if run := self._run_at(repository, asked):
+            return run[1]
+        raise RefNotFound(
+            f"the repository {repository!r} has no branch, tag or commit {asked!r}, no run of this id, and no run made "
+            "at a git commit of this SHA."
+        )
+
+    def _run_at(self, repository: str, sha: str) -> tuple[str, str] | None:
+        """Id and data commit of the newest run that was made at a git commit."""
+        if not _GIT_SHA.fullmatch(sha):
+            return None
+        found = max(self._api.tags(repository, f"{GIT_TAG}{sha}"), key=lambda tag: tag.id.split("--")[1], default=None)
+        return found and (found.id.split("--", 2)[2], found.commit_id)
+
+    def _read_at_git_commit(
+        self, repository: str, path: str, sha: str, look: Callable[[str], _Answer], no_branch: NoDataBranch
+    ) -> _Answer:
+        """Read what the newest run at the git commit made that is checked out without a branch."""
+        known = self._known().commits
+        if (repository, sha) not in known:
+            run = self._run_at(repository, sha)
+            if run is None:
+                made = {tag.id.removeprefix(GIT_TAG).partition("--")[0] for tag in self._api.tags(repository, GIT_TAG)}
+                near = next((each for each in ancestors(self._session.project.path, sha) if each in made), None)
+                hint = f" The nearest ancestor with a run is {near}: STATISFACTORY_AT={near} reads it." if near else ""
+                raise NoDataBranch(f"no run was made at the git commit {sha} in {repository!r}.{hint} {no_branch}")
+            self._say_once(f"Reading {repository!r} as the run {run[0]!r} left it, which was made at this git commit.")
+            known[repository, sha] = run[1]
+        return self._or_missing(repository, path, known[repository, sha], look)
+
+    def _or_missing(self, repository: str, path: str, ref: str, look: Callable[[str], _Answer]) -> _Answer:
+        try:
+            return look(ref)
+        except ObjectNotFound:
+            raise self._missing(repository, path, ref) from None
+
+    def _missing(self, repository: str, path: str, ref: str) -> ObjectNotFound:
+        first, slash, rest = path.partition("/")
+        hint = ""
+        if slash and self._is_ref(repository, first):
+            hint = (
+                f" {first!r} is a branch or tag there: write lakefs://{repository}/{rest}, and "
+                f"`load_args: {{lake_ref: {first}}}` if it is to be read there."
+            )
+        return ObjectNotFound(f"there is no {path!r} in {repository!r} at {ref!r}.{hint}")
+
+    def _is_ref(self, repository: str, name: str) -> bool:
+        """Whether ``name`` is a branch or tag; the prefix of a commit's id is not meant."""
+        if not _PERHAPS_REF.fullmatch(name):
+            return False
+        try:
+            commit = self._api.commit(repository, name)
+        except RefNotFound:
+            return False
+        return not commit.id.startswith(name)
+
+    def _refuse_ref_in_path(self, repository: str, branch: str, path: str) -> None:
+        """See that a path does not begin with a branch or tag, as other tools write a ref; once per process."""
+        first, slash, rest = path.partition("/")
+        known = self._known().folders
+        if not slash or (repository, first) in known:
+            return
+        if self._is_ref(repository, first):
+            try:
+                used = any(True for _ in self._api.list(repository, branch, f"{first}/", amount=1))
+            except ObjectNotFound:
+                used = False
+            if not used:
+                raise RefInPath(
+                    f"{first!r} is a branch or tag of {repository!r}, and would become a folder on the branch "
+                    f"{branch!r}. The branch follows git: write lakefs://{repository}/{rest}. To pin another branch, "
+                    f"set `save_args: {{lake_ref: {first}}}`."
+                )
+            self._say_once(
+                f"{first!r} is a folder on the branch {branch!r} of {repository!r}, and a branch or tag too."
+            )
+        known.add((repository, first))
+
+    def _say_once(self, text: str) -> None:
+        with _lock:
+            if (text,) in _said:
+                return
+            _said.add((text,))
+        self._logger.warning(text)
+
+    # -- bytes -----------------------------------------------------------------------------------------------------
+
+    def _verify(self, kwargs: Mapping[str, Any]) -> bool:
+        self._refuse_unknown({key: value for key, value in kwargs.items() if key != "verify"}, _OPTIONS)
+        return bool(kwargs.get("verify", True))
+
+    def _open(self, repository: str, ref: str, path: str, consume: Callable[[Answer], _Answer]) -> _Answer:
+        """Fetch an object, again and a bounded number of times when it breaks off or is damaged."""
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                with self._api.open(repository, ref, path) as answer:
+                    return consume(answer)
+            except IntegrityError:
+                if attempt == _ATTEMPTS:
+                    raise
+
+    def _fetch_file(self, repository: str, ref: str, path: str, target: Path, verify: bool) -> None:
+        def fetch(answer: Answer) -> bool:
+            if answer.length > transfer.SMALL and self._api.presigns()[0]:
+                return False
+            digest = hashlib.md5(usedforsecurity=False)
+            with target.open("wb") as file:
+                for chunk in answer.chunks(CHUNK):
+                    digest.update(chunk)
+                    file.write(chunk)
+            _compare_md5(digest.hexdigest(), answer.checksum, verify)
+            return True
+
+        try:
+            if not self._open(repository, ref, path, fetch):
+                self._fetch_signed(repository, ref, path, target, verify)
+        except BaseException:  # an interrupt, too, must not leave a part where the format would find it
+            target.unlink(missing_ok=True)
+            raise
+
+    def _fetch_signed(self, repository: str, ref: str, path: str, target: Path, verify: bool) -> None:
+        """Fetch a large object from where lakeFS keeps it, in ranges side by side."""
+        found = self._api.stat(repository, ref, path, presign=True)
+
+        def fetch(part: Part, stop: threading.Event) -> None:
+            writer.fill(part, [self._api.get_signed(found.address, part.offset, part.offset + part.length)], stop)
+
+        target.unlink(missing_ok=True)
+        with transfer.PartWriter(target, found.size) as writer:
+            transfer.in_parallel(fetch, transfer.parts(found.size, transfer.UPLOAD_PART), transfer.DOWNLOAD_WORKERS)
+            crc32 = f"{writer.crc32():08x}"
+        if CRC32_KEY in found.metadata:
+            if verify and found.metadata[CRC32_KEY] != crc32:
+                raise IntegrityError(f"{path!r} did not arrive as it was stored.")
+            return
+        digest = hashlib.md5(usedforsecurity=False)
+        for chunk in transfer.read_chunks(target, Part(1, 0, found.size)):
+            digest.update(chunk)
+        _compare_md5(digest.hexdigest(), found.checksum, verify)
+
+    def _send_file(self, repository: str, branch: str, path: str, source: Path) -> None:
+        size = source.stat().st_size
+        if size <= transfer.SMALL:
+            payload = source.read_bytes()
+            self._api.upload(repository, branch, path, lambda: payload, len(payload))
+        elif self._api.presigns()[1]:
+            self._send_signed(repository, branch, path, source, size)
+        else:
+            with source.open("rb") as file:
+
+                def from_start() -> Any:
+                    file.seek(0)
+                    return file
+
+                self._api.upload(repository, branch, path, from_start, size)
+
+    def _send_signed(self, repository: str, branch: str, path: str, source: Path, size: int) -> None:
+        """Send a large file to where lakeFS keeps it, in parts side by side; they become an object all at once."""
+        cut = transfer.parts(size, transfer.UPLOAD_PART)
+        upload_id, address, urls = self._api.begin_parts(repository, branch, path, len(cut))
+        upload = upload_id, address
+
+        def send(part: Part, _: threading.Event) -> tuple[str, int]:
+            payload = transfer.read_part(source, part)
+            return self._api.put_signed(urls[part.number - 1], payload), zlib.crc32(payload)
+
+        try:
+            sent = transfer.in_parallel(send, cut, transfer.UPLOAD_WORKERS)
+            pairs = zip(sent, cut, strict=True)
+            whole = transfer.combined_crc32((crc32, part.length) for (_, crc32), part in pairs)
+            self._api.complete_parts(repository, branch, path, upload, [etag for etag, _ in sent], whole)
+        except BaseException:  # an interrupt, too, must not leave parts that somebody pays for
+            with contextlib.suppress(StatisfactoryError):  # the error that is on its way says more
+                self._api.abort_parts(repository, branch, path, upload)
+            raise
+
+
+def _repository_and_path(fragment: ParseResult) -> tuple[str, str]:
+    checked(fragment)
+    if not fragment.netloc:
+        raise InvalidURL(f"the URL {unparse(fragment)!r} names no repository: write lakefs://repository/path.")
+    return fragment.netloc, full_path(fragment).removeprefix("/")
+
+
+def _check_md5(payload: bytes, checksum: str, verify: bool) -> None:
+    if verify:
+        _compare_md5(hashlib.md5(payload, usedforsecurity=False).hexdigest(), checksum, verify)
+
+
+def _compare_md5(found: str, checksum: str, verify: bool) -> None:
+    """Compare with the checksum that lakeFS keeps, where that is an MD5: not for what others uploaded in parts."""
+    if verify and _MD5.fullmatch(checksum) and found != checksum:
+        raise IntegrityError(
+            "what arrived is not what was stored. If the object was imported from a store whose ETags are no MD5 "
+            "(KMS encryption), set `load_args: {verify: false}`."
+        )
+
+
+def _info(path: str, stat: Stat) -> ObjectInfo:
+    return ObjectInfo(path, stat.size, datetime.fromtimestamp(stat.mtime, tz=timezone.utc), stat.checksum)

@@ -1,0 +1,573 @@
+"""The calls of the lakeFS API that this package makes, through the connections of lakefs-client.
+
+lakefs-client brings configuration, authentication and the connection pool. Its generated methods are not used: they
+hold payloads in memory twice, refuse values that a younger server has added, set no time-outs and retry nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any, NoReturn
+from urllib.parse import quote, urlencode
+
+from kedro_statisfactory.errors import (
+    BackendUnreachable,
+    BranchNotFound,
+    Conflict,
+    DirtyBranch,
+    IntegrityError,
+    InvalidCredentials,
+    InvalidURL,
+    MergeConflict,
+    NoChanges,
+    ObjectNotFound,
+    PermissionDenied,
+    PreconditionFailed,
+    RefNotFound,
+    RepositoryNotFound,
+    ServerTooOld,
+    StatisfactoryError,
+    TransferError,
+)
+from kedro_statisfactory.session import Session
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+#: Seconds for a connection and for each wait on an answer.
+CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 120.0
+#: Tries of a call, and the longest pause before the last of them in seconds.
+ATTEMPTS, LONGEST_PAUSE = 6, 3.0
+#: The server that the tests run against; older ones are asked for their version when they fail oddly.
+NEEDED_VERSION = (1, 66)
+
+_OCTETS = "application/octet-stream"
+#: Name of the user metadata in which a large object keeps the CRC-32 of all its bytes, in hex.
+CRC32_KEY = "crc32"
+_PAGE = 1000  # the most that lakeFS gives at once
+
+# What a server says that did not do what it was asked and may do it soon: overload, a lock, a lost race of commits.
+_TRANSIENT = frozenset((429, 502, 503, 504))
+_TRANSIENT_TEXTS = ("predicate failed", "locked", "too many requests", "try again", "slow down", "timeout")
+
+
+@dataclass(frozen=True)
+class Stat:
+    """An object as lakeFS describes it; ``checksum`` is the MD5 of what came through the API, in hex."""
+
+    path: str
+    size: int
+    checksum: str
+    mtime: int
+    address: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A branch or tag, and the commit that it points to."""
+
+    id: str
+    commit_id: str
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit; ``created`` in seconds since 1970."""
+
+    id: str
+    message: str
+    created: int
+    parents: tuple[str, ...]
+    metadata: Mapping[str, str]
+
+
+class LakeFSAPI:
+    """One lakeFS server, asked with the credentials of a session.
+
+    Every call has time-outs. What the server calls transient, and what broke off and can be repeated without harm, is
+    tried again a bounded number of times. Errors are this package's and show no credentials and no signed URLs.
+
+    Args:
+        session: Credentials, and the connections made from them.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @property
+    def host(self) -> str:
+        """URL of the API."""
+        return str(self._session.lakefs.configuration.host)
+
+    # -- repositories, branches, tags ------------------------------------------------------------------------------
+
+    def default_branch(self, repository: str) -> str:
+        """The default branch of a repository."""
+        return str(self._json("GET", _path("repositories", repository))["default_branch"])
+
+    def branch(self, repository: str, branch: str) -> Ref:
+        """A branch.
+
+        Raises:
+            BranchNotFound: There is none.
+        """
+        with _branch_or_error(repository, branch):
+            found = self._json("GET", _path("repositories", repository, "branches", branch))
+        return Ref(found["id"], found["commit_id"])
+
+    def create_branch(self, repository: str, name: str, source: str, hidden: bool = False) -> str:
+        """Create a branch; gives the commit that it points to.
+
+        Raises:
+            Conflict: A branch, tag or commit has the name.
+            BranchNotFound: ``source`` is not there.
+        """
+        body = {"name": name, "source": source, "hidden": hidden}
+        try:
+            answer = self._request("POST", _path("repositories", repository, "branches"), json_body=body)
+        except ObjectNotFound:
+            raise BranchNotFound(
+                f"the repository {repository!r} has no {source!r} from which to make the branch {name!r}."
+            ) from None
+        return answer.data.decode("ascii", "replace").strip().strip('"')
+
+    def delete_branch(self, repository: str, branch: str) -> None:
+        """Delete a branch; none is as good."""
+        with contextlib.suppress(ObjectNotFound):
+            self._request("DELETE", _path("repositories", repository, "branches", branch))
+
+    def branches(self, repository: str, prefix: str) -> Iterator[Ref]:
+        """All branches, hidden ones too, whose names begin with ``prefix``."""
+        where = _path("repositories", repository, "branches")
+        for found in self._pages(where, {"prefix": prefix, "show_hidden": "true"}):
+            yield Ref(found["id"], found["commit_id"])
+
+    def create_tag(self, repository: str, name: str, ref: str) -> None:
+        """Create a tag.
+
+        Raises:
+            Conflict: A tag or branch has the name.
+        """
+        self._request("POST", _path("repositories", repository, "tags"), json_body={"id": name, "ref": ref})
+
+    def tag(self, repository: str, name: str) -> Ref | None:
+        """A tag; ``None`` when there is none."""
+        try:
+            found = self._json("GET", _path("repositories", repository, "tags", name))
+        except ObjectNotFound:
+            return None
+        return Ref(found["id"], found["commit_id"])
+
+    def tags(self, repository: str, prefix: str) -> Iterator[Ref]:
+        """All tags whose names begin with ``prefix``, in the order of their names."""
+        for found in self._pages(_path("repositories", repository, "tags"), {"prefix": prefix}):
+            yield Ref(found["id"], found["commit_id"])
+
+    # -- commits ---------------------------------------------------------------------------------------------------
+
+    def commit(self, repository: str, ref: str) -> Commit:
+        """The commit to which a branch, tag, commit id or expression points.
+
+        Raises:
+            RefNotFound: There is no such thing.
+        """
+        try:
+            return _commit(self._json("GET", _path("repositories", repository, "commits", ref)))
+        except (ObjectNotFound, TransferError) as error:
+            if isinstance(error, ObjectNotFound) or "invalid" in str(error):
+                raise RefNotFound(f"the repository {repository!r} has no tag, branch or commit {ref!r}.") from None
+            raise
+
+    def create_commit(
+        self, repository: str, branch: str, message: str, metadata: Mapping[str, str], allow_empty: bool = False
+    ) -> str:
+        """Commit what was written to a branch; gives the id of the commit.
+
+        Raises:
+            NoChanges: Nothing was written, and ``allow_empty`` is off.
+        """
+        body = {"message": message, "metadata": dict(metadata), "allow_empty": allow_empty}
+        where = _path("repositories", repository, "branches", branch, "commits")
+        return str(self._json("POST", where, json_body=body, repeatable=False)["id"])
+
+    def merge(
+        self, repository: str, source: str, target: str, message: str, metadata: Mapping[str, str], strategy: str | None
+    ) -> str:
+        """Merge a branch into another, as a commit even when nothing differs; gives the id of that commit.
+
+        Raises:
+            MergeConflict: Both have changed the same paths.
+            DirtyBranch: ``target`` has uncommitted changes.
+        """
+        body: dict[str, Any] = {"message": message, "metadata": dict(metadata), "allow_empty": True}
+        if strategy:
+            body["strategy"] = strategy
+        where = _path("repositories", repository, "refs", source, "merge", target)
+        try:
+            return str(self._json("POST", where, json_body=body, repeatable=False)["reference"])
+        except Conflict:
+            raise MergeConflict(f"{source!r} and {target!r} have both changed the same paths.") from None
+
+    def changes(self, repository: str, left: str, right: str, three_dot: bool = False) -> Iterator[tuple[str, str]]:
+        """Path and kind (``added``, ``changed``, ``removed``, ``conflict``) of what differs between two refs."""
+        query = {"type": "three_dot" if three_dot else "two_dot"}
+        where = _path("repositories", repository, "refs", left, "diff", right)
+        for found in self._pages(where, query):
+            yield found["path"], found["type"]
+
+    def has_uncommitted(self, repository: str, branch: str) -> bool:
+        """Whether a branch has changes that no commit has.
+
+        Raises:
+            BranchNotFound: There is no branch.
+        """
+        where = _path("repositories", repository, "branches", branch, "diff")
+        with _branch_or_error(repository, branch):
+            return bool(self._json("GET", where, {"amount": "1"})["results"])
+
+    def log(self, repository: str, ref: str, path: str | None = None, amount: int = _PAGE) -> Iterator[Commit]:
+        """Commits from ``ref`` back along first parents; with ``path`` those that changed it."""
+        query = {"first_parent": "true", **({"objects": path} if path else {})}
+        for found in self._pages(_path("repositories", repository, "refs", ref, "commits"), query, amount):
+            yield _commit(found)
+
+    # -- objects ---------------------------------------------------------------------------------------------------
+
+    def stat(self, repository: str, ref: str, path: str, presign: bool = False) -> Stat:
+        """Describe an object; with ``presign`` its ``address`` is a URL from which anyone may fetch it for a while."""
+        query = {"path": path, **({"presign": "true"} if presign else {})}
+        return _stat(self._json("GET", _path("repositories", repository, "refs", ref, "objects", "stat"), query))
+
+    def list(self, repository: str, ref: str, prefix: str, amount: int = _PAGE) -> Iterator[Stat]:
+        """All objects whose path begins with ``prefix``, in order."""
+        where = _path("repositories", repository, "refs", ref, "objects", "ls")
+        for found in self._pages(where, {"prefix": prefix}, amount):
+            yield _stat(found)
+
+    @contextlib.contextmanager
+    def open(self, repository: str, ref: str, path: str, start: int = 0, end: int | None = None) -> Iterator[Answer]:
+        """Begin to fetch an object, or its bytes from ``start`` up to, not including, ``end``."""
+        headers = {} if end is None and not start else {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
+        where = _path("repositories", repository, "refs", ref, "objects")
+        response = self._request("GET", where, {"path": path}, headers=headers, stream=True)
+        try:
+            yield Answer(response)
+        finally:
+            response.release_conn() if response.length_remaining == 0 else response.close()
+
+    def upload(self, repository: str, branch: str, path: str, body: Callable[[], bytes | IO[bytes]], size: int) -> Stat:
+        """Store an object in one request, and compare what the server says that it has got.
+
+        Args:
+            repository: Where.
+            branch: Where.
+            path: Where.
+            body: Gives what is sent, anew for each try.
+            size: Bytes.
+
+        Raises:
+            BranchNotFound: There is no branch of this name.
+            IntegrityError: Something else arrived.
+        """
+        digest: Any = None
+
+        def hashed() -> Any:
+            nonlocal digest
+            content, digest = body(), hashlib.md5(usedforsecurity=False)
+            if not isinstance(content, bytes):
+                return _Hashing(content, digest)
+            digest.update(content)
+            return content
+
+        headers = {"Content-Type": _OCTETS, "Content-Length": str(size)}
+        where = _path("repositories", repository, "branches", branch, "objects")
+        for _ in range(ATTEMPTS):
+            with _branch_or_error(repository, branch):
+                stored = _stat(self._json("POST", where, {"path": path}, headers=headers, body=hashed))
+            if (stored.size, stored.checksum) == (size, digest.hexdigest()):
+                return stored
+        raise IntegrityError(f"the server has stored other bytes than were sent to {path!r}.")
+
+    def delete(self, repository: str, branch: str, paths: Sequence[str]) -> None:
+        """Remove objects from a branch; those that are not there are as good."""
+        where = _path("repositories", repository, "branches", branch, "objects", "delete")
+        for start in range(0, len(paths), _PAGE):
+            with _branch_or_error(repository, branch):
+                found = self._json("POST", where, json_body={"paths": list(paths[start : start + _PAGE])})
+            for error in found.get("errors") or ():
+                raise TransferError(f"the object {error.get('path')!r} was not deleted: {error.get('message')}")
+
+    # -- large objects, past the server ----------------------------------------------------------------------------
+
+    def presigns(self) -> tuple[bool, bool]:
+        """Whether the server hands out signed URLs for reading, and for writing in parts; asked once per process."""
+
+        def ask() -> tuple[bool, bool]:
+            storage = self._json("GET", "/config").get("storage_config", {})
+            return bool(storage.get("pre_sign_support")), bool(storage.get("pre_sign_multipart_upload"))
+
+        return self._session.connection(("lakefs storage", self.host), ask)
+
+    def begin_parts(self, repository: str, branch: str, path: str, count: int) -> tuple[str, str, Sequence[str]]:
+        """Begin an upload in parts; gives its id, its address and a signed URL for each part."""
+        where = _path("repositories", repository, "branches", branch, "staging", "pmpu")
+        with _branch_or_error(repository, branch):
+            found = self._json("POST", where, {"path": path, "parts": str(count)})
+        return found["upload_id"], found["physical_address"], found["presigned_urls"]
+
+    def complete_parts(
+        self, repository: str, branch: str, path: str, upload: tuple[str, str], etags: Sequence[str], crc32: int
+    ) -> Stat:
+        """Make the parts one object."""
+        where = _path("repositories", repository, "branches", branch, "staging", "pmpu", upload[0])
+        body = {
+            "physical_address": upload[1],
+            "parts": [{"part_number": number, "etag": etag} for number, etag in enumerate(etags, start=1)],
+            "user_metadata": {CRC32_KEY: f"{crc32:08x}"},
+            "content_type": _OCTETS,
+        }
+        return _stat(self._json("PUT", where, {"path": path}, json_body=body))
+
+    def abort_parts(self, repository: str, branch: str, path: str, upload: tuple[str, str]) -> None:
+        """Drop an upload in parts."""
+        where = _path("repositories", repository, "branches", branch, "staging", "pmpu", upload[0])
+        self._request("DELETE", where, {"path": path}, json_body={"physical_address": upload[1]})
+
+    def put_signed(self, url: str, payload: bytes) -> str:
+        """Send a part to a signed URL; gives its ETag."""
+        import base64
+
+        digest = base64.b64encode(hashlib.md5(payload, usedforsecurity=False).digest()).decode()
+        headers = {"Content-MD5": digest, "Content-Length": str(len(payload))}
+        return str(self._send("PUT", url, headers, lambda: payload, False, True).headers["ETag"])
+
+    def get_signed(self, url: str, start: int, end: int) -> bytes:
+        """Fetch bytes from a signed URL."""
+        response = self._send("GET", url, {"Range": f"bytes={start}-{end - 1}"}, None, False, True)
+        if len(response.data) != end - start:
+            raise IntegrityError("an answer broke off")
+        return response.data
+
+    # -- requests --------------------------------------------------------------------------------------------------
+
+    def _pages(self, where: str, query: Mapping[str, str], amount: int = _PAGE) -> Iterator[Any]:
+        after = ""
+        while True:
+            page = self._json("GET", where, {**query, "amount": str(amount), "after": after})
+            yield from page["results"]
+            if not page["pagination"]["has_more"]:
+                return
+            after = page["pagination"]["next_offset"]
+
+    def _json(self, method: str, where: str, query: Mapping[str, str] | None = None, **more: Any) -> Any:
+        response = self._request(method, where, query, **more)
+        try:
+            return json.loads(response.data)
+        except ValueError:
+            raise InvalidCredentials(f"what answers at {self.host} is no lakeFS server: check endpoint_url.") from None
+
+    def _request(
+        self,
+        method: str,
+        where: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        json_body: Any = None,
+        body: Callable[[], Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        stream: bool = False,
+        repeatable: bool = True,
+    ) -> BaseHTTPResponse:
+        """Ask the API; the answer is a success."""
+        client = self._session.lakefs
+        sent = {"Authorization": client.configuration.get_basic_auth_token(), **(headers or {})}
+        if json_body is not None:
+            encoded = json.dumps(json_body).encode()
+            sent["Content-Type"] = "application/json"
+
+            def body() -> bytes:
+                return encoded
+
+        url = f"{self.host}{where}{'?' + urlencode(query, quote_via=quote) if query else ''}"
+        return self._send(method, url, sent, body, stream, repeatable)
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: Callable[[], Any] | None,
+        stream: bool,
+        repeatable: bool,
+    ) -> BaseHTTPResponse:
+        from urllib3 import Timeout
+        from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
+
+        pool = self._session.lakefs.rest_client.pool_manager
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                response: BaseHTTPResponse = pool.request(
+                    method,
+                    url,
+                    body=body() if body else None,
+                    headers=headers,
+                    preload_content=not stream,
+                    decode_content=False,
+                    redirect=False,
+                    retries=False,
+                    timeout=Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
+                )
+            except (HTTPError, OSError) as error:
+                unsent = isinstance(error, NewConnectionError | ConnectTimeoutError)
+                if attempt == ATTEMPTS or not (repeatable or unsent) or isinstance(error, SSLError):
+                    raise BackendUnreachable(
+                        f"the lakeFS server {self.host} does not answer ({_plain(error)}): check endpoint_url, and "
+                        "that the server runs."
+                    ) from None
+            else:
+                if response.status < 300:
+                    return response
+                text = response.data if not stream else response.read()
+                message = _message(text)
+                transient = response.status in _TRANSIENT or (
+                    response.status >= 500 and any(each in message.lower() for each in _TRANSIENT_TEXTS)
+                )
+                if not transient or attempt == ATTEMPTS:
+                    self._raise(response.status, message)
+            time.sleep(random.uniform(0.2, 1) * min(LONGEST_PAUSE, 0.1 * 2**attempt))
+
+    def _raise(self, status: int, message: str) -> NoReturn:
+        kinds: dict[int, type[StatisfactoryError]] = {
+            401: PermissionDenied,
+            403: PermissionDenied,
+            404: ObjectNotFound,
+            409: Conflict,
+            412: PreconditionFailed,
+        }
+        kind = kinds.get(status, TransferError)
+        if status == 404 and message == "repository not found":
+            raise RepositoryNotFound(
+                f"the lakeFS server {self.host} has no such repository: create it, or correct the URL; it is the "
+                "first name behind lakefs://."
+            )
+        if status == 401:
+            message = "it does not know these keys: check the credentials of the entry or of lakectl"
+        elif status == 403:
+            message = f"these keys may not do this, or the branch is protected ({message})"
+        elif status == 400 and "no changes" in message:
+            kind = NoChanges
+        elif status == 400 and "dirty branch" in message:
+            kind = DirtyBranch
+        elif status == 400 and ("path" in message or "key" in message) and "long" in message:
+            kind = InvalidURL
+        elif status in (404, 405, 501) and not message:
+            self._refuse_old_server()
+            message = f"HTTP status {status}"
+        raise kind(f"the lakeFS server {self.host}: {message}.")
+
+    def _refuse_old_server(self) -> None:
+        try:
+            version = self._json("GET", "/config")["version_config"]["version"]
+            numbers = tuple(int(part) for part in version.split(".")[:2])
+        except (StatisfactoryError, KeyError, ValueError, TypeError):
+            return
+        if numbers < NEEDED_VERSION:
+            needed = ".".join(map(str, NEEDED_VERSION))
+            raise ServerTooOld(f"the lakeFS server {self.host} has the version {version}; {needed} or newer is needed.")
+
+
+@contextlib.contextmanager
+def _branch_or_error(repository: str, branch: str) -> Iterator[None]:
+    try:
+        yield
+    except ObjectNotFound:
+        raise BranchNotFound(f"the repository {repository!r} has no branch {branch!r}.") from None
+
+
+class Answer:
+    """An object that is being fetched: all of it, or the range that was asked for."""
+
+    def __init__(self, response: BaseHTTPResponse) -> None:
+        self._response = response
+        self.length = int(response.headers["Content-Length"])
+        self.checksum = response.headers.get("ETag", "").strip('"')
+        total = response.headers.get("Content-Range", "").rpartition("/")[2]
+        self.size = int(total) if total else self.length
+
+    def chunks(self, size: int) -> Iterator[bytes]:
+        """The bytes as they come.
+
+        Raises:
+            IntegrityError: They end too early.
+        """
+        from urllib3.exceptions import HTTPError
+
+        got = 0
+        try:
+            while got < self.length and (chunk := self._response.read(min(size, self.length - got))):
+                got += len(chunk)
+                yield chunk
+        except (HTTPError, OSError) as error:
+            raise IntegrityError(f"an answer broke off ({_plain(error)})") from None
+        if got != self.length:
+            raise IntegrityError("an answer broke off")
+
+
+class _Hashing:
+    """A file that is hashed while it is sent."""
+
+    def __init__(self, file: IO[bytes], digest: Any) -> None:
+        self._file, self._digest = file, digest
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = self._file.read(max(size, 1 << 18))
+        self._digest.update(chunk)
+        return chunk
+
+
+def _path(*segments: str) -> str:
+    return "".join(f"/{quote(segment, safe='')}" for segment in segments)
+
+
+def _message(body: bytes) -> str:
+    """What the server says, without anything that a proxy's page could show."""
+    try:
+        return str(json.loads(body)["message"])[:500]
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def _plain(error: BaseException) -> str:
+    """What went wrong, without the URL, which may be signed."""
+    cause = getattr(error, "reason", None) or error
+    return type(cause).__name__ if "?" in str(cause) else f"{type(cause).__name__}: {str(cause).rpartition(': ')[2]}"
+
+
+def _stat(found: Mapping[str, Any]) -> Stat:
+    return Stat(
+        found["path"],
+        int(found.get("size_bytes") or 0),
+        found["checksum"],
+        int(found["mtime"]),
+        found["physical_address"],
+        found.get("metadata") or {},
+    )
+
+
+def _commit(found: Mapping[str, Any]) -> Commit:
+    return Commit(
+        found["id"],
+        found["message"],
+        int(found["creation_date"]),
+        tuple(found["parents"]),
+        found.get("metadata") or {},
+    )

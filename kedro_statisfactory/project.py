@@ -1,0 +1,110 @@
+"""Which data branch a project is on: what git says, the settings, and what a run has pinned."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kedro_statisfactory.branches import data_branch
+from kedro_statisfactory.errors import NoDataBranch
+from kedro_statisfactory.git import Head, read_head
+from kedro_statisfactory.settings import Settings
+
+#: Variable that pins all entries which are not pinned themselves.
+AT = "STATISFACTORY_AT"
+
+
+@dataclass(frozen=True)
+class Pin:
+    """Where a run works in one repository.
+
+    Attributes:
+        read: Ref at which entries are read.
+        write: Branch that entries are written to; ``None``: the run did not announce that it writes there.
+        inputs: Ref for entries that the run does not write; ``None``: ``read``. A commit is read faster than a branch.
+        outputs: Paths that the run writes.
+    """
+
+    read: str
+    write: str | None = None
+    inputs: str | None = None
+    outputs: frozenset[str] = frozenset()
+
+    def ref_for(self, path: str) -> str:
+        """The ref at which ``path`` is read."""
+        if self.inputs is None or any(_overlap(path, output) for output in self.outputs):
+            return self.read
+        return self.inputs
+
+
+@dataclass(frozen=True)
+class Project:
+    """A Kedro project as far as its data branches depend on it; plain values that travel to other processes.
+
+    Attributes:
+        path: Root folder.
+        settings: Of the environment that runs.
+        head: What git said when the run began; ``None``: git is asked each time.
+        pins: What a run has pinned, by server and repository.
+    """
+
+    path: Path = field(default_factory=Path.cwd)
+    settings: Settings = field(default_factory=Settings)
+    head: Head | None = None
+    pins: Mapping[tuple[str, str], Pin] = field(default_factory=dict)
+
+    def read_head(self) -> Head:
+        """What is checked out: as pinned, else as git says now."""
+        return self.head or read_head(self.path)
+
+    def branch(self) -> str:
+        """The data branch.
+
+        Raises:
+            NoDataBranch: Neither git nor the settings name one.
+        """
+        head = self.read_head()
+        if head.branch is not None:
+            return data_branch(head.branch, self.settings.branches)
+        if self.settings.branch is not None:
+            return self.settings.branch
+        raise NoDataBranch(
+            f"no git branch names the data branch ({head.reason}): switch to a branch, or set `branch` in "
+            "conf/<env>/statisfactory.yml."
+        )
+
+    @property
+    def at(self) -> str | None:
+        """What all entries are read at that are not pinned themselves; ``None``: the data branch."""
+        return os.environ.get(AT) or self.settings.at
+
+
+_lock = threading.Lock()
+_announced: list[Project] = []
+
+
+def announce(project: Project) -> None:
+    """Make ``project`` the one of this process, for entries that nobody could tell which project they belong to."""
+    with _lock:
+        _announced.append(project)
+
+
+def withdraw(project: Project) -> None:
+    """Take back what :func:`announce` said."""
+    with _lock:
+        if project in _announced:
+            _announced.remove(project)
+
+
+def current_project() -> Project:
+    """The project announced last in this process, else the working directory's with default settings."""
+    with _lock:
+        return _announced[-1] if _announced else Project()
+
+
+def _overlap(path: str, other: str) -> bool:
+    """Whether one of two paths is the other or lies below it."""
+    return path == other or path.startswith(f"{other}/") or other.startswith(f"{path}/")

@@ -1,0 +1,86 @@
+"""What a project may set in ``conf/<env>/statisfactory.yml``, with defaults that work without the file."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from kedro_statisfactory.branches import LEGAL_BRANCH, MAX_LENGTH, check_explicit
+from kedro_statisfactory.errors import InvalidSettings
+
+_CHOICES: Mapping[str, tuple[str | None, ...]] = {
+    "mode": ("isolated", "direct", "off"),
+    "merge": (None, "source-wins", "dest-wins"),
+}
+_TEXTS = ("at", "branch", "source")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a project.
+
+    Attributes:
+        mode: How a run writes to lakeFS. ``isolated``: on a hidden branch of its own, merged when the run succeeds.
+            ``direct``: on the data branch, committed when the run succeeds. ``off``: on the data branch, and nothing
+            is committed.
+        branch: The data branch where git names none: without a repository, or on a detached HEAD.
+        source: The branch, tag or commit from which new data branches are made; absent: the default branch of the
+            repository.
+        branches: Data branches by git branch, for those that the rules should not name.
+        at: Run id, git SHA, tag, branch or commit at which all entries are read that are not pinned themselves. The
+            variable ``STATISFACTORY_AT`` goes before it.
+        merge: What to do when another run has changed the same entries: ``source-wins`` takes this run's,
+            ``dest-wins`` the other's; absent: nothing is merged and the conflict is reported.
+        keep_failed: Whether the hidden branch of a failed run is kept for a look.
+        grace_hours: Age from which hidden branches count as left behind by a run that was killed.
+    """
+
+    mode: str = "isolated"
+    branch: str | None = None
+    source: str | None = None
+    branches: Mapping[str, str] = field(default_factory=dict)
+    at: str | None = None
+    merge: str | None = None
+    keep_failed: bool = False
+    grace_hours: float = 24.0
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                listing = ", ".join(str(choice) for choice in choices if choice)
+                raise InvalidSettings(f"{name!r} is {getattr(self, name)!r}: choose one of {listing}.")
+        for name in _TEXTS:
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, str) or not value):
+                raise InvalidSettings(f"{name!r} is {value!r}, no text: put a name there, between quotes.")
+        if self.branch is not None and (not LEGAL_BRANCH.fullmatch(self.branch) or len(self.branch) > MAX_LENGTH):
+            raise InvalidSettings(f"'branch' is {self.branch!r}, which lakeFS does not allow as the name of a branch.")
+        if not isinstance(self.branches, Mapping):
+            raise InvalidSettings("'branches' is no mapping of git branches to data branches.")
+        check_explicit(self.branches)
+        if not isinstance(self.keep_failed, bool):
+            raise InvalidSettings(f"'keep_failed' is {self.keep_failed!r}: write true or false.")
+        if isinstance(self.grace_hours, bool) or not isinstance(self.grace_hours, int | float) or self.grace_hours < 0:
+            raise InvalidSettings(f"'grace_hours' is {self.grace_hours!r}: write a number of hours.")
+
+
+def parse_settings(content: Mapping[str, Any]) -> Settings:
+    """Read the content of ``statisfactory.yml``.
+
+    Raises:
+        InvalidSettings: A key or value means nothing; the text names it and what was perhaps meant.
+        InvalidGitBranch, InvalidDataBranch, BranchCollision: As for
+            :func:`~kedro_statisfactory.branches.check_explicit`.
+
+    >>> parse_settings({"mode": "direct"}).mode
+    'direct'
+    """
+    known = [each.name for each in fields(Settings)]
+    for key in content:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
+            raise InvalidSettings(f"statisfactory.yml has an unknown key {key!r}: {hint}")
+    return Settings(**{key: value for key, value in content.items() if value is not None or key in (*_TEXTS, "merge")})
