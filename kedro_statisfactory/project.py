@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
-import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,12 +50,14 @@ class Project:
         settings: Of the environment that runs.
         head: What git said when the run began; ``None``: git is asked each time.
         pins: What a run has pinned, by server and repository.
+        journal: File in which the processes of a run note what they have written; ``None``: nobody asks.
     """
 
     path: Path = field(default_factory=Path.cwd)
     settings: Settings = field(default_factory=Settings)
     head: Head | None = None
     pins: Mapping[tuple[str, str], Pin] = field(default_factory=dict)
+    journal: Path | None = None
 
     def read_head(self) -> Head:
         """What is checked out: as pinned, else as git says now."""
@@ -81,28 +84,49 @@ class Project:
         """What all entries are read at that are not pinned themselves; ``None``: the data branch."""
         return os.environ.get(AT) or self.settings.at
 
+    def note_written(self, host: str, repository: str, path: str, checksum: str) -> None:
+        """Note in the journal that an object was written; the processes of a run append side by side."""
+        if self.journal is None:
+            return
+        line = json.dumps([host, repository, path, checksum]).encode() + b"\n"
+        # A run that was ended meanwhile has taken its journal away, and nobody will ask for the note.
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = os.open(self.journal, os.O_WRONLY | os.O_APPEND)
+            try:
+                os.write(descriptor, line)  # one call, so that the lines of two processes do not mix
+            finally:
+                os.close(descriptor)
 
-_lock = threading.Lock()
-_announced: list[Project] = []
+    def written(self) -> dict[tuple[str, str], dict[str, str]]:
+        """Checksums by path, by server and repository, of all that the journal tells."""
+        found: dict[tuple[str, str], dict[str, str]] = {}
+        for line in self.journal.read_text().splitlines() if self.journal else ():
+            host, repository, path, checksum = json.loads(line)
+            found.setdefault((host, repository), {})[path] = checksum
+        return found
 
 
-def announce(project: Project) -> None:
-    """Make ``project`` the one of this process, for entries that nobody could tell which project they belong to."""
-    with _lock:
-        _announced.append(project)
+_announced: Callable[[], Project] | None = None
 
 
-def withdraw(project: Project) -> None:
-    """Take back what :func:`announce` said."""
-    with _lock:
-        if project in _announced:
-            _announced.remove(project)
+def announce(read: Callable[[], Project] | None) -> None:
+    """Say how the project of this process is found, for entries that nobody told which project they belong to.
+
+    Args:
+        read: Called when an entry asks; ``None`` takes back what was said.
+    """
+    global _announced
+    _announced = read
+
+
+def announced_project() -> Project | None:
+    """The project that was announced in this process."""
+    return _announced() if _announced else None
 
 
 def current_project() -> Project:
-    """The project announced last in this process, else the working directory's with default settings."""
-    with _lock:
-        return _announced[-1] if _announced else Project()
+    """The project that was announced in this process, else the working directory's with default settings."""
+    return announced_project() or Project()
 
 
 def _overlap(path: str, other: str) -> bool:

@@ -52,17 +52,7 @@ _SESSION_KEYS = frozenset(
 _CLIENT_KEYS = frozenset(("endpoint_url", "use_ssl", "verify", "api_version"))
 _S3FS_KEYS = frozenset(("anon", "client_kwargs", "config_kwargs"))
 _PUBLIC_KEYS = frozenset(
-    (
-        "region_name",
-        "profile_name",
-        "profile",
-        "endpoint_url",
-        "api_version",
-        "verify",
-        "endpoint",
-        "host",
-        "ssl_ca_cert",
-    )
+    "region_name profile_name profile endpoint_url api_version verify endpoint host ssl_ca_cert".split()
 )
 _TEXTS = _SESSION_KEYS | {"endpoint_url", "api_version"}
 

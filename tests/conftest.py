@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
-from kedro_statisfactory import session
+from kedro_statisfactory import project, session
+from kedro_statisfactory.git import Head
+from kedro_statisfactory.project import Project
+from tests.servers.lakefs import LakeFSServer, NoServer, lakefs
 from tests.servers.s3 import S3Server, moto, seaweedfs
 
 
@@ -31,6 +35,7 @@ def _clean_environment() -> Iterator[None]:
         patch.setenv("AWS_CONFIG_FILE", os.devnull)
         patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        patch.setenv("LAKECTL_CONFIG_FILE", os.devnull)
         patch.setenv("DO_NOT_TRACK", "1")
         yield
 
@@ -62,3 +67,46 @@ def bucket(seaweed: S3Server) -> Iterator[str]:
         for found in page.get("Contents", ()):
             client.delete_object(Bucket=name, Key=found["Key"])
     client.delete_bucket(Bucket=name)
+
+
+@pytest.fixture(autouse=True)
+def on_main(tmp_path: Path) -> Iterator[Project]:
+    """The git branch of whoever runs the tests must not decide where their data goes."""
+    on_main = Project(tmp_path, head=Head("main", None, "a test"))
+    project.announce(lambda: on_main)
+    yield on_main
+    project.announce(None)
+
+
+@pytest.fixture(scope="session")
+def lakefs_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LakeFSServer]:
+    """A real lakeFS that keeps its objects in a folder: it hands out no signed URLs."""
+    try:
+        with lakefs(tmp_path_factory.mktemp("lakefs")) as server:
+            yield server
+    except NoServer as error:
+        pytest.skip(f"NOT TESTED: {error}")
+
+
+@pytest.fixture(scope="session")
+def lakefs_s3(tmp_path_factory: pytest.TempPathFactory, seaweed: S3Server) -> Iterator[LakeFSServer]:
+    """A real lakeFS that keeps its objects in SeaweedFS: it hands out signed URLs."""
+    session.Session(seaweed.credentials).s3.create_bucket(Bucket="lakefs-blocks")
+    try:
+        with lakefs(tmp_path_factory.mktemp("lakefs"), seaweed) as server:
+            yield server
+    except NoServer as error:
+        pytest.skip(f"NOT TESTED: {error}")
+
+
+@pytest.fixture(params=["local", "s3"])
+def lakefs_server(request: pytest.FixtureRequest) -> LakeFSServer:
+    """Each of the two lakeFS servers in turn."""
+    server: LakeFSServer = request.getfixturevalue(f"lakefs_{request.param}")
+    return server
+
+
+@pytest.fixture
+def repository(lakefs_server: LakeFSServer) -> str:
+    """A repository of its own for each test, with the branch ``main``."""
+    return lakefs_server.new_repository()

@@ -108,7 +108,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             repository,
             path,
             lake_ref,
-            lambda branch: self._api.upload(repository, branch, path, lambda: payload, len(payload)),
+            lambda branch: self._store(repository, branch, path, payload),
         )
 
     def get(self, *, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> bytes:
@@ -381,6 +381,14 @@ class LakeFSBackend(Backend, prefix="lakefs"):
                 return self._or_missing(repository, path, commit, look)
         raise self._missing(repository, path, asked) from None
 
+    def resolved(self, repository: str, asked: str) -> str:
+        """The id of the commit that a ref, the id of a run or the SHA of a git commit means now.
+
+        Raises:
+            RefNotFound: It means nothing.
+        """
+        return self._resolve(repository, asked) or self._api.commit(repository, asked).id
+
     def _resolve(self, repository: str, asked: str) -> str | None:
         """The commit of a run or of the newest run at a git commit; ``None`` when ``asked`` is a ref of lakeFS itself.
 
@@ -404,7 +412,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         if not _GIT_SHA.fullmatch(sha):
             return None
         found = max(self._api.tags(repository, f"{GIT_TAG}{sha}"), key=lambda tag: tag.id.split("--")[1], default=None)
-        return found and (found.id.split("--", 2)[2], found.commit_id)
+        return (found.id.split("--", 2)[2], found.commit_id) if found else None
 
     def _read_at_git_commit(
         self, repository: str, path: str, sha: str, look: Callable[[str], _Answer], no_branch: NoDataBranch
@@ -534,11 +542,17 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             digest.update(chunk)
         _compare_md5(digest.hexdigest(), found.checksum, verify)
 
+    def _store(self, repository: str, branch: str, path: str, payload: bytes) -> None:
+        self._note(repository, self._api.upload(repository, branch, path, lambda: payload, len(payload)))
+
+    def _note(self, repository: str, stored: Stat) -> None:
+        """Leave word of what was written, for the commit of the run."""
+        self._session.project.note_written(self._api.host, repository, stored.path, stored.checksum)
+
     def _send_file(self, repository: str, branch: str, path: str, source: Path) -> None:
         size = source.stat().st_size
         if size <= transfer.SMALL:
-            payload = source.read_bytes()
-            self._api.upload(repository, branch, path, lambda: payload, len(payload))
+            self._store(repository, branch, path, source.read_bytes())
         elif self._api.presigns()[1]:
             self._send_signed(repository, branch, path, source, size)
         else:
@@ -548,7 +562,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
                     file.seek(0)
                     return file
 
-                self._api.upload(repository, branch, path, from_start, size)
+                self._note(repository, self._api.upload(repository, branch, path, from_start, size))
 
     def _send_signed(self, repository: str, branch: str, path: str, source: Path, size: int) -> None:
         """Send a large file to where lakeFS keeps it, in parts side by side; they become an object all at once."""
@@ -564,7 +578,8 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             sent = transfer.in_parallel(send, cut, transfer.UPLOAD_WORKERS)
             pairs = zip(sent, cut, strict=True)
             whole = transfer.combined_crc32((crc32, part.length) for (_, crc32), part in pairs)
-            self._api.complete_parts(repository, branch, path, upload, [etag for etag, _ in sent], whole)
+            etags = [etag for etag, _ in sent]
+            self._note(repository, self._api.complete_parts(repository, branch, path, upload, etags, whole))
         except BaseException:  # an interrupt, too, must not leave parts that somebody pays for
             with contextlib.suppress(StatisfactoryError):  # the error that is on its way says more
                 self._api.abort_parts(repository, branch, path, upload)

@@ -25,6 +25,7 @@ from kedro_statisfactory import location
 from kedro_statisfactory.backends import Backend
 from kedro_statisfactory.datasets.staging import keep_for_lazy, staging_folder
 from kedro_statisfactory.errors import InvalidFormat, InvalidURL, ObjectNotFound, StatisfactoryError, UnknownOption
+from kedro_statisfactory.project import Project, announced_project
 from kedro_statisfactory.session import Session
 
 _Data = TypeVar("_Data")
@@ -114,6 +115,7 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
         self._EPHEMERAL = bool(getattr(self._format, "_EPHEMERAL", False))
         self._SINGLE_PROCESS = bool(getattr(self._format, "_SINGLE_PROCESS", False))
         self._transport: Backend | None = None
+        self._project: Project | None = None
         self._last_loaded: AbstractDataset[Any, Any] | None = None
         self._last_path: Path | None = None
 
@@ -187,6 +189,15 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
             self._last_loaded.release()
             self._last_loaded = None
 
+    def bind(self, project: Project) -> None:
+        """Make the entry work in ``project``: on its branches, in the run that it pins."""
+        self._project, self._transport = project, None
+
+    @property
+    def backend(self) -> Backend:
+        """The backend that moves the bytes."""
+        return self._backend()
+
     @property
     def builds_on_old(self) -> bool:
         """Whether a save of the format adds to what is there: it gets the old bytes, and may come in chunks."""
@@ -221,8 +232,10 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
         return call
 
     def __getstate__(self) -> dict[str, Any]:
-        # Connections stay in their process, and so does whatever a format has opened.
-        return {**self.__dict__, "_transport": None, "_last_loaded": None}
+        # Connections stay in their process, and so does whatever a format has opened. Which project it is must
+        # travel: a process that was spawned has announced none.
+        project = self._project or announced_project()
+        return {**self.__dict__, "_transport": None, "_last_loaded": None, "_project": project}
 
     def _get_versions(self) -> list[str]:
         """URLs of all versions, newest first, from one listing."""
@@ -260,10 +273,8 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
         if not self._by_service:
             return self._at_version(self.resolve_load_version()), self._load_args
         pinned = self._version and self._version.load
-        return self._location(), {
-            **self._load_args,
-            **(self._backend().version_options(pinned) or {} if pinned else {}),
-        }
+        by_version = self._backend().version_options(pinned) if pinned else None
+        return self._location(), {**self._load_args, **(by_version or {})}
 
     def _old_options(self) -> Mapping[str, Any]:
         """Options to read what a save builds on: from where it is going to be written."""
@@ -292,7 +303,7 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
 
     def _backend(self) -> Backend:
         if self._transport is None:
-            self._transport = Backend.registered(self._location().scheme)(Session(self._credentials))
+            self._transport = Backend.registered(self._location().scheme)(Session(self._credentials, self._project))
         return self._transport
 
     def _inner(self, path: Path) -> AbstractDataset[Any, Any]:

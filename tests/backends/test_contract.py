@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import ParseResult
+from urllib.parse import ParseResult, quote
 
 import pytest
 
-from kedro_statisfactory.backends import Backend, LocalFS, S3Backend
+from kedro_statisfactory.backends import Backend, LakeFSBackend, LocalFS, S3Backend
 from kedro_statisfactory.session import Session
 from kedro_statisfactory.testing import BackendContract
+from tests.servers.lakefs import LakeFSServer
 from tests.servers.s3 import S3Server
 
 
@@ -62,6 +63,28 @@ class TestS3(BackendContract):
     def raw_read(self, url: str) -> bytes:
         key = url.removeprefix(f"s3://{self.bucket}/")
         return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+
+
+class TestLakeFS(BackendContract):
+    @pytest.fixture(autouse=True)
+    def _place(self, lakefs_server: LakeFSServer, repository: str) -> None:
+        self.server, self.repository = lakefs_server, repository
+
+    def new_backend(self) -> Backend:
+        return LakeFSBackend(Session(self.server.credentials))
+
+    def url(self, name: str) -> str:
+        return f"lakefs://{self.repository}/{name}"
+
+    def _where(self, kind: str, url: str) -> str:
+        path = url.removeprefix(f"lakefs://{self.repository}/")
+        return f"/repositories/{self.repository}/{kind}/main/objects?path={quote(path, safe='')}"
+
+    def raw_write(self, url: str, payload: bytes) -> None:
+        self.server.call("POST", self._where("branches", url), body=payload)
+
+    def raw_read(self, url: str) -> bytes:
+        return self.server.call("GET", self._where("refs", url)).data
 
 
 class Shelf(Backend, prefix="shelf"):

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from kedro_statisfactory.session import Session
+from tests.servers.lakefs import LakeFSServer
 from tests.servers.s3 import S3Server
 
 
@@ -71,9 +73,33 @@ def _s3(server: S3Server, bucket: str) -> Place:
     return Place(f"s3://{bucket}/store", write, read, server.credentials)
 
 
-@pytest.fixture(params=["local", "s3"])
+def _lakefs(server: LakeFSServer) -> Place:
+    repository = server.new_repository()
+
+    def where(kind: str, path: str) -> str:
+        return f"/repositories/{repository}/{kind}/main/objects?path={quote(path, safe='')}"
+
+    def write(source: Path, name: str) -> None:
+        for file in [path for path in source.rglob("*") if path.is_file()] if source.is_dir() else [source]:
+            below = f"/{file.relative_to(source).as_posix()}" if source.is_dir() else ""
+            server.call("POST", where("branches", f"store/{name}{below}"), body=file.read_bytes())
+
+    def read(name: str, target: Path) -> None:
+        prefix = quote(f"store/{name}", safe="")
+        listing = server.call("GET", f"/repositories/{repository}/refs/main/objects/ls?prefix={prefix}&amount=1000")
+        for found in listing.json()["results"]:
+            file = Path(f"{target}{found['path'].removeprefix(f'store/{name}')}")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(server.call("GET", where("refs", found["path"])).data)
+
+    return Place(f"lakefs://{repository}/store", write, read, server.credentials)
+
+
+@pytest.fixture(params=["local", "s3", "lakefs", "lakefs on s3"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """Each kind of place in turn."""
     if request.param == "local":
         return _local(tmp_path / "store")
+    if request.param.startswith("lakefs"):
+        return _lakefs(request.getfixturevalue("lakefs_s3" if "s3" in request.param else "lakefs_local"))
     return _s3(request.getfixturevalue("seaweed"), request.getfixturevalue("bucket"))

@@ -8,12 +8,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import uuid
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import yaml
+from urllib3 import BaseHTTPResponse, request
 
 from tests.servers.process import free_ports, running
 from tests.servers.s3 import S3Server
@@ -46,6 +49,31 @@ class LakeFSServer:
             "secret_access_key": self.secret_key,
         }
 
+    def new_repository(self, name: str | None = None) -> str:
+        """Make an empty repository with the branch ``main``; gives its name."""
+        name = name or f"test-{uuid.uuid4().hex[:12]}"
+        self.call("POST", "/repositories", {"name": name, "storage_namespace": f"{self.namespace}{name}"})
+        return name
+
+    def call(self, method: str, where: str, json: Any = None, body: bytes | None = None) -> BaseHTTPResponse:
+        """Ask the server's API past the package.
+
+        Raises:
+            RuntimeError: The answer is an error.
+        """
+        sent = {"Authorization": self.basic_auth, "Content-Type": "application/octet-stream"}
+        if json is not None:
+            sent["Content-Type"] = "application/json"
+        response = request(method, f"{self.endpoint_url}/api/v1{where}", json=json, body=body, headers=sent)
+        if response.status >= 300:
+            raise RuntimeError(f"{method} {where}: {response.status} {response.data!r}")
+        return response
+
+    @property
+    def basic_auth(self) -> str:
+        """The value of the header ``Authorization``."""
+        return "Basic " + b64encode(f"{self.access_key}:{self.secret_key}".encode()).decode()
+
     @property
     def environment(self) -> dict[str, str]:
         """The same in the variables of lakectl."""
@@ -76,9 +104,8 @@ def binary() -> Path:
 
 def _build(target: Path) -> None:
     go = shutil.which("go") or _go_of_the_wheel()
-    print(
-        f"\nBuilding lakeFS {VERSION} with {go}; this takes about four minutes, once.", file=sys.__stderr__, flush=True
-    )
+    told = f"\nBuilding lakeFS {VERSION} with {go}; this takes about four minutes, once."
+    print(told, file=sys.__stderr__, flush=True)
     with tempfile.TemporaryDirectory(prefix="build-", dir=target.parent, ignore_cleanup_errors=True) as folder:
         # Go's caches take 3 GB and make their files read-only: they go with the folder, unless there are some already.
         keep = {name: str(Path(folder, name)) for name in ("GOPATH", "GOCACHE")} if not shutil.which("go") else {}
@@ -109,8 +136,6 @@ def _go_of_the_wheel() -> str:
         return str(beside)
     raise NoServer(
         "there is no lakeFS server: set LAKEFS_BINARY, or put `lakefs` or `go` on PATH, or install the extra `test`."
-        if find_spec("pytest")
-        else "install the extra `test`."
     )
 
 
