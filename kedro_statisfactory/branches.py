@@ -39,6 +39,16 @@ _HEX = re.compile(r"[0-9A-Fa-f]+", re.ASCII)
 _HASH_LENGTH = 20
 _HASHED = re.compile(rf".*---[0-9a-f]{{{_HASH_LENGTH}}}", re.ASCII)
 
+#: How the hidden branches of runs begin. No git branch gets such a name: no rule makes four dashes before a word, and
+#: the settings may not name one.
+RUN_BRANCH = "kedro----"
+#: How the tag of a run begins; the run's id follows.
+RUN_TAG = "kedro-"
+#: How the tags begin that find runs by git commit.
+GIT_TAG = "kedro-git-"
+#: A run id that can be a part of a tag as it is; any other is hashed, as is one that would look like a git tag.
+_PLAIN_ID = re.compile(r"(?!git-|id---)(?!.*\.\.)[0-9A-Za-z_][-.0-9A-Za-z_]{0,198}(?<!\.)(?<!\.lock)", re.ASCII)
+
 _NO_MAP: Mapping[str, str] = MappingProxyType({})
 
 
@@ -108,8 +118,46 @@ def _check_target(git_branch: str, target: object) -> None:
         raise InvalidDataBranch(
             f"{where} is not a legal one: use letters, digits, '_' and, not in front, '-'; at most {MAX_LENGTH}."
         )
-    if target == "HEAD" or _HEX.fullmatch(target) or _HASHED.fullmatch(target):
-        raise InvalidDataBranch(f"{where} could be taken for a commit id or a hashed name: choose another.")
+    if target == "HEAD" or _HEX.fullmatch(target) or _HASHED.fullmatch(target) or target.startswith(RUN_BRANCH):
+        raise InvalidDataBranch(f"{where} could be taken for a commit id, a hashed name or a run: choose another.")
+
+
+def run_branch(run_id: str, began: str) -> str:
+    """The hidden branch on which a run works.
+
+    Args:
+        run_id: Of the run.
+        began: When it began, or another word that tells its kind.
+
+    >>> run_branch("2026-11-25T03.16.09.123Z", "20261125T031609Z")
+    'kedro----20261125T031609Z--2026-11-25T03-16-09-123Z--78bfbac6'
+    """
+    return f"{RUN_BRANCH}{began}--{_slug(run_id)}--{id_digest(run_id)}"
+
+
+def id_digest(run_id: str) -> str:
+    """Eight hex digits by which the branch of a run is found."""
+    return hashlib.sha256(run_id.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+def run_tag(run_id: str) -> str:
+    """The tag of a run.
+
+    >>> run_tag("2026-11-25T03.16.09.123Z"), run_tag("my run")
+    ('kedro-2026-11-25T03.16.09.123Z', 'kedro-id---my-run---e3d5ad63')
+    """
+    if _PLAIN_ID.fullmatch(run_id):
+        return RUN_TAG + run_id
+    return f"{RUN_TAG}id---{_slug(run_id)}---{id_digest(run_id)}"
+
+
+def git_tag(commit: str, milliseconds: int, run_id: str) -> str:
+    """The tag that finds a run by git commit; those of one commit sort by time (milliseconds since 1970)."""
+    return f"{GIT_TAG}{commit}--{milliseconds:013}--{run_tag(run_id).removeprefix(RUN_TAG)}"
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^0-9A-Za-z_]+", "-", text).strip("-")[:40].rstrip("-") or "run"
 
 
 def _by_rule(git_branch: str) -> str:

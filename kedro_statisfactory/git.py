@@ -35,6 +35,10 @@ _DIFF = (
 ).split()
 
 
+# Hosts that show commits on the web, and where below the repository.
+_WEB_PAGES = {"github.com": "commit", "gitlab.com": "-/commit", "bitbucket.org": "commits"}
+
+
 @dataclass(frozen=True)
 class Head:
     """What is checked out in the repository of a project.
@@ -141,7 +145,22 @@ def ancestors(project: Path, commit: str, most: int = 10_000) -> list[str]:
     top = _top_level(project.resolve())
     if top is None:
         return []
-    return _git(top, "rev-list", f"--max-count={most}", commit, "--", allowed=(0, 128)).decode().split()
+    try:
+        return _git(top, "rev-list", f"--max-count={most}", commit, "--", allowed=(0, 128)).decode().split()
+    except (GitError, GitNotFound):
+        return []
+
+
+def commit_url(project: Path, commit: str) -> tuple[str, str] | None:
+    """Where a commit is shown on the web: host and URL, from the remote ``origin``; ``None`` on unknown hosts."""
+    top = _top_level(project.resolve())
+    if top is None:
+        return None
+    remote = _git(top, "remote", "get-url", "origin", allowed=(0, 2, 128)).decode("utf-8", "replace").strip()
+    found = re.fullmatch(r"(?:\w+://)?(?:[^/@]+@)?([^/:]+)(?::\d+)?[/:]/?(.+?)(?:\.git)?/?", remote)
+    if found is None or found[1] not in _WEB_PAGES:
+        return None
+    return found[1], f"https://{found[1]}/{found[2]}/{_WEB_PAGES[found[1]]}/{commit}"
 
 
 def _top_level(project: Path) -> Path | None:

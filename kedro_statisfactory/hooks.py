@@ -4,38 +4,186 @@ from __future__ import annotations
 
 import inspect
 import sys
-from typing import Any
+import threading
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
+from kedro.config import MissingConfigException
 from kedro.framework.hooks import hook_impl
-from kedro.io import DatasetError
+from kedro.io import AbstractDataset, DatasetError
 from kedro.pipeline import Pipeline
 
-from kedro_statisfactory.errors import ChunkedSave
+from kedro_statisfactory.errors import ChunkedSave, StatisfactoryError
+from kedro_statisfactory.project import Project, announce
+
+if TYPE_CHECKING:
+    from kedro.framework.context import KedroContext
+
+    from kedro_statisfactory.datasets import ArtifactDataset
+    from kedro_statisfactory.runs import Run
+
+_SETTINGS = "statisfactory"
+
+
+class _ProjectOf:
+    """The project of a Kedro context; its settings are read when they are first asked for."""
+
+    def __init__(self, context: KedroContext) -> None:
+        self._path, self._loader = context.project_path, context.config_loader
+        self._lock = threading.Lock()
+        self._project: Project | None = None
+
+    def __call__(self) -> Project:
+        with self._lock:
+            if self._project is None:
+                from kedro_statisfactory.settings import parse_settings
+
+                self._project = Project(self._path, parse_settings(self._read()))
+            return self._project
+
+    def _read(self) -> Mapping[str, Any]:
+        patterns = getattr(self._loader, "config_patterns", None)
+        if patterns is not None:
+            patterns.setdefault(_SETTINGS, [f"{_SETTINGS}*", f"{_SETTINGS}*/**"])
+        try:
+            content: Mapping[str, Any] = self._loader[_SETTINGS]
+        except (MissingConfigException, KeyError):
+            return {}
+        return content
 
 
 class StatisfactoryHooks:
-    """What the package adds to a run of Kedro."""
+    """What the package adds to a run of Kedro: one object for all runs of a process."""
+
+    def __init__(self) -> None:
+        self._of_thread = threading.local()  # Kedro makes the context of a run in the thread that runs it
+        self._runs: dict[int, tuple[Any, Run, list[ArtifactDataset]]] = {}  # by the id of the run's own catalog
 
     @hook_impl
-    def before_pipeline_run(self, pipeline: Pipeline, catalog: Any) -> None:
-        """Refuse, before anything runs, generator nodes that would lose all that they save but the last chunk.
+    def after_context_created(self, context: KedroContext) -> None:
+        """Note the project, for the runs of this thread and for entries that are loaded outside of a run."""
+        self._of_thread.project = _ProjectOf(context)
+        announce(self._of_thread.project)
+
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:
+        """Begin a run on lakeFS, where entries of the pipeline are there.
 
         Raises:
-            DatasetError: A generator node writes an entry whose format keeps only the last chunk.
+            DatasetError: A generator node writes an entry whose format keeps only the last chunk; or the run cannot
+                begin.
         """
-        for node in pipeline.nodes:
-            if inspect.isgeneratorfunction(node.func):
-                for name in node.outputs:
-                    entry = catalog.get(name)
-                    # An entry of ours has imported its module; for the others nothing is imported.
-                    module = sys.modules.get("kedro_statisfactory.datasets.artifact")
-                    if module and isinstance(entry, module.ArtifactDataset) and not entry.builds_on_old:
-                        error = ChunkedSave(
-                            f"the node {node.name!r} saves in chunks, and each would replace the one before. Let the "
-                            "format append (for example `fs_args: {open_args_save: {mode: a}}` in `dataset`), or let "
-                            "the node return its data whole."
-                        )
-                        raise DatasetError(f"catalog entry {name!r}: {error}") from error
+        entries = {name: catalog.get(name) for name in sorted(pipeline.datasets())}
+        module = sys.modules.get("kedro_statisfactory.datasets.artifact")
+        if module is None:  # no entry is one of ours
+            return
+        ours = {
+            name: found for name, entry in entries.items() if (found := list(artifacts(entry, module.ArtifactDataset)))
+        }
+        _refuse_lost_chunks(pipeline, entries, module)
+        if not any(each.backend.follows_git for found in ours.values() for each in found):
+            return
+        from kedro_statisfactory import runs
+
+        read = getattr(self._of_thread, "project", Project)
+        uses = list(_uses(pipeline, entries, ours))
+        bound = [each for found in ours.values() for each in found if each.backend.follows_git]
+        try:
+            run = runs.begin(str(run_params["run_id"]), read(), uses, lambda of: _facts(of, run_params, catalog, bound))
+        except StatisfactoryError as error:
+            name = next((use.name for use in uses if use.written and use.place), uses[0].name)
+            raise DatasetError(f"catalog entry {name!r}: {error}") from error
+        for each in bound:
+            each.bind(run.project)
+        self._runs[id(catalog)] = catalog, run, bound
+
+    @hook_impl(trylast=True)
+    def after_pipeline_run(self, catalog: Any) -> None:
+        """Let what the run wrote appear, after all that other packages may have added to it.
+
+        Raises:
+            StatisfactoryError: It does not appear, or not everywhere; the text says what is where.
+        """
+        if found := self._runs.pop(id(catalog), None):
+            _, run, bound = found
+            try:
+                run.finish()
+            finally:
+                for each in bound:
+                    each.bind(run.after)
+
+    @hook_impl
+    def on_pipeline_error(self, catalog: Any) -> None:
+        """Drop what the run wrote."""
+        if found := self._runs.pop(id(catalog), None):
+            _, run, bound = found
+            run.abandon()
+            for each in bound:
+                each.bind(run.after)
+
+
+def artifacts(entry: object, ours: type[ArtifactDataset]) -> Iterator[ArtifactDataset]:
+    """The entry itself or, when it wraps others as CachedDataset does, those of ours within it."""
+    if isinstance(entry, ours):
+        yield entry
+    elif isinstance(entry, AbstractDataset):
+        for value in vars(entry).values():
+            if isinstance(value, AbstractDataset):
+                yield from artifacts(value, ours)
+
+
+def _refuse_lost_chunks(pipeline: Pipeline, entries: Mapping[str, Any], module: Any) -> None:
+    for node in pipeline.nodes:
+        if inspect.isgeneratorfunction(node.func):
+            for name in node.outputs:
+                entry = entries[name]
+                if isinstance(entry, module.ArtifactDataset) and not entry.builds_on_old:
+                    error = ChunkedSave(
+                        f"the node {node.name!r} saves in chunks, and each would replace the one before. Let the "
+                        "format append (for example `fs_args: {open_args_save: {mode: a}}` in `dataset`), or let "
+                        "the node return its data whole."
+                    )
+                    raise DatasetError(f"catalog entry {name!r}: {error}") from error
+
+
+def _uses(pipeline: Pipeline, entries: Mapping[str, Any], ours: Mapping[str, list[ArtifactDataset]]) -> Iterator[Any]:
+    """How the pipeline uses its entries, those of other packages included."""
+    from kedro_statisfactory.runs import Use
+
+    outputs, inputs = pipeline.all_outputs(), pipeline.inputs()
+    for name, entry in entries.items():
+        for each in ours.get(name, ()):
+            yield Use(
+                name,
+                each.filepath,
+                each.backend,
+                each.location,
+                written=name in outputs and each.save_pin is None,
+                is_input=name in inputs,
+                version=each.load_pin,
+            )
+        url = getattr(entry, "_filepath", None)
+        if name not in ours and name in inputs and url is not None:
+            yield Use(name, str(url), is_input=True)
+
+
+def _facts(
+    project: Project, run_params: Mapping[str, Any], catalog: Any, entries: list[ArtifactDataset]
+) -> dict[str, str]:
+    """What the commit of a run says about it, without any secret of the entries' credentials."""
+    from kedro_statisfactory import provenance
+
+    parameters = catalog.get("parameters")
+    facts = {
+        **provenance.of_code(project),
+        **provenance.of_run(run_params, parameters.load() if parameters is not None else {}),
+        **provenance.of_machine(),
+        "kedro_started": provenance.now(),
+    }
+    for entry in entries:
+        facts = {key: entry.backend.redacted(value) for key, value in facts.items()}
+    # A git branch may have a name that is no Unicode.
+    return {key: value.encode("utf-8", "backslashreplace").decode() for key, value in facts.items()}
 
 
 hooks = StatisfactoryHooks()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from kedro_statisfactory.errors import InvalidCredentials, MissingCredentials, UnknownCredential
 from kedro_statisfactory.project import Project, current_project
@@ -257,7 +258,30 @@ def lakefs_configuration(credentials: Mapping[str, Any]) -> LakeFSConfiguration:
     endpoint = flat.pop("endpoint_url").rstrip("/")
     if "://" not in endpoint:
         endpoint = f"https://{endpoint}"
+    _split_url("endpoint_url", endpoint)
     return LakeFSConfiguration(host=endpoint.removesuffix(_LAKEFS_API) + _LAKEFS_API, **flat)
+
+
+def _split_url(name: str, url: str) -> SplitResult:
+    """The parts of an HTTP server's URL."""
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return parts
+    except ValueError:  # the port is no number, or an IPv6 address has no end
+        pass
+    raise InvalidCredentials(f"{name} is no URL of a server: write http://host or https://host, with a port if needed.")
+
+
+def _proxy(url: str) -> tuple[str, dict[str, str] | None]:
+    """The URL of a proxy without user and password, and the header that brings these."""
+    from urllib3.util import make_headers
+
+    parts = _split_url("`proxy`, HTTP_PROXY or HTTPS_PROXY", url if "://" in url else f"http://{url}")
+    address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    if parts.username is None:
+        return address, None
+    return address, make_headers(proxy_basic_auth=f"{unquote(parts.username)}:{unquote(parts.password or '')}")
 
 
 def _lakectl_variables() -> dict[str, str]:
@@ -267,7 +291,8 @@ def _lakectl_variables() -> dict[str, str]:
 def _lakectl_file() -> dict[str, str]:
     import yaml
 
-    file = Path(os.environ.get(_LAKECTL_FILE) or "~/.lakectl.yaml").expanduser()
+    # Path.expanduser fails where a user has no home.
+    file = Path(os.path.expanduser(os.environ.get(_LAKECTL_FILE) or "~/.lakectl.yaml"))
     try:
         content = yaml.safe_load(file.read_bytes()) or {}
         given = {**(content.get("server") or {}), **(content.get("credentials") or {})}
@@ -341,7 +366,6 @@ class Session:
         return self.connection(("lakefs", *map(os.environ.get, variables)), self._make_lakefs_client)
 
     def _make_lakefs_client(self) -> ApiClient:
-        from urllib.parse import urlsplit
         from urllib.request import getproxies, proxy_bypass
 
         from lakefs_client import ApiClient, Configuration
@@ -349,7 +373,7 @@ class Session:
         found = lakefs_configuration(self.credentials)
         url = urlsplit(found.host)
         proxy = found.proxy
-        if proxy is None and url.hostname and not proxy_bypass(url.hostname):
+        if proxy is None and not proxy_bypass(url.netloc):
             proxy = getproxies().get(url.scheme)
         configuration = Configuration(
             host=found.host,
@@ -358,7 +382,8 @@ class Session:
             ssl_ca_cert=found.ssl_ca_cert or os.environ.get("SSL_CERT_FILE"),
         )
         configuration.verify_ssl = found.verify_ssl
-        configuration.proxy = proxy
+        if proxy:
+            configuration.proxy, configuration.proxy_headers = _proxy(proxy)
         configuration.connection_pool_maxsize = 64
         return ApiClient(configuration)
 

@@ -57,6 +57,8 @@ class Settings:
                 raise InvalidSettings(f"{name!r} is {value!r}, no text: put a name there, between quotes.")
         if self.branch is not None and (not LEGAL_BRANCH.fullmatch(self.branch) or len(self.branch) > MAX_LENGTH):
             raise InvalidSettings(f"'branch' is {self.branch!r}, which lakeFS does not allow as the name of a branch.")
+        if self.branch == "HEAD":
+            raise InvalidSettings("'branch' is 'HEAD', which is no branch but what is checked out: choose another.")
         if not isinstance(self.branches, Mapping):
             raise InvalidSettings("'branches' is no mapping of git branches to data branches.")
         check_explicit(self.branches)
@@ -83,4 +85,8 @@ def parse_settings(content: Mapping[str, Any]) -> Settings:
             near = difflib.get_close_matches(str(key), known, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
             raise InvalidSettings(f"statisfactory.yml has an unknown key {key!r}: {hint}")
-    return Settings(**{key: value for key, value in content.items() if value is not None or key in (*_TEXTS, "merge")})
+    values = {key: value for key, value in content.items() if value is not None or key in (*_TEXTS, "merge")}
+    try:
+        return Settings(**values)
+    except InvalidSettings as error:
+        raise InvalidSettings(f"statisfactory.yml: {error.args[0]}") from None

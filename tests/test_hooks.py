@@ -34,7 +34,7 @@ def _catalog(folder: Path, **dataset: Any) -> DataCatalog:
 
 def test_chunks_that_would_replace_each_other_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"(?s)entry 'out'.*E0502.*node 'chunks' saves in chunks.*mode: a"):
-        hooks.before_pipeline_run(pipeline([node(_chunks, None, "out", name="chunks")]), _catalog(tmp_path))
+        hooks.before_pipeline_run({}, pipeline([node(_chunks, None, "out", name="chunks")]), _catalog(tmp_path))
 
 
 def test_chunks_of_plain_bytes_are_refused_too(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_chunks_of_plain_bytes_are_refused_too(tmp_path: Path) -> None:
         {"raw": {"type": "kedro_statisfactory.ArtifactDataset", "filepath": str(tmp_path / "raw")}}
     )
     with pytest.raises(DatasetError, match="E0502"):
-        hooks.before_pipeline_run(pipeline([node(_chunks, None, "raw")]), catalog)
+        hooks.before_pipeline_run({}, pipeline([node(_chunks, None, "raw")]), catalog)
 
 
 def test_without_the_refusal_chunks_are_lost(tmp_path: Path) -> None:
@@ -55,12 +55,12 @@ def test_without_the_refusal_chunks_are_lost(tmp_path: Path) -> None:
 def test_chunks_that_append_are_all_kept(tmp_path: Path) -> None:
     nodes = pipeline([node(_chunks, None, "out")])
     catalog = _catalog(tmp_path, fs_args={"open_args_save": {"mode": "a"}})
-    hooks.before_pipeline_run(nodes, catalog)
+    hooks.before_pipeline_run({}, nodes, catalog)
     SequentialRunner().run(nodes, catalog)
     assert catalog.load("out") == "one\ntwo\n"
 
 
 def test_entries_of_others_and_plain_nodes_are_left_alone(tmp_path: Path) -> None:
     nodes = pipeline([node(_chunks, None, "stock"), node(lambda: "x", None, "out", name="plain")])
-    hooks.before_pipeline_run(nodes, _catalog(tmp_path))
-    hooks.before_pipeline_run(pipeline([node(_chunks, None, "memory")]), DataCatalog())
+    hooks.before_pipeline_run({}, nodes, _catalog(tmp_path))
+    hooks.before_pipeline_run({}, pipeline([node(_chunks, None, "memory")]), DataCatalog())

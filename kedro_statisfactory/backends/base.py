@@ -140,9 +140,16 @@ class Backend(ABC):
                     error,
                 )
 
+    #: Whether it depends on the project's git and settings where bytes go.
+    follows_git: ClassVar[bool] = False
+
     def __init__(self, session: Session, logger_name: str = __name__) -> None:
         self._session = session
         self._logger = logging.getLogger(logger_name)
+
+    def redacted(self, text: str) -> str:
+        """``text`` without any secret of the credentials."""
+        return self._session.redacted(text)
 
     @abstractmethod
     def put(self, *, payload: bytes, fragment: ParseResult, **kwargs: Any) -> None:

@@ -16,12 +16,11 @@ from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends import transfer
 from kedro_statisfactory.backends.base import Backend, ObjectInfo
-from kedro_statisfactory.backends.lakefs_api import CRC32_KEY, Answer, LakeFSAPI, Stat
+from kedro_statisfactory.backends.lakefs_api import CRC32_KEY, LONGEST_PATH, Answer, LakeFSAPI, Stat
 from kedro_statisfactory.backends.transfer import CHUNK, Part
-from kedro_statisfactory.branches import LEGAL_BRANCH
+from kedro_statisfactory.branches import GIT_TAG, LEGAL_BRANCH, run_tag
 from kedro_statisfactory.errors import (
     BranchNotFound,
-    Conflict,
     IntegrityError,
     InvalidURL,
     NoDataBranch,
@@ -29,27 +28,21 @@ from kedro_statisfactory.errors import (
     ObjectNotFound,
     RefInPath,
     RefNotFound,
-    RepositoryNotFound,
     StatisfactoryError,
     UnknownOption,
 )
 from kedro_statisfactory.git import ancestors
 from kedro_statisfactory.location import checked, full_path, unparse
-from kedro_statisfactory.project import Pin
+from kedro_statisfactory.project import Pin, Project
 from kedro_statisfactory.session import Session, checked_lakefs_credentials
 
 _Answer = TypeVar("_Answer")
 
-#: How the tag of a run begins; the run's id follows.
-RUN_TAG = "kedro-"
-#: How the tags begin that find runs by git commit; the SHA, ``--``, a time that sorts, ``--`` and the run's id follow.
-GIT_TAG = "kedro-git-"
-
 # Tries of a read whose answer breaks off, is damaged, or changes half-way.
 _ATTEMPTS = 5
-_LONGEST_PATH = 1024  # bytes; what lakeFS allows
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _GIT_SHA = re.compile(r"[0-9a-f]{7,64}")
+_REPOSITORY = re.compile(r"[a-z0-9][a-z0-9-]{2,62}")
 # What a path may begin with that could be a branch or tag in the spelling of other tools.
 _PERHAPS_REF = re.compile(r"[\w][-\w.]*", re.ASCII)
 _OPTIONS = ("lake_ref", "verify")
@@ -83,6 +76,8 @@ class LakeFSBackend(Backend, prefix="lakefs"):
     #: A legal name of a lakeFS branch.
     REG_VALID_SLUG: ClassVar[re.Pattern[str]] = LEGAL_BRANCH
 
+    follows_git = True
+
     def __init__(self, session: Session, logger_name: str = __name__) -> None:
         super().__init__(session, logger_name)
         checked_lakefs_credentials(session.credentials)
@@ -103,7 +98,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             RefInPath: The path begins with the name of a branch or tag, and is not in use as a folder.
         """
         self._refuse_unknown(kwargs, ("lake_ref",))
-        repository, path = _repository_and_path(fragment)
+        repository, path = self.split(fragment)
         self._write(
             repository,
             path,
@@ -123,7 +118,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             RepositoryNotFound, RefNotFound, ObjectNotFound: This is what is missing.
         """
         verify = self._verify(kwargs)
-        repository, path = _repository_and_path(fragment)
+        repository, path = self.split(fragment)
 
         def fetch(answer: Answer) -> bytes:
             payload = b"".join(answer.chunks(max(CHUNK, answer.length)))
@@ -147,7 +142,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         removed that the folder does not have. In a run all of that appears at once.
         """
         self._refuse_unknown(kwargs, ("lake_ref",))
-        repository, path = _repository_and_path(fragment)
+        repository, path = self.split(fragment)
         if not source.is_dir():
             self._write(repository, path, lake_ref, lambda branch: self._send_file(repository, branch, path, source))
             return
@@ -169,14 +164,15 @@ class LakeFSBackend(Backend, prefix="lakefs"):
     def download(self, *, target: Path, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> None:
         """Fetch an object into a file or, where there is none, all objects below the path into a folder."""
         verify = self._verify(kwargs)
-        repository, path = _repository_and_path(fragment)
+        repository, path = self.split(fragment)
 
         def fetch(ref: str) -> None:
             try:
                 self._fetch_file(repository, ref, path, target, verify)
                 return
             except ObjectNotFound:
-                below = [stat.path for stat in self._api.list(repository, ref, f"{path}/")]
+                found = [stat.path for stat in self._api.list(repository, ref, f"{path}/")]
+                below = [each for each in found if not each.endswith("/")]  # markers of empty folders
                 if not below:
                     raise
 
@@ -194,11 +190,11 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         """Whether there is an object, or one below the path.
 
         Raises:
-            RepositoryNotFound: There is not even the repository.
+            RepositoryNotFound, RefNotFound: There is not even that.
             PermissionDenied: The server does not tell.
         """
         self._verify(kwargs)
-        repository, path = _repository_and_path(fragment)
+        repository, path = self.split(fragment)
 
         def look(ref: str) -> bool:
             try:
@@ -210,33 +206,31 @@ class LakeFSBackend(Backend, prefix="lakefs"):
 
         try:
             return self._read(repository, path, lake_ref, look)
-        except RepositoryNotFound:
-            raise
-        except FileNotFoundError:
+        except ObjectNotFound:
             return False
 
     def stat(self, *, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> ObjectInfo:
         """Size, time and checksum of one object."""
         self._verify(kwargs)
-        repository, path = _repository_and_path(fragment)
+        repository, path = self.split(fragment)
         return self._read(repository, path, lake_ref, lambda ref: _info("", self._api.stat(repository, ref, path)))
 
     def list(self, *, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> Iterator[ObjectInfo]:
         """All objects below a path; a request for every 1,000 of them."""
         self._verify(kwargs)
-        repository, path = _repository_and_path(fragment)
+        repository, path = self.split(fragment)
 
         def look(ref: str) -> builtins.list[ObjectInfo]:
             prefix = f"{path}/"
-            return [_info(stat.path.removeprefix(prefix), stat) for stat in self._api.list(repository, ref, prefix)]
+            found = self._api.list(repository, ref, prefix)
+            return [_info(stat.path.removeprefix(prefix), stat) for stat in found if not stat.path.endswith("/")]
 
-        with contextlib.suppress(RefNotFound, BranchNotFound):
-            yield from self._read(repository, path, lake_ref, look)
+        yield from self._read(repository, path, lake_ref, look)
 
     def delete(self, *, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> None:
         """Remove an object and all objects below its path from a branch."""
         self._refuse_unknown(kwargs, ("lake_ref",))
-        repository, path = _repository_and_path(fragment)
+        repository, path = self.split(fragment)
 
         def remove(branch: str) -> None:
             try:
@@ -253,13 +247,38 @@ class LakeFSBackend(Backend, prefix="lakefs"):
 
     def versions(self, *, fragment: ParseResult) -> Iterator[str]:
         """Ids of the runs that changed an object on its data branch, newest first; other commits by their own id."""
-        repository, path = _repository_and_path(fragment)
+        repository, path = self.split(fragment)
 
         def look(ref: str) -> builtins.list[str]:
             return [commit.metadata.get("kedro_run_id", commit.id) for commit in self._api.log(repository, ref, path)]
 
-        with contextlib.suppress(ObjectNotFound, BranchNotFound):
-            yield from self._read(repository, path, None, look)
+        yield from self._read(repository, path, None, look)
+
+    @property
+    def api(self) -> LakeFSAPI:
+        """The server, for those who do more with it than to move bytes."""
+        return self._api
+
+    @property
+    def project(self) -> Project:
+        """The project whose git and settings decide about data branches."""
+        return self._session.project
+
+    @staticmethod
+    def split(fragment: ParseResult) -> tuple[str, str]:
+        """Repository and path of an object, from its parsed location."""
+        checked(fragment)
+        if not fragment.netloc:
+            raise InvalidURL(f"the URL {unparse(fragment)!r} names no repository: write lakefs://repository/path.")
+        if not _REPOSITORY.fullmatch(fragment.netloc):
+            raise InvalidURL(
+                f"the URL {unparse(fragment)!r} names the repository {fragment.netloc!r}, which lakeFS does not allow "
+                "as a name: correct it."
+            )
+        path = full_path(fragment).removeprefix("/")
+        if len(path.encode()) > LONGEST_PATH:
+            raise InvalidURL(f"the path has {len(path.encode())} bytes, and lakeFS allows {LONGEST_PATH}: shorten it.")
+        return fragment.netloc, path
 
     # -- branches and refs -----------------------------------------------------------------------------------------
 
@@ -282,21 +301,12 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             NotABranch: A tag or commit has the name.
             BranchNotFound: The source is not there.
         """
-        source = self._source(repository)
-        try:
-            self._api.create_branch(repository, name, source)
-        except Conflict:
-            try:
-                self._api.branch(repository, name)  # made by another process just now
-            except BranchNotFound:
-                raise NotABranch(
-                    f"the data branch {name!r} cannot be made in {repository!r}: a tag or commit has this name. "
-                    "Rename the tag, or give the git branch another data branch in `branches` of statisfactory.yml."
-                ) from None
-        else:
+        source = self.source(repository)
+        if self._api.ensure_branch(repository, name, source):
             self._logger.info("Created the branch %r of %r from %r.", name, repository, source)
 
-    def _source(self, repository: str) -> str:
+    def source(self, repository: str) -> str:
+        """The ref from which new data branches are made: as the settings say, else the default branch."""
         return self._session.project.settings.source or self._session.connection(
             ("lakefs default branch", self._api.host, repository), lambda: self._api.default_branch(repository)
         )
@@ -309,13 +319,15 @@ class LakeFSBackend(Backend, prefix="lakefs"):
 
     def _write(self, repository: str, path: str, lake_ref: str | None, send: Callable[[str], object]) -> None:
         """Let ``send`` write to a branch, once more after creating it when that is what it lacks."""
-        if len(path.encode()) > _LONGEST_PATH:
-            raise InvalidURL(f"the path has {len(path.encode())} bytes, and lakeFS allows {_LONGEST_PATH}: shorten it.")
+        _check_lake_ref(lake_ref)
         if lake_ref is not None:
             try:
                 send(lake_ref)
-            except BranchNotFound:
-                self._api.commit(repository, lake_ref)
+            except BranchNotFound as error:
+                try:
+                    self._api.commit(repository, lake_ref)
+                except RefNotFound:
+                    raise error from None
                 raise NotABranch(
                     f"{lake_ref!r} is a tag or commit of {repository!r}, which never change: write to a branch."
                 ) from None
@@ -335,15 +347,18 @@ class LakeFSBackend(Backend, prefix="lakefs"):
 
     def _read(self, repository: str, path: str, lake_ref: str | None, look: Callable[[str], _Answer]) -> _Answer:
         """Let ``look`` read at the right ref; when it finds nothing, say what exactly is missing."""
-        if lake_ref is not None and (not isinstance(lake_ref, str) or not lake_ref):
-            raise UnknownOption(f"`lake_ref` is {lake_ref!r}, no text: put the ref between quotes.")
+        _check_lake_ref(lake_ref)
         pin = self._pin(repository)
         asked = lake_ref or (None if pin else self._session.project.at)
         if asked is not None:
             return self._read_at(repository, path, asked, look)
         if pin:
             ref = pin.ref_for(path)
-            return self._or_missing(repository, path, ref, look)
+            try:
+                return look(ref)
+            except ObjectNotFound:
+                self._api.commit(repository, ref)  # the branch of the run, or the object: which one is gone?
+                raise self._missing(repository, path, ref) from None
         try:
             branch = self._get_current_branch_name()
         except NoDataBranch as error:
@@ -358,7 +373,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         try:
             self._api.branch(repository, branch)
         except BranchNotFound:
-            source = self._source(repository)
+            source = self.source(repository)
             self._say_once(
                 f"The branch {branch!r} of {repository!r} does not exist yet: reading from {source!r}, from which it "
                 "will be made on the first write."
@@ -398,7 +413,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         with contextlib.suppress(RefNotFound):
             self._api.commit(repository, asked)
             return None
-        if tag := self._api.tag(repository, f"{RUN_TAG}{asked}"):
+        if tag := self._api.tag(repository, run_tag(asked)):
             return tag.commit_id
         if run := self._run_at(repository, asked):
             return run[1]
@@ -586,11 +601,9 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             raise
 
 
-def _repository_and_path(fragment: ParseResult) -> tuple[str, str]:
-    checked(fragment)
-    if not fragment.netloc:
-        raise InvalidURL(f"the URL {unparse(fragment)!r} names no repository: write lakefs://repository/path.")
-    return fragment.netloc, full_path(fragment).removeprefix("/")
+def _check_lake_ref(lake_ref: object) -> None:
+    if lake_ref is not None and (not isinstance(lake_ref, str) or not lake_ref):
+        raise UnknownOption(f"`lake_ref` is {lake_ref!r}, no text: put the ref between quotes.")
 
 
 def _check_md5(payload: bytes, checksum: str, verify: bool) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from kedro_statisfactory.errors import (
     InvalidURL,
     MergeConflict,
     NoChanges,
+    NotABranch,
     ObjectNotFound,
     PermissionDenied,
     PreconditionFailed,
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 120.0
 #: Tries of a call, and the longest pause before the last of them in seconds.
 ATTEMPTS, LONGEST_PAUSE = 6, 3.0
+#: Bytes of the longest path that lakeFS allows.
+LONGEST_PATH = 1024
 #: The server that the tests run against; older ones are asked for their version when they fail oddly.
 NEEDED_VERSION = (1, 66)
 
@@ -54,7 +58,10 @@ _PAGE = 1000  # the most that lakeFS gives at once
 
 # What a server says that did not do what it was asked and may do it soon: overload, a lock, a lost race of commits.
 _TRANSIENT = frozenset((429, 502, 503, 504))
+_UNKNOWN_OUTCOME = frozenset((502, 504))  # of a gateway that the server itself may have outlived
 _TRANSIENT_TEXTS = ("predicate failed", "locked", "too many requests", "try again", "slow down", "timeout")
+# A name that no branch, tag or commit can have; lakeFS calls some of them its own error.
+_ILLEGAL_REF = re.compile(r"\b(ref|branch id|tag id): invalid value")
 
 
 @dataclass(frozen=True)
@@ -138,6 +145,26 @@ class LakeFSAPI:
             ) from None
         return answer.data.decode("ascii", "replace").strip().strip('"')
 
+    def ensure_branch(self, repository: str, name: str, source: str) -> bool:
+        """Create a branch unless it is there; gives whether it was made.
+
+        Raises:
+            NotABranch: A tag or commit has the name.
+            BranchNotFound: ``source`` is not there.
+        """
+        try:
+            self.create_branch(repository, name, source)
+        except Conflict:
+            try:
+                self.branch(repository, name)  # made by another process just now
+            except BranchNotFound:
+                raise NotABranch(
+                    f"the data branch {name!r} cannot be made in {repository!r}: a tag or commit has this name. "
+                    "Rename the tag, or give the git branch another data branch in `branches` of statisfactory.yml."
+                ) from None
+            return False
+        return True
+
     def delete_branch(self, repository: str, branch: str) -> None:
         """Delete a branch; none is as good."""
         with contextlib.suppress(ObjectNotFound):
@@ -149,13 +176,19 @@ class LakeFSAPI:
         for found in self._pages(where, {"prefix": prefix, "show_hidden": "true"}):
             yield Ref(found["id"], found["commit_id"])
 
-    def create_tag(self, repository: str, name: str, ref: str) -> None:
-        """Create a tag.
+    def create_tag(self, repository: str, name: str, commit: str) -> None:
+        """Create a tag for a commit, by its full id; the same one is as good.
 
         Raises:
-            Conflict: A tag or branch has the name.
+            Conflict: A branch, or a tag of another commit, has the name.
         """
-        self._request("POST", _path("repositories", repository, "tags"), json_body={"id": name, "ref": ref})
+        try:
+            self._request("POST", _path("repositories", repository, "tags"), json_body={"id": name, "ref": commit})
+        except Conflict:
+            # A retry, after an answer that was lost, finds what the first try made.
+            found = self.tag(repository, name)
+            if found is None or found.commit_id != commit:
+                raise
 
     def tag(self, repository: str, name: str) -> Ref | None:
         """A tag; ``None`` when there is none."""
@@ -180,10 +213,8 @@ class LakeFSAPI:
         """
         try:
             return _commit(self._json("GET", _path("repositories", repository, "commits", ref)))
-        except (ObjectNotFound, TransferError) as error:
-            if isinstance(error, ObjectNotFound) or "invalid" in str(error):
-                raise RefNotFound(f"the repository {repository!r} has no tag, branch or commit {ref!r}.") from None
-            raise
+        except ObjectNotFound:
+            raise RefNotFound(f"the repository {repository!r} has no tag, branch or commit {ref!r}.") from None
 
     def create_commit(
         self, repository: str, branch: str, message: str, metadata: Mapping[str, str], allow_empty: bool = False
@@ -233,8 +264,8 @@ class LakeFSAPI:
             return bool(self._json("GET", where, {"amount": "1"})["results"])
 
     def log(self, repository: str, ref: str, path: str | None = None, amount: int = _PAGE) -> Iterator[Commit]:
-        """Commits from ``ref`` back along first parents; with ``path`` those that changed it."""
-        query = {"first_parent": "true", **({"objects": path} if path else {})}
+        """Commits from ``ref`` back along first parents; with ``path`` those that changed it, or what is below it."""
+        query = {"first_parent": "true", **({"objects": path, "prefixes": f"{path}/"} if path else {})}
         for found in self._pages(_path("repositories", repository, "refs", ref, "commits"), query, amount):
             yield _commit(found)
 
@@ -247,6 +278,8 @@ class LakeFSAPI:
 
     def list(self, repository: str, ref: str, prefix: str, amount: int = _PAGE) -> Iterator[Stat]:
         """All objects whose path begins with ``prefix``, in order."""
+        if len(prefix.encode()) > LONGEST_PATH:
+            return  # the server would refuse the question
         where = _path("repositories", repository, "refs", ref, "objects", "ls")
         for found in self._pages(where, {"prefix": prefix}, amount):
             yield _stat(found)
@@ -426,6 +459,9 @@ class LakeFSAPI:
                     retries=False,
                     timeout=Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
                 )
+                if response.status < 300:
+                    return response
+                message = _message(response.data)
             except (HTTPError, OSError) as error:
                 unsent = isinstance(error, NewConnectionError | ConnectTimeoutError)
                 if attempt == ATTEMPTS or not (repeatable or unsent) or isinstance(error, SSLError):
@@ -434,18 +470,25 @@ class LakeFSAPI:
                         "that the server runs."
                     ) from None
             else:
-                if response.status < 300:
-                    return response
-                text = response.data if not stream else response.read()
-                message = _message(text)
+                # Object stores ask for another try after each error of theirs.
+                signed = "Authorization" not in headers
                 transient = response.status in _TRANSIENT or (
-                    response.status >= 500 and any(each in message.lower() for each in _TRANSIENT_TEXTS)
+                    response.status >= 500 and (signed or any(each in message.lower() for each in _TRANSIENT_TEXTS))
                 )
+                if response.status in _UNKNOWN_OUTCOME and not repeatable:
+                    raise BackendUnreachable(
+                        f"the lakeFS server {self.host} may or may not have done what it was asked (HTTP status "
+                        f"{response.status})."
+                    )
                 if not transient or attempt == ATTEMPTS:
-                    self._raise(response.status, message)
+                    self._raise(response.status, message, signed)
             time.sleep(random.uniform(0.2, 1) * min(LONGEST_PAUSE, 0.1 * 2**attempt))
 
-    def _raise(self, status: int, message: str) -> NoReturn:
+    def _raise(self, status: int, message: str, signed: bool) -> NoReturn:
+        if signed:
+            raise (PermissionDenied if status in (401, 403) else TransferError)(
+                f"the object store behind the lakeFS server {self.host} answers a signed URL with HTTP status {status}."
+            )
         kinds: dict[int, type[StatisfactoryError]] = {
             401: PermissionDenied,
             403: PermissionDenied,
@@ -467,11 +510,13 @@ class LakeFSAPI:
             kind = NoChanges
         elif status == 400 and "dirty branch" in message:
             kind = DirtyBranch
-        elif status == 400 and ("path" in message or "key" in message) and "long" in message:
+        elif status == 400 and "above maximum length" in message:
             kind = InvalidURL
+        elif status in (400, 500) and _ILLEGAL_REF.search(message):
+            kind = ObjectNotFound
         elif status in (404, 405, 501) and not message:
             self._refuse_old_server()
-            message = f"HTTP status {status}"
+        message = message or f"HTTP status {status}"
         raise kind(f"the lakeFS server {self.host}: {message}.")
 
     def _refuse_old_server(self) -> None:
@@ -498,8 +543,14 @@ class Answer:
 
     def __init__(self, response: BaseHTTPResponse) -> None:
         self._response = response
-        self.length = int(response.headers["Content-Length"])
-        self.checksum = response.headers.get("ETag", "").strip('"')
+        try:
+            self.length = int(response.headers["Content-Length"])
+            self.checksum = response.headers["ETag"].strip('"')
+        except KeyError as missing:
+            raise TransferError(
+                f"an object came without the header {missing}: what answers at endpoint_url is no lakeFS server, or a "
+                "proxy changes its answers."
+            ) from None
         total = response.headers.get("Content-Range", "").rpartition("/")[2]
         self.size = int(total) if total else self.length
 

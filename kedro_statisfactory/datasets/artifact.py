@@ -21,10 +21,10 @@ from kedro.io.core import (
     parse_dataset_definition,
 )
 
-from kedro_statisfactory import location
 from kedro_statisfactory.backends import Backend
-from kedro_statisfactory.datasets.staging import keep_for_lazy, staging_folder
+from kedro_statisfactory.datasets.staging import keep_for_lazy, staged_path, staging_folder
 from kedro_statisfactory.errors import InvalidFormat, InvalidURL, ObjectNotFound, StatisfactoryError, UnknownOption
+from kedro_statisfactory.location import basename, join, parse, unparse
 from kedro_statisfactory.project import Project, announced_project
 from kedro_statisfactory.session import Session
 
@@ -120,7 +120,7 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
         self._last_path: Path | None = None
 
         # PartitionedDataset makes one without a path to print itself.
-        parsed = location.parse(self.filepath) if self.filepath else None
+        parsed = parse(self.filepath) if self.filepath else None
         # Kedro's messages and kedro-viz show this one; what is read and written is `filepath`.
         super().__init__(filepath=PurePosixPath(f"{parsed.netloc}{parsed.path}" if parsed else ""), version=version)
         if parsed:
@@ -159,7 +159,7 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
                 backend.put(payload=bytes(data), fragment=where, **self._save_args)
             else:
                 with staging_folder(backend.staging_parent(fragment=where)) as folder:
-                    staged = folder / location.basename(where)
+                    staged = staged_path(folder, basename(where))
                     if self.builds_on_old:
                         with contextlib.suppress(ObjectNotFound, FileNotFoundError):
                             backend.download(target=staged, fragment=where, **self._old_options())
@@ -199,6 +199,23 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
         return self._backend()
 
     @property
+    def location(self) -> ParseResult:
+        """The parsed ``filepath``."""
+        return self._location()
+
+    @property
+    def load_pin(self) -> str | None:
+        """The version, or ref of a service that keeps versions, at which the entry is always read."""
+        pin: str | None = (self._version and self._version.load) or self._load_args.get("lake_ref")
+        return pin
+
+    @property
+    def save_pin(self) -> str | None:
+        """The branch to which the entry is always written, whatever git says."""
+        pin: str | None = self._save_args.get("lake_ref")
+        return pin
+
+    @property
     def builds_on_old(self) -> bool:
         """Whether a save of the format adds to what is there: it gets the old bytes, and may come in chunks."""
         if self._format is None:
@@ -234,7 +251,8 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
     def __getstate__(self) -> dict[str, Any]:
         # Connections stay in their process, and so does whatever a format has opened. Which project it is must
         # travel: a process that was spawned has announced none.
-        project = self._project or announced_project()
+        travels = self.filepath and self._backend().follows_git
+        project = self._project or (announced_project() if travels else None)
         return {**self.__dict__, "_transport": None, "_last_loaded": None, "_project": project}
 
     def _get_versions(self) -> list[str]:
@@ -242,18 +260,24 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
         base = self._location()
         if self._by_service:
             return list(self._backend().versions(fragment=base))
-        name = location.basename(base)
+        name = basename(base)
         found = {
             folders[0]
             for info in self._backend().list(fragment=base)
             if len(folders := info.path.split("/")) > 1 and folders[1] == name
         }
-        return [location.unparse(location.join(base, version, name)) for version in sorted(found, reverse=True)]
+        return [unparse(join(base, version, name)) for version in sorted(found, reverse=True)]
+
+    def _get_version_from_path(self, path: str) -> str:
+        if self._by_service:
+            return path
+        found: str = super()._get_version_from_path(path)
+        return found
 
     def _location(self) -> ParseResult:
         if not self.filepath:
             raise InvalidURL("the entry has no filepath: name one.")
-        return location.parse(self.filepath)
+        return parse(self.filepath)
 
     @property
     def _by_service(self) -> bool:
@@ -299,7 +323,7 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
         if version is None:
             return where
         self._get_versioned_path(version)  # Kedro's own check that it is one harmless path component
-        return location.join(where, version, location.basename(where))
+        return join(where, version, basename(where))
 
     def _backend(self) -> Backend:
         if self._transport is None:
@@ -322,7 +346,7 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
             yield path, None
             return
         with staging_folder(None) as folder:
-            path = folder / location.basename(where)
+            path = staged_path(folder, basename(where))
             backend.download(target=path, fragment=where, **options)
             yield path, folder
 

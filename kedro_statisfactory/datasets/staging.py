@@ -20,6 +20,8 @@ _EAGER_ROOTS = frozenset(
 _EAGER_CLASSES = frozenset(("polars.DataFrame", "polars.Series"))
 _NOT_EAGER = frozenset(("memmap", "TextFileReader", "JsonReader", "generator", "map", "filter", "zip", "HDFStore"))
 
+_LONGEST_NAME = 200  # bytes; file systems allow 255, and some formats write a longer name first
+
 _kept: list[Path] = []
 
 
@@ -36,6 +38,17 @@ def staging_folder(parent: Path | None) -> Iterator[Path]:
     finally:
         if folder not in _kept:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def staged_path(folder: Path, name: str) -> Path:
+    """Where to stage something called ``name``: file systems allow shorter names than object stores.
+
+    The end of a long name is kept, because formats look at the suffix.
+
+    >>> len(staged_path(Path(), 1000 * "ü" + ".csv").name.encode()) <= _LONGEST_NAME
+    True
+    """
+    return folder / name.encode()[-_LONGEST_NAME:].decode(errors="ignore")
 
 
 def keep_for_lazy(folder: Path, data: object) -> None:

@@ -25,12 +25,14 @@ class Place:
         credentials: Of an entry there.
         write_file: Store the file or folder (first argument) below the root (second argument).
         read_file: Fetch what is below the root (first argument) into a path (second argument).
+        save_args: Options that the backend knows, and that change nothing.
     """
 
     root: str
     write_file: Callable[[Path, str], None]
     read_file: Callable[[str, Path], None]
     credentials: dict[str, Any] | None = field(default=None, repr=False)
+    save_args: dict[str, Any] = field(default_factory=dict)
 
     def entry(self, name: str, **config: Any) -> dict[str, Any]:
         """The configuration of an entry below the root."""
@@ -70,7 +72,7 @@ def _s3(server: S3Server, bucket: str) -> Place:
             file.parent.mkdir(parents=True, exist_ok=True)
             client.download_file(bucket, found["Key"], str(file))
 
-    return Place(f"s3://{bucket}/store", write, read, server.credentials)
+    return Place(f"s3://{bucket}/store", write, read, server.credentials, {"StorageClass": "STANDARD"})
 
 
 def _lakefs(server: LakeFSServer) -> Place:
@@ -92,14 +94,24 @@ def _lakefs(server: LakeFSServer) -> Place:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(server.call("GET", where("refs", found["path"])).data)
 
-    return Place(f"lakefs://{repository}/store", write, read, server.credentials)
+    return Place(f"lakefs://{repository}/store", write, read, server.credentials, {"lake_ref": "main"})
+
+
+def _new_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "local":
+        return _local(tmp_path / "store")
+    if request.param == "s3":
+        return _s3(request.getfixturevalue("seaweed"), request.getfixturevalue("bucket"))
+    return _lakefs(request.getfixturevalue("lakefs_s3" if "s3" in request.param else "lakefs_local"))
 
 
 @pytest.fixture(params=["local", "s3", "lakefs", "lakefs on s3"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """Each kind of place in turn."""
-    if request.param == "local":
-        return _local(tmp_path / "store")
-    if request.param.startswith("lakefs"):
-        return _lakefs(request.getfixturevalue("lakefs_s3" if "s3" in request.param else "lakefs_local"))
-    return _s3(request.getfixturevalue("seaweed"), request.getfixturevalue("bucket"))
+    return _new_place(request, tmp_path)
+
+
+@pytest.fixture(params=["local", "s3"])
+def folder_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Each kind of place where versions are folders."""
+    return _new_place(request, tmp_path)

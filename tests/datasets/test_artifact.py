@@ -252,7 +252,7 @@ def test_to_config_round_trips(place: Place) -> None:
     config = place.entry(
         "x.json",
         dataset={"type": "json.JSONDataset", "save_args": {"indent": 1}},
-        save_args={"StorageClass": "STANDARD"} if place.credentials else {},
+        save_args=place.save_args,
         metadata={"owner": "me"},
         versioned=True,
     )

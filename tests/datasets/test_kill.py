@@ -15,6 +15,8 @@ import pytest
 from kedro.io import AbstractDataset
 
 from kedro_statisfactory import ArtifactDataset
+from kedro_statisfactory.backends import transfer
+from tests.servers.lakefs import LakeFSServer
 from tests.servers.s3 import S3Server
 
 PIECES, PIECE = 8, 64 * 1024
@@ -84,3 +86,15 @@ def test_kills_of_a_writer_in_place_tear(tmp_path: Path) -> None:
 def test_kills_tear_nothing_in_s3(seaweed: S3Server, bucket: str) -> None:
     entry = ArtifactDataset(filepath=f"s3://{bucket}/x", dataset=InPieces, credentials=seaweed.credentials)
     assert _torn(entry.save, entry.load, 25, 0.1) == 0
+
+
+@pytest.mark.parametrize("in_one_request", [True, False])
+def test_kills_tear_nothing_in_lakefs(
+    lakefs_server: LakeFSServer, repository: str, in_one_request: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not in_one_request:
+        monkeypatch.setattr(transfer, "SMALL", 0)
+    entry = ArtifactDataset(
+        filepath=f"lakefs://{repository}/x", dataset=InPieces, credentials=lakefs_server.credentials
+    )
+    assert _torn(entry.save, entry.load, 15, 0.1) == 0

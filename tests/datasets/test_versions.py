@@ -1,4 +1,4 @@
-"""Kedro's versions, in the folders that kedro-datasets makes."""
+"""Kedro's versions: in the folders that kedro-datasets makes, where the service keeps none itself."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def _catalog(place: Place, save_version: str | None = None, load_versions: dict[
     return DataCatalog.from_config(config, save_version=save_version, load_versions=load_versions)
 
 
-def test_each_save_is_a_version_and_any_can_be_loaded(place: Place) -> None:
+def test_each_save_is_a_version_and_any_can_be_loaded(folder_place: Place) -> None:
     for number in (1, 2, 3):
-        _catalog(place, f"2026-01-0{number}").save("x", {"n": number})
-    catalog = _catalog(place)
+        _catalog(folder_place, f"2026-01-0{number}").save("x", {"n": number})
+    catalog = _catalog(folder_place)
     assert catalog.load("x") == {"n": 3}
     assert catalog.load("x", version="2026-01-01") == {"n": 1}
-    assert _catalog(place, load_versions={"x": "2026-01-02"}).load("x") == {"n": 2}
+    assert _catalog(folder_place, load_versions={"x": "2026-01-02"}).load("x") == {"n": 2}
     assert catalog.exists("x")
     entry: Any = catalog.get("x")
     assert [Path(version).parent.name for version in entry.list_versions()] == [
@@ -35,11 +35,11 @@ def test_each_save_is_a_version_and_any_can_be_loaded(place: Place) -> None:
     ]
 
 
-def test_a_version_is_never_overwritten(place: Place) -> None:
-    _catalog(place, "v1").save("x", {"n": 1})
+def test_a_version_is_never_overwritten(folder_place: Place) -> None:
+    _catalog(folder_place, "v1").save("x", {"n": 1})
     with pytest.raises(DatasetError, match=r"version 'v1' is there already"):
-        _catalog(place, "v1").save("x", {"n": 2})
-    assert _catalog(place).load("x") == {"n": 1}
+        _catalog(folder_place, "v1").save("x", {"n": 2})
+    assert _catalog(folder_place).load("x") == {"n": 1}
 
 
 def test_there_is_nothing_before_the_first_save(place: Place) -> None:
@@ -59,10 +59,10 @@ def test_a_missing_version_is_named(place: Place) -> None:
 
 
 @pytest.mark.parametrize("version", ["a/b", "..", "../secret"])
-def test_a_version_is_one_component_of_a_path(place: Place, version: str) -> None:
-    _catalog(place, "v1").save("x", {"n": 1})
+def test_a_version_is_one_component_of_a_path(folder_place: Place, version: str) -> None:
+    _catalog(folder_place, "v1").save("x", {"n": 1})
     with pytest.raises(DatasetError):
-        _catalog(place).load("x", version=version)
+        _catalog(folder_place).load("x", version=version)
 
 
 def test_the_stock_dataset_and_ours_read_each_others_versions(tmp_path: Path) -> None:
@@ -90,12 +90,13 @@ def test_after_a_save_the_same_entry_loads_what_it_saved(place: Place) -> None:
         pinned.save("x", {"n": 2})
 
 
-def test_folders_have_versions_too(place: Place) -> None:
+def test_folders_have_versions_too(folder_place: Place) -> None:
     import pandas as pd
 
     def catalog(version: str | None) -> DataCatalog:
         return DataCatalog.from_config(
-            {"d": place.entry("delta", dataset="pandas.DeltaTableDataset", versioned=True)}, save_version=version
+            {"d": folder_place.entry("delta", dataset="pandas.DeltaTableDataset", versioned=True)},
+            save_version=version,
         )
 
     catalog("v1").save("d", pd.DataFrame({"a": [1]}))

@@ -1,6 +1,7 @@
 """The demo project, run for real in a copy of its own."""
 
 import csv
+import json
 import os
 import pickle
 import runpy
@@ -12,6 +13,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import boto3
 import pandas as pd
@@ -21,6 +23,7 @@ from kedro.framework.startup import bootstrap_project
 from PIL import Image
 
 from kedro_statisfactory.demo import nodes
+from tests.servers.lakefs import LakeFSServer
 from tests.servers.s3 import S3Server
 
 # Kedro 1.7 calls what omegaconf 2.4 deprecates; nothing here can change that.
@@ -184,6 +187,73 @@ def test_run_in_s3_stores_the_same_bytes(project: Path, seaweed: S3Server, bucke
     stored = {key: client.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
     run(project)
     assert stored == contents(project)
+
+
+LOAD_SCORE = """
+import json, sys
+from pathlib import Path
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+
+bootstrap_project(Path.cwd())
+with KedroSession.create(Path.cwd(), env="lakefs") as session:
+    Path(sys.argv[1]).write_text(json.dumps(session.load_context().catalog.load("score")))
+"""
+
+
+def test_data_in_lakefs_follows_the_git_branch(
+    project: Path, tmp_path_factory: pytest.TempPathFactory, lakefs_local: LakeFSServer
+) -> None:
+    repository = lakefs_local.new_repository()
+    told = tmp_path_factory.mktemp("told") / "score.json"
+    environment = {
+        **os.environ,
+        **lakefs_local.environment,
+        "STATISFACTORY_DEMO_REPOSITORY": repository,
+        "GIT_CONFIG_GLOBAL": os.devnull,
+    }
+
+    def call(*command: str) -> None:
+        ended = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+
+    def stored(branch: str) -> dict[str, bytes]:
+        where = f"/repositories/{repository}/refs/{branch}/objects"
+        listing = lakefs_local.call("GET", f"{where}/ls?amount=1000").json()["results"]
+        paths = [found["path"] for found in listing]
+        return {path: lakefs_local.call("GET", f"{where}?path={quote(path, safe='')}").data for path in paths}
+
+    def score() -> dict[str, Any]:
+        call(sys.executable, "-c", LOAD_SCORE, str(told))
+        loaded: dict[str, Any] = json.loads(told.read_text())
+        return loaded
+
+    commit = ("git", "-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-qam", "a test")
+    call("git", "init", "-q", "-b", "main")
+    call("git", "add", "-A")
+    call(*commit)
+
+    call(sys.executable, "-m", "kedro", "run", "--env", "lakefs")
+    assert contents(project) == {}, "a run in lakeFS wrote to the local root"
+    run(project)
+    on_main = contents(project)
+    assert stored("main") == on_main
+    assert score()["birds"] == 86
+    shutil.rmtree(project / "data")
+
+    call("git", "switch", "-qc", "feature/x")
+    assert score()["birds"] == 86, "a branch that nothing was written to reads from where it will be made"
+    parameters = project / "conf/base/parameters.yml"
+    parameters.write_text(parameters.read_text().replace("test_size: 0.25", "test_size: 0.5"))
+    call(*commit)
+    call(sys.executable, "-m", "kedro", "run", "--env", "lakefs")
+    assert score()["birds"] == 171
+    assert stored("feature--x").keys() == OUTPUTS
+    assert stored("feature--x") != on_main
+    assert stored("main") == on_main, "a run on another git branch wrote to the data of main"
+
+    call("git", "switch", "-q", "main")
+    assert score()["birds"] == 86
 
 
 def test_module_runs_like_the_command(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,128 @@
+"""Commands of Kedro, found through the entry point ``kedro.project_commands``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from kedro.framework.startup import ProjectMetadata
+
+    from kedro_statisfactory.backends import LakeFSBackend
+
+_env = click.option("--env", "-e", help="Kedro environment whose catalog names the repositories.")
+
+
+def _run_id(command: Callable[..., None]) -> Callable[..., None]:
+    return click.argument("run_id", envvar="STATISFACTORY_RUN_ID")(command)
+
+
+@click.group(name="Kedro-Statisfactory")
+def commands() -> None:
+    """Commands of kedro-statisfactory."""
+
+
+@commands.group()
+def statisfactory() -> None:
+    """End and clean up runs on lakeFS."""
+
+
+@statisfactory.group()
+def run() -> None:
+    """End a run that several processes make, or that a conflict or a crash stopped."""
+
+
+@run.command()
+@_run_id
+@_env
+@click.option(
+    "--merge",
+    type=click.Choice(["source-wins", "dest-wins"]),
+    help="Settle a conflict: take this run's entries, or what is on the data branch.",
+)
+@click.pass_obj
+def finish(metadata: ProjectMetadata, run_id: str, env: str | None, merge: str | None) -> None:
+    """Let all that the run RUN_ID wrote appear on the data branch; once is enough, and twice does no harm."""
+    from kedro_statisfactory import runs
+
+    with _errors_as_text():
+        found = [runs.finish(backend, name, run_id, merge) for backend, name in _repositories(metadata, env)]
+        if not any(found):
+            raise click.ClickException(f"no repository of the catalog has a run {run_id!r}: check the id and --env.")
+        click.echo(f"The run {run_id} is finished.")
+
+
+@run.command()
+@_run_id
+@_env
+@click.pass_obj
+def abort(metadata: ProjectMetadata, run_id: str, env: str | None) -> None:
+    """Drop all that the run RUN_ID wrote; what has appeared on the data branch stays."""
+    from kedro_statisfactory import runs
+
+    with _errors_as_text():
+        found = [runs.abort(backend, name, run_id) for backend, name in _repositories(metadata, env)]
+        click.echo(f"The run {run_id} is dropped." if any(found) else f"There is no run {run_id} that waits.")
+
+
+@statisfactory.command()
+@_env
+@click.option("--older-than", type=float, metavar="HOURS", help="Default: `grace_hours` of statisfactory.yml, else 24.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be dropped.")
+@click.pass_obj
+def clean(metadata: ProjectMetadata, env: str | None, older_than: float | None, dry_run: bool) -> None:
+    """Drop what killed runs have left behind. Complete runs, which only have to be finished, are kept and named."""
+    from kedro_statisfactory import runs
+
+    with _errors_as_text():
+        for backend, repository in _repositories(metadata, env):
+            grace = backend.project.settings.grace_hours if older_than is None else older_than
+            for each in list(runs.leftovers(backend, repository)):
+                what = f"{each.name} of {repository} ({each.hours:.1f} hours old)"
+                if each.complete:
+                    click.echo(f"kept {what}: end it with `kedro statisfactory run finish {each.run_id}` or `… abort`")
+                elif each.hours < grace:
+                    click.echo(f"kept {what}: it may be at work")
+                elif dry_run:
+                    click.echo(f"would drop {what}")
+                else:
+                    runs.drop(backend, repository, each)
+                    click.echo(f"dropped {what}")
+
+
+@contextmanager
+def _errors_as_text() -> Iterator[None]:
+    from kedro_statisfactory.errors import StatisfactoryError
+
+    try:
+        yield
+    except StatisfactoryError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _repositories(metadata: ProjectMetadata, env: str | None) -> list[tuple[LakeFSBackend, str]]:
+    """Each lakeFS repository that the catalog names, those of dataset factories included."""
+    from kedro.framework.project import pipelines
+    from kedro.framework.session import KedroSession
+
+    from kedro_statisfactory.backends import LakeFSBackend
+    from kedro_statisfactory.datasets.artifact import ArtifactDataset
+    from kedro_statisfactory.hooks import artifacts
+
+    with KedroSession.create(metadata.project_path, env=env) as session:
+        assert isinstance(session, KedroSession)  # for type checkers: it has no service's interface
+        catalog: Any = session.load_context().catalog
+    names = set(catalog.keys()).union(*(pipeline.datasets() for pipeline in pipelines.values()))
+    found: dict[tuple[str, str], tuple[LakeFSBackend, str]] = {}
+    for name in sorted(names):
+        for entry in artifacts(catalog.get(name), ArtifactDataset):
+            backend = entry.backend
+            if isinstance(backend, LakeFSBackend):
+                repository = backend.split(entry.location)[0]
+                found.setdefault((backend.api.host, repository), (backend, repository))
+    if not found:
+        raise click.ClickException("no entry of the catalog is in lakeFS: check --env.")
+    return [found[key] for key in sorted(found)]

@@ -1,0 +1,711 @@
+"""Runs of a pipeline on lakeFS: what a run writes appears on the data branch all at once, or not at all.
+
+An isolated run works on a hidden branch per repository. When it succeeds, each of these gets one commit, is merged into
+its data branch, tagged and dropped; when it fails they are dropped, and the data branches were never touched.
+
+One run over several processes, each of them a run of Kedro, is joined by ``STATISFACTORY_RUN_ID``: they work on one
+branch and commit there, and the command ``kedro statisfactory run finish`` does the rest.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+import re
+import secrets
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from urllib.parse import ParseResult
+
+from kedro_statisfactory.backends import Backend, LakeFSBackend
+from kedro_statisfactory.backends.lakefs_api import Commit, LakeFSAPI
+from kedro_statisfactory.branches import RUN_BRANCH, git_tag, id_digest, run_branch, run_tag
+from kedro_statisfactory.errors import (
+    BackendUnreachable,
+    BranchNotFound,
+    Conflict,
+    DirtyBranch,
+    MergeConflict,
+    NoChanges,
+    ObjectNotFound,
+    RefNotFound,
+    RunError,
+    StatisfactoryError,
+)
+from kedro_statisfactory.project import Pin, Project
+from kedro_statisfactory.provenance import now
+
+#: Variable that makes several processes one run.
+RUN_ID = "STATISFACTORY_RUN_ID"
+
+# Kedro shows what is logged below its own name, and hides the information of other packages.
+_LOGGER = logging.getLogger("kedro.statisfactory")
+
+_JOINED = "joined"
+_TRIES = 5  # of a merge that something else came in between
+_TOKEN = "kedro_run_branch"  # key of the metadata that tells the commits of a run
+_DATA_BRANCH = "kedro_data_branch"
+_PROCESS = "kedro_process"  # key of the metadata of a joined process' commit
+
+
+@dataclass(frozen=True)
+class Use:
+    """How a pipeline uses an entry.
+
+    Attributes:
+        name: Of the entry.
+        url: As the catalog has it.
+        backend: Of the entry; ``None``: the entry is another package's.
+        fragment: The parsed location; ``None`` likewise.
+        written: Whether the pipeline writes it, to the data branch where there is one.
+        is_input: Whether the pipeline reads it as it was before.
+        version: Version or ref that is read; ``None``: the newest.
+    """
+
+    name: str
+    url: str
+    backend: Backend | None = None
+    fragment: ParseResult | None = None
+    written: bool = False
+    is_input: bool = False
+    version: str | None = None
+
+    @property
+    def place(self) -> tuple[LakeFSBackend, str, str] | None:
+        """Backend, repository and path of an entry in lakeFS; ``None`` elsewhere."""
+        if not isinstance(self.backend, LakeFSBackend) or self.fragment is None:
+            return None
+        return self.backend, *self.backend.split(self.fragment)
+
+
+@dataclass
+class _Target:
+    """A repository to which a run writes."""
+
+    api: LakeFSAPI
+    repository: str
+    data_branch: str
+    outputs: Mapping[str, str]  # paths by the names of entries
+    run_branch: str = ""
+    base: str = ""
+    is_new: bool = False  # there was no data branch when the run began
+    commit: str = ""
+    landed: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.api.host, self.repository
+
+    @property
+    def name(self) -> str:
+        return f"the data branch {self.data_branch!r} of the repository {self.repository!r}"
+
+
+class Run:
+    """One run, from :func:`begin` to its end.
+
+    Attributes:
+        project: What the entries of the run have to be bound to.
+        after: What they have to be bound to when the run has ended.
+    """
+
+    def __init__(self, run_id: str, project: Project, uses: Sequence[Use]) -> None:
+        self.project = self.after = project
+        self._id = run_id
+        self._facts: Mapping[str, str] = {}
+        self._uses = uses
+        self._targets: list[_Target] = []
+        self._refs: dict[tuple[str, str], str] = {}  # what inputs were read at
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether other processes work on the same run."""
+        return bool(os.environ.get(RUN_ID))
+
+    # -- begin -----------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        settings = self.project.settings
+        if settings.mode == "direct" and self.is_joined:
+            raise RunError(f"{RUN_ID} is set and `mode` is 'direct': processes can be joined in 'isolated' runs only.")
+        branch = self.project.branch()
+        self._targets = _targets(self._uses, branch)
+        _interrupted.add(self)
+        descriptor, journal = tempfile.mkstemp(prefix="statisfactory-run-")
+        os.close(descriptor)
+        self.project = dataclasses.replace(self.project, journal=Path(journal))
+        pins = dict(self.project.pins)
+        for target in self._targets:
+            uses = [use for use in self._uses if _is_in(use, target.key)]
+            has_inputs = any(use.is_input and use.version is None for use in uses)
+            if settings.mode == "direct":
+                self._commit_strays(target)
+                continue
+            if self.is_joined:
+                self._join(target)
+            else:
+                self._create(target, has_inputs)
+            inputs = None if self.is_joined else target.base
+            if self.project.at and has_inputs:
+                inputs = _backend_of(uses).resolved(target.repository, self.project.at)
+            self._refs[target.key] = inputs or target.base or target.run_branch
+            outputs = frozenset(target.outputs.values())
+            pins[target.key] = Pin(target.run_branch, target.run_branch, inputs, outputs)
+        if settings.mode == "isolated":
+            pins.update(self._pins_for_reading(branch))
+        self.project = dataclasses.replace(self.project, pins=pins)
+
+    def _create(self, target: _Target, has_inputs: bool) -> None:
+        """Make the hidden branch of this run alone, from the last commit of the data branch."""
+        name = run_branch(self._id, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
+        source = target.data_branch
+        while True:
+            try:
+                target.base = target.api.create_branch(target.repository, name, source, hidden=True)
+            except Conflict:  # another run has the same id, which Kedro takes from the clock
+                name = f"{name}-{secrets.token_hex(2)}"
+                continue
+            except BranchNotFound:
+                if target.is_new:
+                    raise
+                source = _backend_of(use for use in self._uses if _is_in(use, target.key)).source(target.repository)
+                target.is_new = True
+                continue
+            target.run_branch = name
+            # Only what a run reads has to be committed before it begins. What it does not read can wait for the merge.
+            if has_inputs and not target.is_new and self._commit_strays(target):
+                target.api.delete_branch(target.repository, name)
+                target.run_branch = ""
+                continue
+            return
+
+    def _join(self, target: _Target) -> None:
+        """Make or find the branch on which all processes of this run work."""
+        api, repository, name = target.api, target.repository, run_branch(self._id, _JOINED)
+        try:
+            api.branch(repository, name)
+            target.run_branch = name
+            return
+        except BranchNotFound:
+            if api.tag(repository, run_tag(self._id)):
+                raise RunError(
+                    f"the run {self._id!r} was finished in {repository!r}: set {RUN_ID} to another id for a new one."
+                ) from None
+        self._commit_strays(target)
+        uses = [use for use in self._uses if _is_in(use, target.key)]
+        try:
+            try:
+                api.create_branch(repository, name, target.data_branch, hidden=True)
+            except BranchNotFound:
+                api.create_branch(repository, name, _backend_of(uses).source(repository), hidden=True)
+        except Conflict:
+            api.branch(repository, name)  # another process of this run was faster
+        else:
+            # Tells from when on the run is there, for those who clean up.
+            mark = {"kedro_run_id": self._id, _TOKEN: name, _DATA_BRANCH: target.data_branch}
+            api.create_commit(repository, name, f"kedro run {self._id}: begun", mark, allow_empty=True)
+        target.run_branch = name
+
+    def _commit_strays(self, target: _Target) -> bool:
+        try:
+            if not target.api.has_uncommitted(target.repository, target.data_branch):
+                return False
+        except BranchNotFound:
+            return False
+        _commit_strays(target.api, target.repository, target.data_branch, self._id)
+        return True
+
+    def _pins_for_reading(self, branch: str) -> Iterator[tuple[tuple[str, str], Pin]]:
+        """Pin the repositories that the run only reads."""
+        written = {target.key for target in self._targets}
+        seen: set[tuple[str, str]] = set()
+        for use in self._uses:
+            if not (place := use.place) or use.version is not None or not use.is_input:
+                continue
+            backend, repository, _ = place
+            key = (backend.api.host, repository)
+            if key in written or key in seen:
+                continue
+            seen.add(key)
+            if self.project.at:
+                commit = backend.resolved(repository, self.project.at)
+            else:
+                try:
+                    commit = backend.api.commit(repository, branch).id
+                    if backend.api.has_uncommitted(repository, branch):
+                        _LOGGER.warning(
+                            "The branch %r of %r, which the run only reads, has uncommitted changes: they are read "
+                            "too, and cannot be pinned.",
+                            branch,
+                            repository,
+                        )
+                        continue
+                except (RefNotFound, BranchNotFound):
+                    continue  # read from where it would be made, as outside of a run
+            self._refs[key] = commit
+            yield key, Pin(commit)
+
+    # -- end -------------------------------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Let what the run wrote appear on the data branches.
+
+        Raises:
+            MergeConflict: Another run has changed the same entries; this one's are kept on its branch.
+            RunError: It could not be completed; the text says what is where.
+            StatisfactoryError: Nothing has appeared.
+        """
+        try:
+            if self._targets:
+                self._commit_all()
+                if self.project.settings.mode == "isolated" and not self.is_joined:
+                    self._land_all()
+        finally:
+            self.abandon()
+
+    def _commit_all(self) -> None:
+        written = self.project.written()
+        inputs = {use.name: self._described(use) for use in self._uses if use.is_input}
+        isolated = self.project.settings.mode == "isolated"
+        for target in self._targets:
+            outputs = _described_outputs(target.outputs, written.get(target.key, {}))
+            target.metadata = {
+                **self._facts,
+                "kedro_run_id": self._id,
+                "kedro_finished": now(),
+                "kedro_inputs": json.dumps(inputs, sort_keys=True),
+                "kedro_outputs": json.dumps(outputs, sort_keys=True),
+                _DATA_BRANCH: target.data_branch,
+                **({_TOKEN: target.run_branch} if isolated else {}),
+                **({_PROCESS: self._facts["kedro_run_id"]} if self.is_joined else {}),
+            }
+            branch = target.run_branch or target.data_branch
+            target.commit = _commit(target.api, target.repository, branch, _message(target.metadata), target.metadata)
+        if not isolated:
+            for target in self._targets:
+                _tag(target.api, target.repository, target.commit, target.metadata)
+                _LOGGER.info("Committed the run %r to %s.", self._id, target.name)
+
+    def _land_all(self) -> None:
+        failed: tuple[_Target, StatisfactoryError] | None = None
+        for target in self._targets:
+            try:
+                target.landed = _land(target, self.project.settings.merge)
+            except StatisfactoryError as error:
+                failed = target, error
+                break
+        for target in self._targets:
+            if target.landed:
+                _seal(target)
+                _LOGGER.info("The run %r is on %s. Load it again by this id.", self._id, target.name)
+        if failed:
+            raise self._not_landed(*failed)
+
+    def _not_landed(self, target: _Target, error: StatisfactoryError) -> StatisfactoryError:
+        left = [each for each in self._targets if not each.landed]
+        done = [each for each in self._targets if each.landed]
+        for each in left:
+            each.landed = "kept"  # not to be dropped with the rest
+        text = error.args[0]
+        if done:
+            text += f" The run has reached {', '.join(each.name for each in done)}."
+        if len(left) > 1:
+            text += f" It has not reached {', '.join(each.name for each in left)}."
+        kept = ", ".join(f"{each.run_branch!r} of {each.repository!r}" for each in left)
+        text += (
+            f" What it wrote is kept on {kept}: `kedro statisfactory run finish {self._id}` tries again, with `--merge "
+            f"source-wins` or `--merge dest-wins` to settle a conflict; `kedro statisfactory run abort {self._id}` "
+            "drops it."
+        )
+        return MergeConflict(text) if isinstance(error, MergeConflict) else RunError(text)
+
+    def abandon(self) -> None:
+        """End the run; what has not appeared until now never will. Does nothing to a run that has ended."""
+        if self not in _interrupted:
+            return
+        _interrupted.discard(self)
+        for target in self._targets:
+            if target.landed or not target.run_branch or self.is_joined:
+                continue
+            if self.project.settings.keep_failed:
+                _LOGGER.warning(
+                    "The run failed; what it wrote is kept on the branch %r of %r.",
+                    target.run_branch,
+                    target.repository,
+                )
+                continue
+            try:
+                target.api.delete_branch(target.repository, target.run_branch)
+            except StatisfactoryError as error:  # of no importance beside what made the run fail
+                _LOGGER.warning(
+                    "The branch %r of %r is left over (%s); `kedro statisfactory clean` drops it later.",
+                    target.run_branch,
+                    target.repository,
+                    error,
+                )
+        if self.project.journal:
+            self.project.journal.unlink(missing_ok=True)
+
+    def _described(self, use: Use) -> dict[str, str]:
+        found = {"url": use.url}
+        if use.version is not None:
+            found["version"] = use.version
+        elif place := use.place:
+            found["ref"] = self._refs.get((place[0].api.host, place[1]), self.project.branch())
+        return found
+
+
+class _Interrupted:
+    """The runs that have begun in this process and not ended, so that an exit or a signal ends them too."""
+
+    def __init__(self) -> None:
+        self._runs: dict[Run, int] = {}
+        self._lock = threading.Lock()
+        self._installed = False
+
+    def __contains__(self, run: Run) -> bool:
+        return self._runs.get(run) == os.getpid()
+
+    def add(self, run: Run) -> None:
+        with self._lock:
+            self._runs[run] = os.getpid()
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            # By default a process ends without giving anybody a chance. A handler of the user's own is left alone.
+            signal.signal(signal.SIGTERM, _exit)
+            self._installed = True
+
+    def discard(self, run: Run) -> None:
+        with self._lock:
+            self._runs.pop(run, None)
+        if self._installed and not self._runs and threading.current_thread() is threading.main_thread():
+            self._installed = False
+            if signal.getsignal(signal.SIGTERM) is _exit:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def abandon_all(self) -> None:
+        for run in list(self._runs):
+            run.abandon()
+
+
+def _exit(number: int, frame: FrameType | None) -> None:
+    if not any(run in _interrupted for run in list(_interrupted._runs)):  # a worker that was forked in mid-run
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    raise SystemExit(128 + number)
+
+
+_interrupted = _Interrupted()
+atexit.register(_interrupted.abandon_all)
+
+
+def begin(kedro_id: str, project: Project, uses: Sequence[Use], facts: Callable[[Project], Mapping[str, str]]) -> Run:
+    """Begin a run.
+
+    Args:
+        kedro_id: Kedro's id of the run; ``STATISFACTORY_RUN_ID`` goes before it.
+        project: The project that runs.
+        uses: All entries of the pipeline.
+        facts: Called when it writes to lakeFS, to tell what its commits say beside what it read and wrote.
+
+    Raises:
+        NoDataBranch: Neither git nor the settings name the branch to write to.
+        RunError: The run cannot begin.
+    """
+    project = dataclasses.replace(project, head=project.read_head())
+    run = Run(os.environ.get(RUN_ID) or kedro_id, project, uses)
+    if project.settings.mode != "off" and any(use.written and use.place for use in uses):
+        try:
+            run._facts = facts(project)
+            run._begin()
+        except BaseException:
+            run.abandon()
+            raise
+    return run
+
+
+# -- what a run and the commands have in common ----------------------------------------------------------------------
+
+
+def finish(backend: LakeFSBackend, repository: str, run_id: str, merge: str | None) -> bool:
+    """Land a run that waits in a repository: one of several processes, or one that a conflict or a crash stopped.
+
+    Returns:
+        Whether there was such a run, now or before.
+
+    Raises:
+        MergeConflict: As for :meth:`Run.finish`.
+        RunError: The run is not complete.
+    """
+    api = backend.api
+    branches = _branches_of(api, repository, run_id)
+    for name in branches:
+        commits = _commits_of(api, repository, name)
+        complete = [commit for commit in commits if "kedro_outputs" in commit.metadata]
+        if not complete:
+            raise RunError(
+                f"the run {run_id!r} is not complete in {repository!r}: no process of it has ended well. "
+                f"`kedro statisfactory run abort {run_id}` drops it."
+            )
+        if api.has_uncommitted(repository, name):
+            raise RunError(
+                f"a process of the run {run_id!r} has written to {repository!r} and not ended well, or is still at "
+                "work: let it succeed first, or abort the run."
+            )
+        metadata = _combined(complete)
+        target = _Target(api, repository, metadata[_DATA_BRANCH], {}, name, commit=commits[0].id, metadata=metadata)
+        outputs = json.loads(metadata["kedro_outputs"])
+        target.outputs = {entry: described["path"] for entry, described in outputs.items()}
+        target.landed = _landed(target) or _land(target, merge)
+        _seal(target)
+    return bool(branches) or api.tag(repository, run_tag(run_id)) is not None
+
+
+def abort(backend: LakeFSBackend, repository: str, run_id: str) -> bool:
+    """Drop a run that has not landed in a repository; gives whether there was one."""
+    branches = _branches_of(backend.api, repository, run_id)
+    for name in branches:
+        backend.api.delete_branch(repository, name)
+    return bool(branches)
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """The hidden branch of a run that has not ended here; ``complete``: all of it is there, it only has to land."""
+
+    name: str
+    run_id: str
+    complete: bool
+    hours: float
+
+
+def leftovers(backend: LakeFSBackend, repository: str) -> Iterator[Leftover]:
+    """The hidden branches of all runs in a repository, with hours since they began or last did something."""
+    for ref in backend.api.branches(repository, RUN_BRANCH):
+        commits = _commits_of(backend.api, repository, ref.id)
+        began, _, rest = ref.id.removeprefix(RUN_BRANCH).partition("--")
+        if commits:
+            since, run_id = float(commits[0].created), commits[0].metadata["kedro_run_id"]
+        else:
+            run_id = rest.rpartition("--")[0]
+            try:
+                since = time.mktime(time.strptime(began, "%Y%m%dT%H%M%SZ")) - time.timezone
+            except ValueError:  # a joined run that is about to make its first commit
+                since = time.time()
+        complete = began != _JOINED and bool(commits)
+        yield Leftover(ref.id, run_id, complete, (time.time() - since) / 3600)
+
+
+def drop(backend: LakeFSBackend, repository: str, leftover: Leftover) -> None:
+    """Drop a leftover."""
+    backend.api.delete_branch(repository, leftover.name)
+
+
+def _targets(uses: Iterable[Use], branch: str) -> list[_Target]:
+    found: dict[tuple[str, str], _Target] = {}
+    for use in uses:
+        if use.written and (place := use.place):
+            backend, repository, path = place
+            key = (backend.api.host, repository)
+            target = found.setdefault(key, _Target(backend.api, repository, branch, {}))
+            target.outputs = {**target.outputs, use.name: path}
+    return [found[key] for key in sorted(found)]
+
+
+def _is_in(use: Use, key: tuple[str, str]) -> bool:
+    place = use.place
+    return place is not None and (place[0].api.host, place[1]) == key
+
+
+def _backend_of(uses: Iterable[Use]) -> LakeFSBackend:
+    return next(place[0] for use in uses if (place := use.place))
+
+
+def _branches_of(api: LakeFSAPI, repository: str, run_id: str) -> list[str]:
+    pattern = re.compile(rf".*--{id_digest(run_id)}(-[0-9a-f]{{4}})*")
+    return [ref.id for ref in api.branches(repository, RUN_BRANCH) if pattern.fullmatch(ref.id)]
+
+
+def _commits_of(api: LakeFSAPI, repository: str, branch: str) -> list[Commit]:
+    """The commits that a run made on its branch, newest first."""
+    found: list[Commit] = []
+    for commit in api.log(repository, branch, amount=100):
+        if commit.metadata.get(_TOKEN) != branch:
+            break
+        found.append(commit)
+    return found
+
+
+def _combined(commits: Sequence[Commit]) -> dict[str, str]:
+    """What the processes of a run say, as if they were one; newest first."""
+    combined = {key: value for key, value in commits[0].metadata.items() if key != _PROCESS}
+    for key in ("kedro_inputs", "kedro_outputs"):
+        entries: dict[str, object] = {}
+        for commit in reversed(commits):
+            entries.update(json.loads(commit.metadata.get(key, "{}")))
+        combined[key] = json.dumps(entries, sort_keys=True)
+    # What one process read and another one wrote is no input of the run.
+    written = json.loads(combined["kedro_outputs"])
+    inputs = json.loads(combined["kedro_inputs"])
+    combined["kedro_inputs"] = json.dumps({name: inputs[name] for name in sorted(inputs.keys() - written.keys())})
+    for key in ("kedro_pipeline", "kedro_node_names", "kedro_tags"):
+        if values := list(dict.fromkeys(c.metadata[key] for c in reversed(commits) if key in c.metadata)):
+            combined[key] = ", ".join(values)
+    combined["kedro_started"] = min(commit.metadata["kedro_started"] for commit in commits)
+    processes = [commit.metadata[_PROCESS] for commit in reversed(commits) if _PROCESS in commit.metadata]
+    if processes:
+        combined["kedro_processes"] = json.dumps(processes)
+    return combined
+
+
+def _described_outputs(paths: Mapping[str, str], written: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Path and checksum of each entry that was written; for a folder, a checksum over those of its objects."""
+    found: dict[str, dict[str, str]] = {}
+    for name, path in paths.items():
+        if path in written:
+            found[name] = {"path": path, "checksum": written[path]}
+            continue
+        below = sorted((each, checksum) for each, checksum in written.items() if each.startswith(f"{path}/"))
+        if below:
+            digest = hashlib.sha256(json.dumps(below).encode()).hexdigest()
+            found[name] = {"path": path, "checksum": f"sha256:{digest}", "objects": str(len(below))}
+    return found
+
+
+def _message(metadata: Mapping[str, str]) -> str:
+    count = len(json.loads(metadata["kedro_outputs"]))
+    return f"kedro run {metadata['kedro_pipeline']}: {count} {'entry' if count == 1 else 'entries'} written"
+
+
+def _commit(api: LakeFSAPI, repository: str, branch: str, message: str, metadata: Mapping[str, str]) -> str:
+    """Commit, once: when the answer is lost, the log tells whether it was done."""
+    for _ in range(_TRIES):
+        try:
+            return api.create_commit(repository, branch, message, metadata, allow_empty=True)
+        except BackendUnreachable:
+            newest = api.commit(repository, branch)
+            if newest.metadata == dict(metadata):
+                return newest.id
+    raise RunError(f"the branch {branch!r} of {repository!r} could not be committed: the server does not answer.")
+
+
+def _commit_strays(api: LakeFSAPI, repository: str, branch: str, run_id: str) -> None:
+    """Commit what others have written to a data branch, as what it is."""
+    with contextlib.suppress(NoChanges):
+        api.create_commit(repository, branch, "Changes made outside of runs", {"kedro_found_by_run": run_id})
+        _LOGGER.warning(
+            "The branch %r of %r had uncommitted changes: they were committed as they are, apart from the run.",
+            branch,
+            repository,
+        )
+
+
+def _land(target: _Target, merge: str | None) -> str:
+    """Merge a run into its data branch, which is made where it is missing; gives the commit there."""
+    api, repository = target.api, target.repository
+    message = _message(target.metadata)
+    is_new = target.is_new
+    for _ in range(_TRIES):
+        try:
+            if is_new:
+                if api.ensure_branch(repository, target.data_branch, target.commit):
+                    return target.commit
+                is_new = False
+            return api.merge(repository, target.run_branch, target.data_branch, message, target.metadata, merge)
+        except MergeConflict:
+            raise _conflict(target) from None
+        except ObjectNotFound:
+            try:
+                api.branch(repository, target.run_branch)
+            except BranchNotFound:
+                raise RunError(
+                    f"the branch of the run is gone from {repository!r}: the run was ended elsewhere."
+                ) from None
+            is_new = True
+        except DirtyBranch:
+            _commit_strays(api, repository, target.data_branch, target.metadata["kedro_run_id"])
+        except BackendUnreachable:
+            if landed := _landed(target):
+                return landed
+    raise RunError(f"the run could not be merged into {target.name}, which changes all the time or does not answer.")
+
+
+def _landed(target: _Target) -> str | None:
+    """The commit by which a run has landed already."""
+    with contextlib.suppress(ObjectNotFound, BranchNotFound, RefNotFound):
+        for number, commit in enumerate(target.api.log(target.repository, target.data_branch, amount=100)):
+            if commit.metadata.get(_TOKEN) == target.run_branch:
+                return commit.id
+            if number == 1000:
+                break
+    return None
+
+
+def _conflict(target: _Target) -> MergeConflict:
+    """Name the entries and the other runs of a conflict."""
+    api, repository = target.api, target.repository
+    changes = api.changes(repository, target.data_branch, target.run_branch, three_dot=True)
+    paths = sorted(path for path, kind in changes if kind == "conflict")
+    names = sorted(
+        {
+            name
+            for name, output in target.outputs.items()
+            if any(path == output or path.startswith(f"{output}/") for path in paths)
+        }
+    )
+    others: list[str] = []
+    for path in paths[:1]:
+        newest = next(api.log(repository, target.data_branch, path, amount=1), None)
+        if newest is not None:
+            others.append(
+                f"the run {newest.metadata['kedro_run_id']!r}"
+                if "kedro_run_id" in newest.metadata
+                else f"the commit {newest.id[:12]} ({newest.message})"
+            )
+    return MergeConflict(
+        f"the entries {', '.join(names)} ({', '.join(paths)}) have changed on {target.name} since this run began, by "
+        f"{', '.join(others) or 'another run'}."
+    )
+
+
+def _tag(api: LakeFSAPI, repository: str, commit: str, metadata: Mapping[str, str]) -> None:
+    """Make the tags by which a run is found: by its id and, where git is in use, by git commit."""
+    run_id = metadata["kedro_run_id"]
+    _tag_once(api, repository, run_tag(run_id), commit)
+    if "git_commit_id" in metadata:
+        _tag_once(api, repository, git_tag(metadata["git_commit_id"], int(time.time() * 1000), run_id), commit)
+
+
+def _tag_once(api: LakeFSAPI, repository: str, name: str, commit: str) -> None:
+    try:
+        api.create_tag(repository, name, commit)
+    except Conflict:
+        there = api.tag(repository, name)
+        if there is None or there.commit_id != commit:  # not ours with a lost answer, but another run of this id
+            other = f"{name}-{secrets.token_hex(4)}"
+            _LOGGER.warning("The tag %r of %r is another run's: this one has the tag %r.", name, repository, other)
+            api.create_tag(repository, other, commit)
+
+
+def _seal(target: _Target) -> None:
+    """Tag a run that has landed, and drop its branch."""
+    try:
+        _tag(target.api, target.repository, target.landed, target.metadata)
+        target.api.delete_branch(target.repository, target.run_branch)
+    except StatisfactoryError as error:
+        run_id = target.metadata["kedro_run_id"]
+        raise RunError(
+            f"the run {run_id!r} is on {target.name}, but its tag is missing ({error}): `kedro statisfactory run "
+            f"finish {run_id}` makes it."
+        ) from error
