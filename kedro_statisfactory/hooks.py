@@ -86,15 +86,23 @@ class StatisfactoryHooks:
         from kedro_statisfactory import runs
 
         read = getattr(self._of_thread, "project", Project)
-        uses = list(_uses(pipeline, entries, ours))
         bound = [each for found in ours.values() for each in found if each.backend.follows_git]
         try:
-            run = runs.begin(str(run_params["run_id"]), read(), uses, lambda of: _facts(of, run_params, catalog, bound))
+            project = read()
+            for each in bound:
+                each.bind(project)
+            uses = list(_uses(pipeline, entries, ours))
+            run = runs.begin(
+                str(run_params["run_id"]), project, uses, lambda of: _facts(of, run_params, catalog, bound)
+            )
         except StatisfactoryError as error:
-            name = next((use.name for use in uses if use.written and use.place), uses[0].name)
+            outputs = pipeline.all_outputs()
+            name = next((name for name in ours if name in outputs), next(iter(ours)))
             raise DatasetError(f"catalog entry {name!r}: {error}") from error
-        for each in bound:
-            each.bind(run.project)
+        inputs = pipeline.inputs()
+        for name, found in ours.items():
+            for each in found:
+                each.bind(run.inputs if name in inputs else run.project)
         self._runs[id(catalog)] = catalog, run, bound
 
     @hook_impl(trylast=True)

@@ -20,25 +20,15 @@ AT = "STATISFACTORY_AT"
 
 @dataclass(frozen=True)
 class Pin:
-    """Where a run works in one repository.
+    """Where an entry works in one repository while a run goes on.
 
     Attributes:
-        read: Ref at which entries are read.
-        write: Branch that entries are written to; ``None``: the run did not announce that it writes there.
-        inputs: Ref for entries that the run does not write; ``None``: ``read``. A commit is read faster than a branch.
-        outputs: Paths that the run writes.
+        read: Ref at which it is read; a commit for what the run does not write.
+        write: Branch to which it is written; ``None``: the run did not announce that it writes there.
     """
 
     read: str
     write: str | None = None
-    inputs: str | None = None
-    outputs: frozenset[str] = frozenset()
-
-    def ref_for(self, path: str) -> str:
-        """The ref at which ``path`` is read."""
-        if self.inputs is None or any(_overlap(path, output) for output in self.outputs):
-            return self.read
-        return self.inputs
 
 
 @dataclass(frozen=True)
@@ -127,8 +117,3 @@ def announced_project() -> Project | None:
 def current_project() -> Project:
     """The project that was announced in this process, else the working directory's with default settings."""
     return announced_project() or Project()
-
-
-def _overlap(path: str, other: str) -> bool:
-    """Whether one of two paths is the other or lies below it."""
-    return path == other or path.startswith(f"{other}/") or other.startswith(f"{path}/")

@@ -117,17 +117,17 @@ class Run:
     """One run, from :func:`begin` to its end.
 
     Attributes:
-        project: What the entries of the run have to be bound to.
-        after: What they have to be bound to when the run has ended.
+        project: What the entries have to be bound to that the run writes.
+        inputs: What the entries have to be bound to that the run finds there.
+        after: What all of them have to be bound to when the run has ended.
     """
 
     def __init__(self, run_id: str, project: Project, uses: Sequence[Use]) -> None:
-        self.project = self.after = project
+        self.project = self.inputs = self.after = project
         self._id = run_id
         self._facts: Mapping[str, str] = {}
         self._uses = uses
         self._targets: list[_Target] = []
-        self._refs: dict[tuple[str, str], str] = {}  # what inputs were read at
 
     @property
     def is_joined(self) -> bool:
@@ -146,7 +146,8 @@ class Run:
         descriptor, journal = tempfile.mkstemp(prefix="statisfactory-run-")
         os.close(descriptor)
         self.project = dataclasses.replace(self.project, journal=Path(journal))
-        pins = dict(self.project.pins)
+        pins: dict[tuple[str, str], Pin] = {}
+        read: dict[tuple[str, str], Pin] = {}
         for target in self._targets:
             uses = [use for use in self._uses if _is_in(use, target.key)]
             has_inputs = any(use.is_input and use.version is None for use in uses)
@@ -160,12 +161,12 @@ class Run:
             inputs = None if self.is_joined else target.base
             if self.project.at and has_inputs:
                 inputs = _backend_of(uses).resolved(target.repository, self.project.at)
-            self._refs[target.key] = inputs or target.base or target.run_branch
-            outputs = frozenset(target.outputs.values())
-            pins[target.key] = Pin(target.run_branch, target.run_branch, inputs, outputs)
+            pins[target.key] = Pin(target.run_branch, target.run_branch)
+            read[target.key] = Pin(inputs or target.run_branch)
         if settings.mode == "isolated":
-            pins.update(self._pins_for_reading(branch))
+            read.update(self._pins_for_reading(branch))
         self.project = dataclasses.replace(self.project, pins=pins)
+        self.inputs = dataclasses.replace(self.project, pins=read)
 
     def _create(self, target: _Target, has_inputs: bool) -> None:
         """Make the hidden branch of this run alone, from the last commit of the data branch."""
@@ -254,7 +255,6 @@ class Run:
                         continue
                 except (RefNotFound, BranchNotFound):
                     continue  # read from where it would be made, as outside of a run
-            self._refs[key] = commit
             yield key, Pin(commit)
 
     # -- end -------------------------------------------------------------------------------------------------------
@@ -363,7 +363,8 @@ class Run:
         if use.version is not None:
             found["version"] = use.version
         elif place := use.place:
-            found["ref"] = self._refs.get((place[0].api.host, place[1]), self.project.branch())
+            pin = self.inputs.pins.get((place[0].api.host, place[1]))
+            found["ref"] = pin.read if pin else self.project.branch()
         return found
 
 

@@ -255,11 +255,11 @@ def lakefs_configuration(credentials: Mapping[str, Any]) -> LakeFSConfiguration:
             f"there is no {' and no '.join(missing)} for lakeFS: name them under `credentials` of the entry, set "
             f"{', '.join(_LAKECTL_VARIABLES[key] for key in missing)}, or run `lakectl config`."
         )
-    endpoint = flat.pop("endpoint_url").rstrip("/")
+    endpoint = flat.pop("endpoint_url")
     if "://" not in endpoint:
         endpoint = f"https://{endpoint}"
     _split_url("endpoint_url", endpoint)
-    return LakeFSConfiguration(host=endpoint.removesuffix(_LAKEFS_API) + _LAKEFS_API, **flat)
+    return LakeFSConfiguration(host=endpoint.rstrip("/").removesuffix(_LAKEFS_API) + _LAKEFS_API, **flat)
 
 
 def _split_url(name: str, url: str) -> SplitResult:

@@ -64,7 +64,11 @@ class Settings:
         check_explicit(self.branches)
         if not isinstance(self.keep_failed, bool):
             raise InvalidSettings(f"'keep_failed' is {self.keep_failed!r}: write true or false.")
-        if isinstance(self.grace_hours, bool) or not isinstance(self.grace_hours, int | float) or self.grace_hours < 0:
+        if (
+            isinstance(self.grace_hours, bool)
+            or not isinstance(self.grace_hours, int | float)
+            or not self.grace_hours >= 0
+        ):
             raise InvalidSettings(f"'grace_hours' is {self.grace_hours!r}: write a number of hours.")
 
 

@@ -233,10 +233,8 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         repository, path = self.split(fragment)
 
         def remove(branch: str) -> None:
-            try:
-                below = [stat.path for stat in self._api.list(repository, branch, f"{path}/")]
-            except ObjectNotFound:
-                raise BranchNotFound(branch) from None
+            self._api.branch(repository, branch)
+            below = [stat.path for stat in self._api.list(repository, branch, f"{path}/")]
             self._api.delete(repository, branch, [path, *below])
 
         self._write(repository, path, lake_ref, remove)
@@ -353,12 +351,11 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         if asked is not None:
             return self._read_at(repository, path, asked, look)
         if pin:
-            ref = pin.ref_for(path)
             try:
-                return look(ref)
+                return look(pin.read)
             except ObjectNotFound:
-                self._api.commit(repository, ref)  # the branch of the run, or the object: which one is gone?
-                raise self._missing(repository, path, ref) from None
+                self._api.commit(repository, pin.read)  # the branch of the run, or the object: which one is gone?
+                raise self._missing(repository, path, pin.read) from None
         try:
             branch = self._get_current_branch_name()
         except NoDataBranch as error:
@@ -426,7 +423,8 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         """Id and data commit of the newest run that was made at a git commit."""
         if not _GIT_SHA.fullmatch(sha):
             return None
-        found = max(self._api.tags(repository, f"{GIT_TAG}{sha}"), key=lambda tag: tag.id.split("--")[1], default=None)
+        tags = (tag for tag in self._api.tags(repository, f"{GIT_TAG}{sha}") if tag.id.count("--") > 1)
+        found = max(tags, key=lambda tag: tag.id.split("--")[1], default=None)
         return (found.id.split("--", 2)[2], found.commit_id) if found else None
 
     def _read_at_git_commit(

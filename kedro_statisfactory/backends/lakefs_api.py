@@ -176,19 +176,13 @@ class LakeFSAPI:
         for found in self._pages(where, {"prefix": prefix, "show_hidden": "true"}):
             yield Ref(found["id"], found["commit_id"])
 
-    def create_tag(self, repository: str, name: str, commit: str) -> None:
-        """Create a tag for a commit, by its full id; the same one is as good.
+    def create_tag(self, repository: str, name: str, ref: str) -> None:
+        """Create a tag.
 
         Raises:
-            Conflict: A branch, or a tag of another commit, has the name.
+            Conflict: A tag or branch has the name; perhaps it was made by a try whose answer was lost.
         """
-        try:
-            self._request("POST", _path("repositories", repository, "tags"), json_body={"id": name, "ref": commit})
-        except Conflict:
-            # A retry, after an answer that was lost, finds what the first try made.
-            found = self.tag(repository, name)
-            if found is None or found.commit_id != commit:
-                raise
+        self._request("POST", _path("repositories", repository, "tags"), json_body={"id": name, "ref": ref})
 
     def tag(self, repository: str, name: str) -> Ref | None:
         """A tag; ``None`` when there is none."""
@@ -263,9 +257,10 @@ class LakeFSAPI:
         with _branch_or_error(repository, branch):
             return bool(self._json("GET", where, {"amount": "1"})["results"])
 
-    def log(self, repository: str, ref: str, path: str | None = None, amount: int = _PAGE) -> Iterator[Commit]:
-        """Commits from ``ref`` back along first parents; with ``path`` those that changed it, or what is below it."""
-        query = {"first_parent": "true", **({"objects": path, "prefixes": f"{path}/"} if path else {})}
+    def log(self, repository: str, ref: str, path: str | None = None, amount: int | None = None) -> Iterator[Commit]:
+        """Commits from ``ref`` back along first parents; with ``path`` all that changed it, or what is below it."""
+        # lakeFS never names a merge as a change of an object: what it brought is found behind its second parent.
+        query = {"objects": path, "prefixes": f"{path}/"} if path else {"first_parent": "true"}
         for found in self._pages(_path("repositories", repository, "refs", ref, "commits"), query, amount):
             yield _commit(found)
 
@@ -276,7 +271,7 @@ class LakeFSAPI:
         query = {"path": path, **({"presign": "true"} if presign else {})}
         return _stat(self._json("GET", _path("repositories", repository, "refs", ref, "objects", "stat"), query))
 
-    def list(self, repository: str, ref: str, prefix: str, amount: int = _PAGE) -> Iterator[Stat]:
+    def list(self, repository: str, ref: str, prefix: str, amount: int | None = None) -> Iterator[Stat]:
         """All objects whose path begins with ``prefix``, in order."""
         if len(prefix.encode()) > LONGEST_PATH:
             return  # the server would refuse the question
@@ -285,11 +280,10 @@ class LakeFSAPI:
             yield _stat(found)
 
     @contextlib.contextmanager
-    def open(self, repository: str, ref: str, path: str, start: int = 0, end: int | None = None) -> Iterator[Answer]:
-        """Begin to fetch an object, or its bytes from ``start`` up to, not including, ``end``."""
-        headers = {} if end is None and not start else {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
+    def open(self, repository: str, ref: str, path: str) -> Iterator[Answer]:
+        """Begin to fetch an object."""
         where = _path("repositories", repository, "refs", ref, "objects")
-        response = self._request("GET", where, {"path": path}, headers=headers, stream=True)
+        response = self._request("GET", where, {"path": path}, stream=True)
         try:
             yield Answer(response)
         finally:
@@ -329,11 +323,13 @@ class LakeFSAPI:
         raise IntegrityError(f"the server has stored other bytes than were sent to {path!r}.")
 
     def delete(self, repository: str, branch: str, paths: Sequence[str]) -> None:
-        """Remove objects from a branch; those that are not there are as good."""
+        """Remove objects from a branch; those that are not there are as good.
+
+        lakeFS says that it has done so on a tag and where there is no branch, too, and does nothing.
+        """
         where = _path("repositories", repository, "branches", branch, "objects", "delete")
         for start in range(0, len(paths), _PAGE):
-            with _branch_or_error(repository, branch):
-                found = self._json("POST", where, json_body={"paths": list(paths[start : start + _PAGE])})
+            found = self._json("POST", where, json_body={"paths": list(paths[start : start + _PAGE])})
             for error in found.get("errors") or ():
                 raise TransferError(f"the object {error.get('path')!r} was not deleted: {error.get('message')}")
 
@@ -390,10 +386,10 @@ class LakeFSAPI:
 
     # -- requests --------------------------------------------------------------------------------------------------
 
-    def _pages(self, where: str, query: Mapping[str, str], amount: int = _PAGE) -> Iterator[Any]:
+    def _pages(self, where: str, query: Mapping[str, str], amount: int | None = None) -> Iterator[Any]:
         after = ""
         while True:
-            page = self._json("GET", where, {**query, "amount": str(amount), "after": after})
+            page = self._json("GET", where, {**query, "amount": str(amount or _PAGE), "after": after})
             yield from page["results"]
             if not page["pagination"]["has_more"]:
                 return
@@ -441,7 +437,7 @@ class LakeFSAPI:
         repeatable: bool,
     ) -> BaseHTTPResponse:
         from urllib3 import Timeout
-        from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
+        from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProtocolError, SSLError
 
         pool = self._session.lakefs.rest_client.pool_manager
         attempt = 0
@@ -460,6 +456,8 @@ class LakeFSAPI:
                     timeout=Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
                 )
                 if response.status < 300:
+                    if response.status != 204 and not {"Content-Length", "Transfer-Encoding"} & {*response.headers}:
+                        raise ProtocolError("an answer broke off")  # within its headers: its end would not be noticed
                     return response
                 message = _message(response.data)
             except (HTTPError, OSError) as error:
@@ -539,20 +537,18 @@ def _branch_or_error(repository: str, branch: str) -> Iterator[None]:
 
 
 class Answer:
-    """An object that is being fetched: all of it, or the range that was asked for."""
+    """An object that is being fetched."""
 
     def __init__(self, response: BaseHTTPResponse) -> None:
         self._response = response
         try:
             self.length = int(response.headers["Content-Length"])
             self.checksum = response.headers["ETag"].strip('"')
-        except KeyError as missing:
+        except (KeyError, ValueError):
             raise TransferError(
-                f"an object came without the header {missing}: what answers at endpoint_url is no lakeFS server, or a "
+                "an object came without its length or checksum: what answers at endpoint_url is no lakeFS server, or a "
                 "proxy changes its answers."
             ) from None
-        total = response.headers.get("Content-Range", "").rpartition("/")[2]
-        self.size = int(total) if total else self.length
 
     def chunks(self, size: int) -> Iterator[bytes]:
         """The bytes as they come.

@@ -9,12 +9,23 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.environment import Worker, environment, plain_requirements, s3fs_requirements, throttled, worker
+from kedro_statisfactory import session
+from tests.benchmarks.environment import (
+    Worker,
+    environment,
+    lakefs_spec_requirements,
+    plain_requirements,
+    s3fs_requirements,
+    throttled,
+    worker,
+)
 from tests.benchmarks.measure import Result, interleaved, table
 from tests.benchmarks.startup import Project
+from tests.servers.lakefs import LakeFSServer, lakefs
 from tests.servers.s3 import S3Server, seaweedfs
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -24,20 +35,95 @@ _OURS = "kedro_statisfactory.ArtifactDataset"
 _LINKED, _WHOLE = "tests.benchmarks.formats.Linked", "tests.benchmarks.formats.Whole"
 
 
-class Bench:
-    """The server, and a process of each side."""
+@dataclass(frozen=True)
+class Lake:
+    """A repository of a lakeFS server, reached in three ways."""
 
-    def __init__(
-        self, folder: Path, cache: Path, server: S3Server, ours: Worker, s3fs: Worker, large: list[int]
-    ) -> None:
-        self.folder, self.cache, self.server, self.ours, self.s3fs, self.large = (
-            folder,
-            cache,
-            server,
-            ours,
-            s3fs,
-            large,
-        )
+    server: LakeFSServer
+    repository: str
+
+    def our_entry(self, key: str, dataset: str | None = None, ref: str | None = None) -> dict[str, Any]:
+        return {
+            "type": _OURS,
+            "filepath": f"lakefs://{self.repository}/{key}",
+            "credentials": self.server.credentials,
+            **({"dataset": dataset} if dataset else {}),
+            **({"load_args": {"lake_ref": ref}} if ref else {}),
+        }
+
+    def gateway_entry(self, key: str, dataset: str) -> dict[str, Any]:
+        """An entry on S3 that is lakeFS."""
+        credentials = {
+            "aws_access_key_id": self.server.access_key,
+            "aws_secret_access_key": self.server.secret_key,
+            "endpoint_url": self.server.endpoint_url,
+            "region_name": "us-east-1",
+        }
+        url = f"s3://{self.repository}/main/{key}"
+        return {"type": _OURS, "filepath": url, "credentials": credentials, "dataset": dataset}
+
+    def spec(self, key: str, ref: str = "main") -> dict[str, Any]:
+        """Arguments for a worker with lakefs-spec."""
+        server = self.server
+        storage = {"host": server.endpoint_url, "username": server.access_key, "password": server.secret_key}
+        return {"storage": storage, "url": f"lakefs://{self.repository}/{ref}/{key}"}
+
+    def bare(self, key: str, ref: str = "", size: int = 0) -> dict[str, Any]:
+        """Arguments for one request: a read at ``ref`` or, without one, a write of ``size`` bytes to ``main``."""
+        place = f"refs/{ref}" if ref else "branches/main"
+        return {
+            "verb": "GET" if ref else "POST",
+            "url": f"{self.server.endpoint_url}/api/v1/repositories/{self.repository}/{place}/objects?path={key}",
+            "headers": {"Authorization": self.server.basic_auth, "Content-Type": "application/octet-stream"},
+            "size": 0 if ref else size,
+        }
+
+    def commit(self) -> str:
+        """Commit what was written to ``main``; gives the id of the commit."""
+        where = f"/repositories/{self.repository}/branches/main/commits"
+        return str(self.server.call("POST", where, {"message": "a benchmark"}).json()["id"])
+
+
+class Bench:
+    """The servers, and a process of each side; each starts when a row asks for it."""
+
+    def __init__(self, stack: contextlib.ExitStack, folder: Path, cache: Path, large: list[int]) -> None:
+        self._stack, self.folder, self.cache, self.large = stack, folder, cache, large
+
+    @functools.cached_property
+    def server(self) -> S3Server:
+        return self._stack.enter_context(seaweedfs(self._folder("s3")))
+
+    @functools.cached_property
+    def lakes(self) -> dict[str, Lake]:
+        """A repository on each block store."""
+        session.Session(self.server.credentials).s3.create_bucket(Bucket="lakefs-blocks")
+        servers = {
+            "disk": self._stack.enter_context(lakefs(self._folder("lakefs-disk"))),
+            "S3": self._stack.enter_context(lakefs(self._folder("lakefs-s3"), self.server)),
+        }
+        self.ours("pin_branch")
+        return {store: Lake(server, server.new_repository("benchmarks")) for store, server in servers.items()}
+
+    @functools.cached_property
+    def ours(self) -> Worker:
+        return self._stack.enter_context(worker(sys.executable, self.folder / "ours.log"))
+
+    @functools.cached_property
+    def s3fs(self) -> Worker:
+        return self._peer("s3fs", s3fs_requirements())
+
+    @functools.cached_property
+    def lakefs_spec(self) -> Worker:
+        return self._peer("lakefs-spec", lakefs_spec_requirements())
+
+    def _peer(self, name: str, requirements: list[str]) -> Worker:
+        python = environment(self.cache / name, requirements)
+        return self._stack.enter_context(worker(python, self.folder / f"{name}.log"))
+
+    def _folder(self, name: str) -> Path:
+        (self.folder / name).mkdir()
+        return self.folder / name
 
     def our_entry(self, key: str, dataset: str | None = None, endpoint_url: str = "") -> dict[str, Any]:
         credentials = {**self.server.credentials, "endpoint_url": endpoint_url or self.server.endpoint_url}
@@ -77,6 +163,10 @@ def _seconds(process: Worker, op: str, **arguments: Any) -> float:
 
 def _call(process: Worker, op: str, entry: dict[str, Any], **more: Any) -> Callable[[], float]:
     return functools.partial(_seconds, process, op, entries={"entry": entry}, **more)
+
+
+def _spec(bench: Bench, **arguments: Any) -> Callable[[], float]:
+    return functools.partial(_seconds, bench.lakefs_spec, "lakefs_spec", **arguments)
 
 
 def small_objects(bench: Bench, rounds: int) -> Iterator[Result]:
@@ -180,13 +270,89 @@ def local_files(bench: Bench, rounds: int) -> Iterator[Result]:
 
 def memory(bench: Bench, rounds: int) -> Iterator[Result]:
     """The most that a transfer of the largest object adds to the process."""
+    yield from _memory(bench, rounds, "S3", bench.our_entry(f"memory-{bench.large[-1]}", _LINKED))
+
+
+def lakefs_memory(bench: Bench, rounds: int) -> Iterator[Result]:
+    """The same on lakeFS."""
+    for store, lake in bench.lakes.items():
+        yield from _memory(bench, rounds, f"lakeFS on {store}", lake.our_entry("memory", _LINKED))
+
+
+def _memory(bench: Bench, rounds: int, place: str, entry: dict[str, Any]) -> Iterator[Result]:
     size = bench.large[-1]
-    entry = bench.our_entry(f"memory-{size}", _LINKED)
     for op in ("save", "load"):
         do: dict[str, Any] = {"op": op, "entries": {"entry": entry}, "path": str(bench.file(size))}
         bench.ours(**do)
         taken = [float(bench.ours("memory", do=do)["seconds"]) for _ in range(max(2, rounds // 2))]
-        yield Result(f"memory, S3 {op}, {size // MIB} MiB", "before it", taken, [0.0] * len(taken), 64 * MIB, True, "B")
+        work = f"memory, {place} {op}, {size // MIB} MiB"
+        yield Result(work, "before it", taken, [0.0] * len(taken), 64 * MIB, True, "B")
+
+
+def lakefs_small_objects(bench: Bench, rounds: int) -> Iterator[Result]:
+    """A catalog entry on lakeFS against lakefs-spec, and against one bare request."""
+    for store, lake in bench.lakes.items():
+        for size in (KIB, 100 * KIB):
+            key = f"small-{size}"
+            _seconds(bench.ours, "save", entries={"entry": lake.our_entry(key)}, size=size)
+            commit = lake.commit()
+            for work, entry, ref, more in (
+                ("save", lake.our_entry(key), "", {"size": size}),
+                ("load", lake.our_entry(key), "main", {}),
+                ("load of a commit", lake.our_entry(key, ref=commit), commit, {}),
+            ):
+                op = work.partition(" ")[0]
+                spec = {**lake.spec(f"spec-{key}" if op == "save" else key, ref or "main"), **more}
+                peers: dict[str, Callable[[], float]] = {
+                    "ours": _call(bench.ours, op, entry, **more),
+                    "lakefs-spec": _spec(bench, verb=op, **spec),
+                    "bare HTTP": functools.partial(
+                        _seconds, bench.ours, "http", **lake.bare(f"bare-{key}" if op == "save" else key, ref, size)
+                    ),
+                }
+                taken = interleaved(rounds * 30, peers, warm_up=10)
+                for peer, target in (("lakefs-spec", 0.55), ("bare HTTP", 1.2)):
+                    what = f"lakeFS on {store}, {work}, {size // KIB} KiB"
+                    yield Result(what, peer, taken["ours"], taken[peer], target)
+
+
+def lakefs_large_objects(bench: Bench, rounds: int) -> Iterator[Result]:
+    """Large objects on lakeFS against lakefs-spec."""
+    size = 64 * MIB
+    source = str(bench.file(size))
+    for store, lake in bench.lakes.items():
+        for op, target in (("save", 0.75), ("load", 0.9)):
+            spec = _spec(bench, verb=op, path=source, **lake.spec("spec-large"))
+            peers: dict[str, Callable[[], float]] = {
+                "ours": _call(bench.ours, op, lake.our_entry("large", _LINKED), path=source),
+                "peer": spec,
+            }
+            taken = interleaved(2 * rounds, peers)
+            what = f"lakeFS on {store}, {op}, {size // MIB} MiB"
+            yield Result(what, "lakefs-spec", taken["ours"], taken["peer"], target)
+
+
+def lakefs_transports(bench: Bench, rounds: int) -> Iterator[Result]:
+    """The ways of a large object to lakeFS and back, each against a request to lakeFS that carries all of it."""
+    for store, lake in bench.lakes.items():
+        for size in (64 * MIB, 256 * MIB):
+            source = str(bench.file(size))
+            for op in ("save", "load"):
+
+                def through(allowed: bool, op: str = op, lake: Lake = lake, source: str = source) -> float:
+                    bench.ours("sign", allowed=allowed)
+                    return _call(bench.ours, op, lake.our_entry("through", _LINKED), path=source)()
+
+                peers: dict[str, Callable[[], float]] = {
+                    "raw": functools.partial(through, False),
+                    "gateway": _call(bench.ours, op, lake.gateway_entry("gateway", _LINKED), path=source),
+                    **({"signed": functools.partial(through, True)} if store == "S3" else {}),
+                }
+                taken = interleaved(2 * rounds, peers)
+                for way in list(peers)[1:]:
+                    what = f"lakeFS on {store}, {op} by {way}, {size // MIB} MiB"
+                    yield Result(what, "raw body", taken[way], taken["raw"], None)
+    bench.ours("sign", allowed=None)
 
 
 def startup(bench: Bench, rounds: int) -> Iterator[Result]:
@@ -199,7 +365,19 @@ def startup(bench: Bench, rounds: int) -> Iterator[Result]:
     yield Result("kedro run, processor", "without the package", taken["ours"], taken["peer"], 0.02, True)
 
 
-ROWS = (small_objects, many_entries, large_objects, slow_connections, local_files, memory, startup)
+ROWS = (
+    small_objects,
+    many_entries,
+    large_objects,
+    slow_connections,
+    local_files,
+    memory,
+    startup,
+    lakefs_small_objects,
+    lakefs_large_objects,
+    lakefs_memory,
+    lakefs_transports,
+)
 
 
 def main() -> int:
@@ -211,15 +389,10 @@ def main() -> int:
     arguments = parser.parse_args()
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "kedro-statisfactory", "benchmarks")
     cache.mkdir(parents=True, exist_ok=True)
-    s3fs_python = environment(cache / "s3fs", s3fs_requirements())
     results: list[Result] = []
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="statisfactory-benchmarks-")))
-        (folder / "s3").mkdir()
-        server = stack.enter_context(seaweedfs(folder / "s3"))
-        ours = stack.enter_context(worker(sys.executable, folder / "ours.log"))
-        s3fs = stack.enter_context(worker(s3fs_python, folder / "s3fs.log"))
-        bench = Bench(folder, cache, server, ours, s3fs, [size * MIB for size in arguments.large])
+        bench = Bench(stack, folder, cache, [size * MIB for size in arguments.large])
         for row in ROWS:
             if not arguments.rows or row.__name__ in arguments.rows:
                 for result in row(bench, arguments.rounds):

@@ -13,6 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tests.servers.process import wait_for_end
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -23,6 +25,11 @@ def _same(*names: str) -> list[str]:
 def s3fs_requirements() -> list[str]:
     """The stock datasets with s3fs, whose pins of botocore do not go with a current boto3."""
     return [*_same("kedro", "kedro-datasets", "pandas", "pyarrow"), "s3fs>=2025.1"]
+
+
+def lakefs_spec_requirements() -> list[str]:
+    """The other way to lakeFS from Python."""
+    return ["lakefs-spec>=0.15"]
 
 
 def plain_requirements() -> list[str]:
@@ -51,14 +58,14 @@ def environment(folder: Path, requirements: Sequence[str]) -> Path:
 
 def clean_variables() -> dict[str, str]:
     """Those of this process without accounts of the developer."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON", "STATISFACTORY_"))
-    }
+    accounts = ("AWS_", "LAKECTL_", "PYTHON", "STATISFACTORY_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(accounts)}
     return {
         **kept,
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
+        "LAKECTL_CONFIG_FILE": os.devnull,
         "DO_NOT_TRACK": "1",
     }
 
@@ -90,48 +97,32 @@ class Worker:
 @contextlib.contextmanager
 def worker(python: Path | str, log: Path, variables: Mapping[str, str] | None = None) -> Iterator[Worker]:
     """Run a worker until the block is left."""
-    with log.open("wb") as errors:
-        process = subprocess.Popen(
-            [str(python), "-m", "tests.benchmarks.worker"],
-            cwd=ROOT,
-            env={**clean_variables(), **(variables or {})},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        )
-    try:
+    environment = {**clean_variables(), **(variables or {})}
+    with (
+        log.open("wb") as errors,
+        _running([str(python), "-m", "tests.benchmarks.worker"], env=environment, stderr=errors) as process,
+    ):
         yield Worker(process, log)
-    finally:
-        with contextlib.suppress(OSError):
-            assert process.stdin
-            process.stdin.close()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 @contextlib.contextmanager
 def throttled(upstream_url: str, mebibytes_per_second: float, latency: float) -> Iterator[str]:
     """A URL where a server answers as slowly as a distant one, per connection."""
-    host, port = upstream_url.rpartition("/")[2].split(":")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.benchmarks.throttle", host, port, str(mebibytes_per_second), str(latency)],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdin
-    assert process.stdout
-    try:
+    upstream = upstream_url.rpartition("/")[2].split(":")
+    figures = [str(mebibytes_per_second), str(latency)]
+    with _running([sys.executable, "-m", "tests.benchmarks.throttle", *upstream, *figures]) as process:
+        assert process.stdout
         yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+
+
+@contextlib.contextmanager
+def _running(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """Run a process that ends with its input, until the block is left."""
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options)
+    assert process.stdin
+    try:
+        yield process
     finally:
-        process.stdin.close()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+        wait_for_end(process)

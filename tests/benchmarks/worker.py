@@ -1,6 +1,6 @@
 """A process that does one measured thing per line of its standard input, and answers with one line of JSON.
 
-It runs in our environment and, unchanged, in the one of s3fs; so it imports nothing that either of them lacks.
+It runs in our environment and, unchanged, in those of others; so it imports nothing that one of them lacks.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ CHUNK = 1 << 20
 _catalogs: dict[str, Any] = {}
 _clients: dict[str, Any] = {}
 _payloads: dict[int, bytes] = {}
+_replaced: dict[str, Any] = {}
 _real_fsync = os.fsync
 _fsync_seconds = 0.0
 
@@ -121,6 +122,62 @@ def boto3(
     return {"seconds": seconds, "total": seconds}
 
 
+def http(verb: str, url: str, headers: Mapping[str, str], size: int = 0, **_: Any) -> dict[str, float]:
+    """One request on a connection that is kept open."""
+    import urllib3
+
+    pool = _clients.setdefault("http", urllib3.PoolManager())
+    payload = _payload(size) if size else None
+    start = time.perf_counter()
+    response = pool.request(verb, url, body=payload, headers=headers)
+    seconds = time.perf_counter() - start
+    if response.status >= 300:
+        raise RuntimeError(f"{verb} {url}: {response.status} {response.data[:200]!r}")
+    return {"seconds": seconds, "total": seconds}
+
+
+def lakefs_spec(
+    verb: str, storage: Mapping[str, str], url: str, size: int = 0, path: str = "", **_: Any
+) -> dict[str, float]:
+    """Open a file of lakefs-spec, and read it whole or write ``size`` bytes or the file at ``path`` to it."""
+    import lakefs_spec  # type: ignore[import-not-found, unused-ignore]
+
+    filesystem = lakefs_spec.LakeFSFileSystem(**storage)
+    payload = _payload(size) if size else b""
+    start = time.perf_counter()
+    if verb == "load":
+        with filesystem.open(url, "rb") as file:
+            file.read()
+    elif path:
+        with filesystem.open(url, "wb") as file, open(path, "rb") as source:
+            shutil.copyfileobj(source, file, CHUNK)
+    else:
+        with filesystem.open(url, "wb") as file:
+            file.write(payload)
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "total": seconds}
+
+
+def pin_branch(**_: Any) -> dict[str, float]:
+    """Let git be on the branch ``main``, read once as in a run."""
+    from kedro_statisfactory import project
+    from kedro_statisfactory.git import Head
+
+    pinned = project.Project(head=Head("main", None, "a benchmark"))
+    project.announce(lambda: pinned)
+    return {}
+
+
+def sign(allowed: bool | None, **_: Any) -> dict[str, float]:
+    """Let large objects go past lakeFS by signed URLs, or through it; ``None``: as the server says."""
+    from kedro_statisfactory.backends.lakefs_api import LakeFSAPI
+
+    real = _replaced.setdefault("presigns", LakeFSAPI.presigns)
+    replacement: Any = real if allowed is None else lambda _: (allowed, allowed)
+    LakeFSAPI.presigns = replacement  # type: ignore[method-assign]
+    return {}
+
+
 def pipeline(entries: Mapping[str, Any], runner: str, pairs: int, **_: Any) -> dict[str, float]:
     """Run a pipeline whose nodes each load ``in_…`` and save it as ``out_…``, with a catalog of its own."""
     import kedro.runner
@@ -193,7 +250,8 @@ def quiet() -> None:
 
 
 COMMANDS: dict[str, Callable[..., dict[str, Any]]] = {
-    each.__name__: each for each in (load, save, boto3, pipeline, fsync, memory, profile, clean)
+    each.__name__: each
+    for each in (load, save, boto3, http, lakefs_spec, pin_branch, sign, pipeline, fsync, memory, profile, clean)
 }
 
 

@@ -51,11 +51,11 @@ def test_there_is_nothing_before_the_first_save(place: Place) -> None:
     assert entry.list_versions() == []
 
 
-def test_a_missing_version_is_named(place: Place) -> None:
-    _catalog(place, "v1").save("x", {"n": 1})
+def test_a_missing_version_is_named(folder_place: Place) -> None:
+    _catalog(folder_place, "v1").save("x", {"n": 1})
     with pytest.raises(DatasetError, match="v2"):
-        _catalog(place).load("x", version="v2")
-    assert not _catalog(place, load_versions={"x": "v2"}).exists("x")
+        _catalog(folder_place).load("x", version="v2")
+    assert not _catalog(folder_place, load_versions={"x": "v2"}).exists("x")
 
 
 @pytest.mark.parametrize("version", ["a/b", "..", "../secret"])

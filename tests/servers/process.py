@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 READY_WITHIN = 60.0  # seconds; a second is usual, a busy machine takes longer
 
@@ -43,11 +44,16 @@ def running(command: Sequence[str], environment: Mapping[str, str], log: Path, r
         yield process.pid
     finally:
         process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        wait_for_end(process)
+
+
+def wait_for_end(process: subprocess.Popen[Any]) -> None:
+    """Wait for a process that was asked to end, and kill it when it does not."""
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _answers(url: str) -> bool:

@@ -1,0 +1,260 @@
+"""A Kedro project in a git repository of its own, and the lakeFS repository with its data."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from kedro.io import DataCatalog
+from kedro.runner import AbstractRunner
+
+from kedro_statisfactory import ArtifactDataset, cli
+from kedro_statisfactory.backends.lakefs_api import Commit, LakeFSAPI
+from kedro_statisfactory.git import Head
+from kedro_statisfactory.project import Project, announce, current_project
+from kedro_statisfactory.session import Session
+from tests.servers.lakefs import LakeFSServer
+
+ROOT = Path(__file__).parents[2]
+ENTRIES = ("a", "b", "total")
+
+
+@dataclass
+class KedroProject:
+    """The project and everything that a test does with it."""
+
+    path: Path
+    server: LakeFSServer
+    repository: str
+    other: str
+
+    # -- git -------------------------------------------------------------------------------------------------------
+
+    def git(self, *arguments: str) -> str:
+        """Run git in the project."""
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+        names = {
+            f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+        }
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=self.path,
+            env={**environment, **names, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout.strip()
+
+    def commit_code(self, text: str) -> str:
+        """Change the code and commit it; gives the SHA."""
+        (self.path / f"code-{text}.py").write_text(f"# {text}\n")
+        self.git("add", "-A")
+        self.git("commit", "-qm", text)
+        return self.git("rev-parse", "HEAD")
+
+    # -- Kedro -----------------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        value: int = 1,
+        runner: AbstractRunner | None = None,
+        pipeline: str = "__default__",
+        load_versions: dict[str, str] | None = None,
+        nodes: list[str] | None = None,
+        **parameters: Any,
+    ) -> str:
+        """Run a pipeline in this process; gives the id of the run."""
+        bootstrap_project(self.path)
+        with KedroSession.create(self.path, runtime_params={"value": value, **parameters}) as session:
+            assert isinstance(session, KedroSession)
+            session.run(
+                [pipeline] and pipeline, runner=runner, load_versions=load_versions, node_names=nodes
+            ) if False else (
+                session.run(pipeline_names=[pipeline], runner=runner, load_versions=load_versions, node_names=nodes)
+            )
+            return str(session.session_id)
+
+    def killed_run(self, signal_name: str = "SIGKILL", where: str = "add", **parameters: Any) -> int:
+        """Run the pipeline in a process of its own that gets a signal in mid-run; gives how it ended."""
+        child = os.fork()
+        if child == 0:
+            try:
+                self.run(signal={where: signal_name}, **parameters)
+            except SystemExit as error:
+                from kedro_statisfactory.runs import _interrupted
+
+                _interrupted.abandon_all()  # what the interpreter does when it ends
+                os._exit(int(error.code or 0))
+            finally:
+                os._exit(99)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    @contextlib.contextmanager
+    def waiting_run(self, where: str, **options: Any) -> Iterator[Future[str]]:
+        """A run, in a thread, that waits in a node until the block is left."""
+        begun, end = self.path / f"begun-{where}", self.path / f"end-{where}"
+        with ThreadPoolExecutor(1) as executor:
+            future = executor.submit(self.run, wait={where: [str(begun), str(end)]}, **options)
+            try:
+                while not begun.exists() and not future.done():
+                    time.sleep(0.01)
+                yield future
+            finally:
+                end.touch()
+                wait([future])
+                begun.unlink(missing_ok=True)
+                end.unlink()
+
+    def invoke(self, *arguments: str) -> Result:
+        """Run one of our commands in this process."""
+        return CliRunner().invoke(cli.commands, ["statisfactory", *arguments], obj=bootstrap_project(self.path))
+
+    def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run the command ``kedro`` as a person would."""
+        return subprocess.run(
+            [sys.executable, "-W", "ignore", "-m", "kedro", *arguments],
+            cwd=self.path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    def catalog(self, **options: Any) -> DataCatalog:
+        """The project's catalog, as in a notebook."""
+        bootstrap_project(self.path)
+        with KedroSession.create(self.path) as session:
+            assert isinstance(session, KedroSession)
+            catalog = session.load_context()._get_catalog(**options)
+            assert isinstance(catalog, DataCatalog)
+            return catalog
+
+    def settings(self, **settings: Any) -> None:
+        """Write ``statisfactory.yml``."""
+        (self.path / "conf/base/statisfactory.yml").write_text(yaml.safe_dump(settings))
+
+    # -- data ------------------------------------------------------------------------------------------------------
+
+    @property
+    def api(self) -> LakeFSAPI:
+        """The server."""
+        return LakeFSAPI(Session(self.server.credentials))
+
+    def read(self, ref: str = "main", repository: str | None = None) -> dict[str, int]:
+        """What the objects of the entries hold at a ref, read past the package."""
+        repository = repository or self.repository
+        found: dict[str, int] = {}
+        listing = self.server.call("GET", f"/repositories/{repository}/refs/{ref}/objects/ls?amount=1000").json()
+        for each in listing["results"]:
+            path = quote(each["path"], safe="")
+            payload = self.server.call("GET", f"/repositories/{repository}/refs/{ref}/objects?path={path}").data
+            found[each["path"].removesuffix(".json")] = json.loads(payload)["n"]
+        return found
+
+    def write(self, path: str, number: int, branch: str = "main") -> None:
+        """Write an object past the package, without a commit."""
+        where = f"/repositories/{self.repository}/branches/{branch}/objects?path={quote(path, safe='')}"
+        self.server.call("POST", where, body=json.dumps({"n": number}).encode())
+
+    def entry(self, name: str, project: Project | None = None, version: str | None = None) -> ArtifactDataset:
+        """An entry of the catalog, in another state of the project."""
+        load_args = {"lake_ref": version} if version else None
+        entry = ArtifactDataset(
+            filepath=f"lakefs://{self.repository}/{name}.json", dataset="json.JSONDataset", load_args=load_args
+        )
+        entry.bind(project or dataclasses.replace(current_project(), path=self.path, head=None))
+        return entry
+
+    def on(self, branch: str) -> Project:
+        """The project as it would be on a git branch."""
+        return Project(self.path, head=Head(branch, None, "a test"))
+
+    def log(self, branch: str = "main", repository: str | None = None) -> list[Commit]:
+        """The commits of a data branch, newest first."""
+        return list(self.api.log(repository or self.repository, branch))
+
+    def branches(self, repository: str | None = None) -> list[str]:
+        """All branches, hidden ones too."""
+        return [ref.id for ref in self.api.branches(repository or self.repository, "")]
+
+    def tags(self, repository: str | None = None) -> dict[str, str]:
+        """The commits of all tags."""
+        return {ref.id: ref.commit_id for ref in self.api.tags(repository or self.repository, "")}
+
+
+@contextlib.contextmanager
+def kedro_project(path: Path, server: LakeFSServer) -> Iterator[KedroProject]:
+    """Make a project on the git branch ``main``, with a committed total of 0 on the data branch ``main``."""
+    repository, other = server.new_repository(), server.new_repository()
+    project = KedroProject(path, server, repository, other)
+    (path / "conf/base").mkdir(parents=True)
+    (path / "conf/local").mkdir()
+    (path / "conf/local/.gitkeep").touch()
+    (path / ".telemetry").write_text("consent: false\n")
+    (path / ".gitignore").write_text("data/\n__pycache__/\ninfo.log\nbegun-*\nend-*\n")
+    (path / "pyproject.toml").write_text(
+        '[tool.kedro]\npackage_name = "tests.runs.project"\nproject_name = "runs"\nkedro_init_version = "1.7.0"\n'
+        'source_dir = "."\n'
+    )
+    (path / "conf/base/parameters.yml").write_text("value: 1\n")
+    (path / "conf/base/catalog.yml").write_text(yaml.safe_dump(_catalog(repository, other)))
+    project.git("init", "-q", "-b", "main")
+    project.commit_code("zero")
+    project.write("total.json", 0)
+    project.api.create_commit(repository, "main", "Begin", {})
+    yield project
+
+
+def _catalog(repository: str, other: str) -> Mapping[str, Any]:
+    def entry(url: str, **more: Any) -> dict[str, Any]:
+        return {
+            "type": "kedro_statisfactory.ArtifactDataset",
+            "filepath": url,
+            "dataset": "json.JSONDataset",
+            **more,
+        }
+
+    return {
+        "a": entry(f"lakefs://{repository}/a.json"),
+        "b": entry(f"lakefs://{repository}/b.json", versioned=True),
+        "total": entry(f"lakefs://{repository}/total.json"),
+        "total_before": entry(f"lakefs://{repository}/total.json"),
+        "elsewhere": entry(f"lakefs://{other}/elsewhere.json"),
+        "local": entry("data/local.json"),
+        "wide_{number}": entry(f"lakefs://{repository}/wide/{{number}}.json"),
+    }
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Kedro puts the project in front of the path for modules, and leaves it there."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    return monkeypatch
+
+
+@pytest.fixture
+def project(lakefs_local: LakeFSServer, tmp_path: Path, environment: pytest.MonkeyPatch) -> Iterator[KedroProject]:
+    """A project of its own for each test; lakeFS is named by the variables of lakectl."""
+    for name, value in lakefs_local.environment.items():
+        environment.setenv(name, value)
+    announce(None)
+    environment.chdir(tmp_path)
+    with kedro_project(tmp_path, lakefs_local) as made:
+        yield made

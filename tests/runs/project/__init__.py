@@ -1,0 +1,1 @@
+"""The code of the Kedro project that these tests run."""

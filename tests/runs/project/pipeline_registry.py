@@ -1,0 +1,80 @@
+"""A pipeline whose nodes fail, wait or die when a parameter says so."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+Value = dict[str, int]
+_WAITS_AT_MOST = 60.0  # seconds
+
+
+def act(where: str, parameters: dict[str, Any]) -> None:
+    """Do in the node ``where`` what the parameters ask for."""
+    if where in parameters.get("fail", ()):
+        raise RuntimeError(f"{where} fails")
+    if where == parameters.get("interrupt"):
+        raise KeyboardInterrupt
+    if where in parameters.get("signal", {}):
+        os.kill(os.getpid(), getattr(signal, parameters["signal"][where]))
+        time.sleep(_WAITS_AT_MOST)
+    if where in parameters.get("wait", {}):
+        begun, end = map(Path, parameters["wait"][where])
+        begun.touch()
+        deadline = time.monotonic() + _WAITS_AT_MOST
+        while not end.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+
+def first(parameters: dict[str, Any]) -> Value:
+    """Make ``a`` from a parameter."""
+    act("first", parameters)
+    return {"n": parameters["value"]}
+
+
+def second(a: Value, parameters: dict[str, Any]) -> Value:
+    """Make ``b`` from ``a``."""
+    act("second", parameters)
+    return {"n": a["n"] * 10}
+
+
+def add(before: Value, a: Value, parameters: dict[str, Any]) -> Value:
+    """Add ``a`` to the total that there was before."""
+    act("add", parameters)
+    return {"n": before["n"] + a["n"]}
+
+
+def compare(a: Value, made: Value) -> Value:
+    """See that ``a`` is still what ``second`` was given."""
+    assert made == {"n": a["n"] * 10}
+    return a
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """The pipelines of the project."""
+    whole = pipeline(
+        [
+            node(first, "parameters", "a", name="first"),
+            node(second, ["a", "parameters"], "b", name="second", tags="some"),
+            node(add, ["total_before", "a", "parameters"], "total", name="add"),
+        ]
+    )
+    return {
+        "__default__": whole,
+        "elsewhere": pipeline([node(second, ["a", "parameters"], "elsewhere", name="second")]),
+        "twice": pipeline(
+            [
+                node(second, ["a", "parameters"], "elsewhere", name="second"),
+                node(compare, ["a", "elsewhere"], "memory", name="compare"),
+            ]
+        ),
+        "reads": pipeline([node(second, ["b", "parameters"], "memory", name="second")]),
+        "local": pipeline([node(first, "parameters", "local", name="first")]),
+        "both": whole + pipeline([node(second, ["a", "parameters"], "elsewhere", name="other")]),
+        "wide": pipeline([node(first, "parameters", f"wide_{number}", name=f"n{number}") for number in range(40)]),
+    }

@@ -1,0 +1,251 @@
+"""What the commit of a run says about it."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import re
+import socket
+from pathlib import Path
+
+import kedro
+import pytest
+import yaml
+from kedro.framework.session import KedroServiceSession
+from kedro.framework.startup import bootstrap_project
+
+from kedro_statisfactory import git, provenance
+from kedro_statisfactory.errors import GitNotFound
+from kedro_statisfactory.git import Head
+from kedro_statisfactory.project import Project
+from tests.runs.conftest import KedroProject
+
+pytestmark = pytest.mark.filterwarnings("ignore:register_new_resolver\\(\\) is deprecated:UserWarning")
+
+
+def _metadata(project: KedroProject) -> dict[str, str]:
+    return dict(project.log()[0].metadata)
+
+
+def test_a_commit_says_which_code_and_what_of_it_ran(project: KedroProject) -> None:
+    project.git("remote", "add", "origin", "git@github.com:acme/penguins.git")
+    run_id = project.run(3)
+    sha = project.git("rev-parse", "HEAD")
+    found = _metadata(project)
+    assert found["git_commit_id"] == sha
+    assert found["git_branch"] == "main"
+    assert found["git_dirty"] == "false"
+    assert found["::lakefs::github.com::url[url:ui]"] == f"https://github.com/acme/penguins/commit/{sha}"
+    assert found["kedro_run_id"] == run_id
+    assert found["kedro_pipeline"] == "__default__"
+    assert found["kedro_version"] == kedro.__version__
+    assert found["kedro_user"] == getpass.getuser()
+    assert found["kedro_host"] == socket.gethostname()
+    assert found["kedro_started"] < found["kedro_finished"]
+    assert re.fullmatch(r"[0-9a-f]{64}", found["kedro_parameters_sha256"])
+    assert "kedro_tags" not in found
+    assert json.loads(found["kedro_runtime_params"]) == {"value": 3}
+
+
+def test_a_commit_says_what_was_read_and_written(project: KedroProject) -> None:
+    begin = project.log()[0].id
+    project.run(3)
+    found = _metadata(project)
+    written = json.loads(found["kedro_outputs"])
+    assert {name: each["path"] for name, each in written.items()} == {
+        "a": "a.json",
+        "b": "b.json",
+        "total": "total.json",
+    }
+    stat = project.api.stat(project.repository, "main", "b.json")
+    assert written["b"]["checksum"] == stat.checksum
+    read = json.loads(found["kedro_inputs"])
+    assert read["total_before"] == {"url": f"lakefs://{project.repository}/total.json", "ref": begin}
+    project.run(pipeline="elsewhere")
+    other = json.loads(project.log(repository=project.other)[0].metadata["kedro_inputs"])
+    assert other["a"]["ref"] == project.log()[0].id
+
+
+def test_inputs_of_other_packages_are_named(project: KedroProject) -> None:
+    file = project.path / "conf/base/catalog.yml"
+    catalog = yaml.safe_load(file.read_text())
+    catalog["total_before"] = {"type": "json.JSONDataset", "filepath": "data/before.json"}
+    file.write_text(yaml.safe_dump(catalog))
+    (project.path / "data").mkdir()
+    (project.path / "data/before.json").write_text('{"n": 5}')
+    project.run(1)
+    assert project.read()["total"] == 6
+    read = json.loads(_metadata(project)["kedro_inputs"])
+    assert read["total_before"] == {"url": str(project.path / "data/before.json")}
+
+
+def test_a_folder_has_a_checksum_over_its_objects(project: KedroProject) -> None:
+    file = project.path / "conf/base/catalog.yml"
+    catalog = yaml.safe_load(file.read_text())
+    catalog["a"] = {
+        "type": "CachedDataset",
+        "dataset": {
+            "type": "kedro_statisfactory.ArtifactDataset",
+            "filepath": f"lakefs://{project.repository}/a",
+            "dataset": {"type": "tests.runs.project.folder.FolderDataset"},
+        },
+    }
+    file.write_text(yaml.safe_dump(catalog))
+    project.run(3)
+    written = json.loads(_metadata(project)["kedro_outputs"])
+    assert written["a"]["objects"] == "2"
+    assert written["a"]["checksum"].startswith("sha256:")
+    before = written["a"]["checksum"]
+    project.run(4)
+    assert json.loads(_metadata(project)["kedro_outputs"])["a"]["checksum"] != before
+
+
+def test_a_dirty_worktree_is_told_with_a_digest_of_the_difference(project: KedroProject) -> None:
+    (project.path / "conf/base/parameters.yml").write_text("value: 2\n")
+    project.run()
+    found = _metadata(project)
+    assert found["git_dirty"] == "true"
+    assert re.fullmatch(r"[0-9a-f]{64}", found["git_diff_sha256"])
+
+
+def test_the_same_bytes_add_nothing_but_the_record_of_the_run(project: KedroProject) -> None:
+    project.run(3, pipeline="wide")
+    before = project.log()[0].id
+    run_id = project.run(3, pipeline="wide")
+    after = project.log()[0]
+    assert list(project.api.changes(project.repository, before, after.id)) == []
+    assert after.metadata["kedro_run_id"] == run_id
+    assert len(json.loads(after.metadata["kedro_outputs"])) == 40
+
+
+def test_parameters_decide_the_digest_and_their_order_does_not(project: KedroProject) -> None:
+    digests = []
+    for parameters in ({"x": 1, "y": {"a": 1, "b": 2}}, {"y": {"b": 2, "a": 1}, "x": 1}, {"x": 2}):
+        project.run(1, **parameters)
+        digests.append(_metadata(project)["kedro_parameters_sha256"])
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_secrets_never_get_into_a_commit(project: KedroProject) -> None:
+    project.run(
+        1,
+        db={"password": "hunter2", "url": "postgresql://me:hunter2@host/db", "names": ["x"]},
+        api_token="hunter2",
+        plain=f"the key is {project.server.secret_key}",
+        group_key="species",
+    )
+    file = project.path / "conf/base/catalog.yml"
+    catalog = yaml.safe_load(file.read_text())
+    assert "hunter2" not in json.dumps(_metadata(project))
+    for entry in catalog.values():
+        entry["credentials"] = "lake"
+    file.write_text(yaml.safe_dump(catalog))
+    (project.path / "conf/local/credentials.yml").write_text(yaml.safe_dump({"lake": project.server.credentials}))
+    project.run(1, plain=f"the key is {project.server.secret_key}", group_key="species")
+    found = _metadata(project)
+    assert project.server.secret_key not in json.dumps(found)
+    assert json.loads(found["kedro_runtime_params"])["group_key"] == "species"
+
+
+def test_what_a_service_runs_says_what_was_selected(project: KedroProject) -> None:
+    bootstrap_project(project.path)
+    project.run(1)
+    KedroServiceSession.create(project_path=project.path).run(run_id="mine", tags=["some"], node_names=["second"])
+    found = _metadata(project)
+    assert found["kedro_run_id"] == "mine"
+    assert found["kedro_tags"] == "some"
+    assert found["kedro_node_names"] == "second"
+
+
+def test_without_a_git_program_the_commit_is_still_told(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object) -> None:
+        raise GitNotFound("install git")
+
+    monkeypatch.setattr(provenance, "read_worktree", missing)
+    project.run(1)
+    found = _metadata(project)
+    assert found["git_commit_id"] == project.git("rev-parse", "HEAD")
+    assert found["git_dirty"] == "unknown"
+
+
+def test_without_git_there_is_no_word_of_it(project: KedroProject) -> None:
+    (project.path / ".git").rename(project.path / "not-git")
+    project.settings(branch="main")
+    run_id = project.run(1)
+    assert not any("git" in key for key in _metadata(project))
+    assert project.tags().keys() == {f"kedro-{run_id}"}
+
+
+def test_a_folder_that_git_does_not_track_has_no_state(tmp_path: Path) -> None:
+    project = Project(tmp_path, head=Head("main", "0" * 40, "a test"))
+    assert provenance.of_code(project) == {"git_branch": "main", "git_commit_id": "0" * 40}
+
+
+@pytest.mark.parametrize(
+    ("remote", "url"),
+    [
+        ("https://github.com/acme/penguins", "https://github.com/acme/penguins/commit/abc"),
+        ("https://token:x@github.com/acme/penguins.git", "https://github.com/acme/penguins/commit/abc"),
+        ("ssh://git@gitlab.com:22/acme/team/penguins.git", "https://gitlab.com/acme/team/penguins/-/commit/abc"),
+        ("git@bitbucket.org:acme/penguins.git", "https://bitbucket.org/acme/penguins/commits/abc"),
+        ("git@example.org:acme/penguins.git", None),
+        ("/srv/penguins.git", None),
+    ],
+)
+def test_commits_have_pages_on_known_hosts(project: KedroProject, remote: str, url: str | None) -> None:
+    project.git("remote", "add", "origin", remote)
+    found = git.commit_url(project.path, "abc")
+    assert (found and found[1]) == url
+
+
+def test_a_repository_without_a_remote_has_no_page(
+    project: KedroProject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    assert git.commit_url(project.path, "abc") is None
+    assert git.commit_url(tmp_path_factory.mktemp("none"), "abc") is None
+
+
+@pytest.mark.parametrize(
+    ("variables", "page"),
+    [
+        (
+            "GITHUB_ACTIONS=true GITHUB_SERVER_URL=https://github.com GITHUB_REPOSITORY=a/b GITHUB_RUN_ID=7",
+            "https://github.com/a/b/actions/runs/7",
+        ),
+        ("GITHUB_ACTIONS=true", None),
+        ("GITLAB_CI=true CI_JOB_URL=https://gitlab.com/a/b/-/jobs/7", "https://gitlab.com/a/b/-/jobs/7"),
+        (
+            "BITBUCKET_BUILD_NUMBER=7 BITBUCKET_REPO_FULL_NAME=a/b",
+            "https://bitbucket.org/a/b/pipelines/results/7",
+        ),
+        (
+            "TF_BUILD=True SYSTEM_COLLECTIONURI=https://dev.azure.com/a/ SYSTEM_TEAMPROJECT=b BUILD_BUILDID=7",
+            "https://dev.azure.com/a/b/_build/results?buildId=7",
+        ),
+        ("BUILD_URL=https://me:pw@jenkins.example/job/7/", "https://jenkins.example/job/7/"),
+        ("BUILDKITE_BUILD_URL=https://buildkite.com/a/b/builds/7", "https://buildkite.com/a/b/builds/7"),
+        ("CIRCLE_BUILD_URL=https://circleci.com/gh/a/b/7", "https://circleci.com/gh/a/b/7"),
+        ("", None),
+    ],
+)
+def test_the_page_of_a_ci_job_is_linked(variables: str, page: str | None) -> None:
+    environ = dict(each.split("=", 1) for each in variables.split())
+    assert provenance.of_machine(environ).get("::lakefs::Kedro CI job::url[url:ui]") == page
+
+
+@pytest.mark.parametrize("error", [OSError, KeyError])
+def test_a_user_without_a_name_is_unknown(monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
+    def nobody() -> str:
+        raise error("no such user")
+
+    monkeypatch.setattr(getpass, "getuser", nobody)
+    assert provenance.of_machine({})["kedro_user"] == "unknown"
+
+
+def test_a_branch_that_is_no_unicode_is_spelt_out(project: KedroProject) -> None:
+    name = b"caf\xe9".decode("utf-8", "surrogateescape")
+    project.git("symbolic-ref", "HEAD", f"refs/heads/{name}")
+    project.git("commit", "-qm", "same", "--allow-empty")
+    project.run(1)
+    branch = next(each for each in project.branches() if each != "main")
+    assert project.log(branch)[0].metadata["git_branch"] == "caf\\udce9"

@@ -1,0 +1,540 @@
+"""What a run promises: all of it or nothing appears, says what made it, and can be loaded again."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import re
+import subprocess
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from kedro.framework.session import KedroServiceSession
+from kedro.framework.startup import bootstrap_project
+from kedro.io import DatasetError
+from kedro.runner import AbstractRunner, ParallelRunner, SequentialRunner, ThreadRunner
+
+from kedro_statisfactory import runs
+from kedro_statisfactory.backends.lakefs_api import LakeFSAPI
+from kedro_statisfactory.branches import RUN_BRANCH
+from kedro_statisfactory.errors import BackendUnreachable, MergeConflict, RunError, TransferError
+from kedro_statisfactory.session import Session
+from tests.runs.conftest import ROOT, KedroProject
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:register_new_resolver\\(\\) is deprecated:UserWarning"),
+]
+BEFORE = {"total": 0}
+
+
+@pytest.fixture
+def calls(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Counter[str]]:
+    """What this process asked the server: method and the kind of thing, without objects' bytes apart."""
+    pool: Any = Session().lakefs.rest_client.pool_manager
+    sent: Counter[str] = Counter()
+    request = pool.request
+
+    def record(method: str, url: str, **more: Any) -> Any:
+        kind = "objects" if "/objects" in url else re.sub(r"\?.*", "", url.split("/api/v1/")[1]).split("/")[2]
+        sent[f"{method} {kind}"] += 1
+        return request(method, url, **more)
+
+    monkeypatch.setattr(pool, "request", record)
+    return lambda: Counter(sent)
+
+
+# -- all or nothing ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("runner", [SequentialRunner, ThreadRunner, ParallelRunner])
+def test_a_run_lands_as_one_commit(project: KedroProject, runner: type[AbstractRunner]) -> None:
+    run_id = project.run(3, runner())
+    assert project.read() == {"a": 3, "b": 30, "total": 3}
+    newest, begin, _ = project.log()
+    assert newest.message == "kedro run __default__: 3 entries written"
+    assert begin.message == "Begin"
+    assert project.branches() == ["main"]
+    assert project.tags()[f"kedro-{run_id}"] == newest.id
+
+
+@pytest.mark.parametrize("start_method", ["spawn", "forkserver"])
+def test_processes_that_inherit_nothing_write_to_the_run(project: KedroProject, start_method: str) -> None:
+    previous = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method(start_method, force=True)
+    try:
+        project.run(3, ParallelRunner(max_workers=2))
+    finally:
+        multiprocessing.set_start_method(previous, force=True)
+    assert project.read() == {"a": 3, "b": 30, "total": 3}
+    assert len(project.log()) == 3
+
+
+@pytest.mark.parametrize("where", ["first", "second", "add"])
+@pytest.mark.parametrize("runner", [SequentialRunner, ThreadRunner, ParallelRunner])
+def test_a_node_that_fails_leaves_no_trace(project: KedroProject, where: str, runner: type[AbstractRunner]) -> None:
+    with pytest.raises(RuntimeError, match="fails"):
+        project.run(3, runner(), fail=[where])
+    assert project.read() == BEFORE
+    assert project.branches() == ["main"]
+    assert project.tags() == {}
+
+
+def test_a_save_that_fails_leaves_no_trace(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload = LakeFSAPI.upload
+
+    def fail(self: Any, repository: str, branch: str, path: str, *more: Any) -> Any:
+        if path == "total.json":
+            raise TransferError("the server is full")
+        return upload(self, repository, branch, path, *more)
+
+    monkeypatch.setattr(LakeFSAPI, "upload", fail)
+    with pytest.raises(DatasetError, match="the server is full"):
+        project.run(3)
+    assert project.read() == BEFORE
+    assert project.branches() == ["main"]
+
+
+def test_the_branch_of_a_failed_run_can_be_kept(project: KedroProject) -> None:
+    project.settings(keep_failed=True)
+    with pytest.raises(RuntimeError, match="fails"):
+        project.run(3, fail=["add"])
+    (kept,) = (name for name in project.branches() if name.startswith(RUN_BRANCH))
+    assert project.read(kept) == {"a": 3, "total": 0}
+    assert project.read() == BEFORE
+
+
+def test_an_interrupt_leaves_no_trace_when_the_process_ends(project: KedroProject) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        project.run(3, interrupt="add")
+    assert len(project.branches()) == 2, "Kedro tells nobody of an interrupt"
+    runs._interrupted.abandon_all()  # what the interpreter does when it ends
+    assert project.branches() == ["main"]
+    assert project.read() == BEFORE
+
+
+def test_sigterm_leaves_no_trace(project: KedroProject) -> None:
+    done = project.command("run", "--params", "signal.add=SIGTERM")
+    assert done.returncode == 143, done.stderr
+    assert project.branches() == ["main"]
+    assert project.read() == BEFORE
+
+
+def test_ctrl_c_leaves_no_trace(project: KedroProject) -> None:
+    done = project.command("run", "--params", "signal.add=SIGINT")
+    assert done.returncode != 0
+    assert project.branches() == ["main"]
+    assert project.read() == BEFORE
+
+
+def test_sigkill_leaves_the_data_branch_untouched(project: KedroProject) -> None:
+    assert project.killed_run("SIGKILL") == -9
+    assert project.read() == BEFORE
+    assert len(project.branches()) == 2
+    project.run(3)
+    assert project.read() == {"a": 3, "b": 30, "total": 3}
+
+
+def test_without_isolation_a_kill_tears(project: KedroProject) -> None:
+    """The negative control."""
+    project.settings(mode="direct")
+    assert project.killed_run("SIGKILL", value=3) == -9
+    assert project.read() == {"a": 3, "total": 0}
+
+
+def test_a_direct_run_is_committed_when_it_succeeds(project: KedroProject) -> None:
+    project.settings(mode="direct")
+    run_id = project.run(3)
+    newest = project.log()[0]
+    assert newest.metadata["kedro_run_id"] == run_id
+    assert project.tags()[f"kedro-{run_id}"] == newest.id
+    assert not project.api.has_uncommitted(project.repository, "main")
+
+
+def test_with_mode_off_nothing_is_committed(project: KedroProject) -> None:
+    project.settings(mode="off")
+    project.run(3)
+    assert project.read() == {"a": 3, "b": 30, "total": 3}
+    assert len(project.log()) == 2
+    assert project.api.has_uncommitted(project.repository, "main")
+
+
+# -- what a run costs ----------------------------------------------------------------------------------------------
+
+
+def test_a_run_costs_six_calls_whatever_the_number_of_entries(
+    project: KedroProject, calls: Callable[[], Counter[str]]
+) -> None:
+    project.run(pipeline="wide")
+    sent = calls()
+    assert sent.pop("POST objects") == 40
+    # Once per process: is `wide/` a folder, or the name of a branch as other tools write it?
+    assert sent.pop("GET commits") == 1
+    # The second tag is the index by git commit.
+    assert sent == {"POST branches": 2, "POST refs": 1, "POST tags": 2, "DELETE branches": 1}
+
+
+def test_a_run_that_reads_what_it_did_not_write_asks_once_more(
+    project: KedroProject, calls: Callable[[], Counter[str]]
+) -> None:
+    project.run()
+    sent = calls()
+    # The question is whether the data branch has changes that are not committed.
+    assert sent.pop("GET branches") == 1
+    assert (sent.pop("POST objects"), sent.pop("GET objects")) == (3, 3)
+    assert sent == {"POST branches": 2, "POST refs": 1, "POST tags": 2, "DELETE branches": 1}
+
+
+def test_a_pipeline_without_lakefs_outputs_asks_for_nothing(
+    project: KedroProject, calls: Callable[[], Counter[str]]
+) -> None:
+    project.run(pipeline="local")
+    assert calls() == {}
+    project.run()
+    before = calls()
+    project.run(pipeline="reads")
+    assert calls() - before == {"GET objects": 1}
+    assert len(project.log()) == 3
+
+
+def test_a_pipeline_without_our_entries_imports_nothing(project: KedroProject) -> None:
+    (project.path / "conf/base/catalog.yml").write_text("a: {type: kedro.io.MemoryDataset}\n")
+    code = (
+        "import sys; from kedro.framework.cli import main; sys.argv = ['kedro', 'run', '--nodes', 'first']\n"
+        "try: main()\n"
+        "finally: print('LOADED', [m for m in sys.modules if m.startswith('kedro_statisfactory.')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        cwd=project.path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    loaded = done.stdout.split("LOADED")[1]
+    assert "hooks" in loaded, done.stderr
+    for module in ("runs", "provenance", "backends", "session"):
+        assert f"kedro_statisfactory.{module}" not in loaded
+
+
+# -- what others do meanwhile --------------------------------------------------------------------------------------
+
+
+def test_changes_made_outside_of_runs_are_committed_apart(project: KedroProject) -> None:
+    project.write("total.json", 100)
+    project.write("note.json", 7)
+    project.run(3)
+    assert project.read() == {"a": 3, "b": 30, "total": 103, "note": 7}
+    assert [commit.message for commit in project.log()][:2] == [
+        "kedro run __default__: 3 entries written",
+        "Changes made outside of runs",
+    ]
+
+
+@pytest.mark.parametrize("pipeline", ["__default__", "wide"])
+def test_changes_made_during_a_run_are_kept_too(project: KedroProject, pipeline: str) -> None:
+    with project.waiting_run("first", value=3, pipeline=pipeline, runner=ThreadRunner(1)):
+        project.write("note.json", 7)
+    assert project.read()["note"] == 7
+    assert [commit.message for commit in project.log()][1] == "Changes made outside of runs"
+    assert len(project.branches()) == 1
+
+
+def test_a_run_reads_one_snapshot(project: KedroProject) -> None:
+    project.run(1)
+    with project.waiting_run("second", pipeline="twice") as run:
+        project.run(2)
+    run.result()
+    assert project.read(repository=project.other) == {"elsewhere": 10}
+    assert project.read()["a"] == 2
+
+
+def test_what_is_not_committed_in_a_repository_that_is_only_read_cannot_be_pinned(
+    project: KedroProject, caplog: pytest.LogCaptureFixture
+) -> None:
+    project.run(1)
+    project.write("a.json", 5)
+    project.run(pipeline="elsewhere")
+    assert project.read(repository=project.other) == {"elsewhere": 50}
+    assert "has uncommitted changes" in caplog.text
+    assert project.api.has_uncommitted(project.repository, "main")
+
+
+def test_a_new_git_branch_gets_a_data_branch_when_its_first_run_succeeds(project: KedroProject) -> None:
+    project.run(1)
+    project.git("switch", "-qc", "feature/x")
+    with pytest.raises(RuntimeError):
+        project.run(2, fail=["add"])
+    assert project.branches() == ["main"]
+    project.run(2)
+    assert project.branches() == ["feature--x", "main"]
+    assert project.read("feature--x") == {"a": 2, "b": 20, "total": 3}
+    assert project.read() == {"a": 1, "b": 10, "total": 1}
+    project.run(5)
+    assert project.read("feature--x") == {"a": 5, "b": 50, "total": 8}
+
+
+def test_two_first_runs_of_a_branch_both_land_or_tell(project: KedroProject) -> None:
+    project.git("switch", "-qc", "new")
+    with project.waiting_run("first", value=3, pipeline="wide", runner=ThreadRunner(1)) as run:
+        project.run(2)
+    run.result()
+    assert {key: value for key, value in project.read("new").items() if "wide" not in key} == {
+        "a": 2,
+        "b": 20,
+        "total": 2,
+    }
+    assert project.read("new")["wide/39"] == 3
+
+
+def test_a_data_branch_that_vanishes_in_mid_run_is_made_again(project: KedroProject) -> None:
+    project.git("switch", "-qc", "new")
+    project.run(1)
+    with project.waiting_run("add", value=3) as run:
+        project.api.delete_branch(project.repository, "new")
+    run.result()
+    assert project.read("new") == {"a": 3, "b": 30, "total": 4}
+
+
+def test_a_tag_in_the_place_of_the_data_branch_is_told_and_nothing_is_lost(project: KedroProject) -> None:
+    project.git("switch", "-qc", "v1")
+    with project.waiting_run("add", value=3) as run:
+        project.api.create_tag(project.repository, "v1", "main")
+    with pytest.raises(RunError, match=r"'v1' cannot be made .* Rename the tag") as caught:
+        run.result()
+    (kept,) = (name for name in project.branches() if name.startswith(RUN_BRANCH))
+    assert kept in str(caught.value)
+
+
+def test_a_run_that_is_ended_elsewhere_is_told(project: KedroProject) -> None:
+    with project.waiting_run("first", value=3) as run:
+        (hidden,) = (name for name in project.branches() if name.startswith(RUN_BRANCH))
+        project.api.delete_branch(project.repository, hidden)
+    with pytest.raises(DatasetError, match="the run was ended elsewhere"):
+        run.result()
+    assert project.branches() == ["main"]
+
+
+# -- conflicts and several repositories ----------------------------------------------------------------------------
+
+
+def test_a_conflict_names_the_entries_and_the_other_run_and_loses_nothing(project: KedroProject) -> None:
+    with project.waiting_run("add", value=3) as run:
+        other = project.run(2)
+    with pytest.raises(MergeConflict, match=r"E0709.*entries a, b, total \(a.json, b.json, total.json\)") as caught:
+        run.result()
+    assert other in str(caught.value)
+    (kept,) = (name for name in project.branches() if name.startswith(RUN_BRANCH))
+    assert kept in str(caught.value)
+    assert project.read() == {"a": 2, "b": 20, "total": 2}
+    assert project.read(kept) == {"a": 3, "b": 30, "total": 3}
+
+
+def test_a_conflict_with_changes_made_by_hand_names_their_commit(project: KedroProject) -> None:
+    with project.waiting_run("add", value=3) as run:
+        project.write("total.json", 50)
+    with pytest.raises(MergeConflict, match=r"entries total .*Changes made outside of runs"):
+        run.result()
+    assert project.read() == {"total": 50}
+
+
+@pytest.mark.parametrize(("merge", "total"), [("source-wins", 3), ("dest-wins", 2)])
+def test_a_conflict_can_be_settled_by_a_setting(project: KedroProject, merge: str, total: int) -> None:
+    project.settings(merge=merge)
+    with project.waiting_run("add", value=3) as run:
+        project.run(2)
+    run.result()
+    assert project.read()["total"] == total
+    assert project.branches() == ["main"]
+
+
+@pytest.mark.parametrize("merge", [[], ["--merge", "source-wins"]])
+def test_a_conflict_can_be_settled_by_a_command(project: KedroProject, merge: list[str]) -> None:
+    with project.waiting_run("add", value=3) as run:
+        project.run(2)
+    (run_id,) = re.findall(r"finish (\S+)`", str(run.exception()))
+    done = project.invoke("run", "finish", run_id, *merge)
+    if merge:
+        assert done.exit_code == 0, done.output
+        assert project.read() == {"a": 3, "b": 30, "total": 3}
+        assert project.branches() == ["main"]
+        assert project.tags()[f"kedro-{run_id}"] == project.log()[0].id
+        assert json.loads(project.log()[0].metadata["kedro_outputs"]).keys() == {"a", "b", "total"}
+    else:
+        assert done.exit_code == 1
+        assert "E0709" in done.output
+        assert project.invoke("run", "abort", run_id).exit_code == 0
+        assert project.read() == {"a": 2, "b": 20, "total": 2}
+
+
+def test_all_repositories_of_a_run_land(project: KedroProject) -> None:
+    run_id = project.run(3, pipeline="both")
+    assert project.read() == {"a": 3, "b": 30, "total": 3}
+    assert project.read(repository=project.other) == {"elsewhere": 30}
+    for repository in (project.repository, project.other):
+        assert f"kedro-{run_id}" in project.tags(repository)
+        assert project.branches(repository) == ["main"]
+
+
+def test_a_conflict_in_one_of_several_repositories_says_which_have_landed(project: KedroProject) -> None:
+    first, last = sorted([project.repository, project.other])
+    with project.waiting_run("add", value=3, pipeline="both") as run:
+        project.run(2, pipeline="both")
+    text = str(run.exception())
+    assert re.search(r"not reached.*main.*main", text), text
+    assert len(project.branches(first)) == len(project.branches(last)) == 2
+
+
+# -- many at once --------------------------------------------------------------------------------------------------
+
+
+def _check_serial(project: KedroProject, landed: list[int]) -> None:
+    """That the commits are those of the runs which landed, one after the other and each of them whole."""
+    total = 0
+    commits = [commit for commit in reversed(project.log()) if "kedro_run_id" in commit.metadata]
+    assert len(commits) == len(landed)
+    for commit in commits:
+        found = project.read(commit.id)
+        total += found["a"]
+        assert found == {"a": found["a"], "b": 10 * found["a"], "total": total}
+    assert total == sum(landed)
+
+
+def test_sixteen_processes_land_or_tell(project: KedroProject) -> None:
+    def one(value: int) -> int:
+        child = os.fork()
+        if child == 0:
+            try:
+                project.run(value)
+            except MergeConflict:
+                os._exit(7)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        return child
+
+    children = {one(value): value for value in range(1, 17)}
+    ended = {value: os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child, value in children.items()}
+    assert set(ended.values()) <= {0, 7}
+    landed = [value for value, code in ended.items() if code == 0]
+    assert landed
+    _check_serial(project, landed)
+    assert len(project.branches()) == 1 + len(ended) - len(landed)
+
+
+def test_sixteen_threads_of_one_service_land_or_tell(project: KedroProject) -> None:
+    bootstrap_project(project.path)
+    session = KedroServiceSession.create(project_path=project.path, serving_mode=True)
+
+    def one(value: int) -> bool:
+        try:
+            session.run(runtime_params={"value": value})
+        except MergeConflict:
+            return False
+        return True
+
+    with ThreadPoolExecutor(16) as executor:
+        ended = dict(zip(range(1, 17), executor.map(one, range(1, 17)), strict=True))
+    landed = [value for value, done in ended.items() if done]
+    assert landed
+    _check_serial(project, landed)
+
+
+# -- answers that are lost -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", ["create_commit", "merge"])
+def test_an_answer_that_is_lost_makes_nothing_twice(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    original = getattr(LakeFSAPI, call)
+    lost: list[str] = []
+
+    def lose(self: Any, *arguments: Any, **options: Any) -> Any:
+        answer = original(self, *arguments, **options)
+        if not lost:
+            lost.append(call)
+            raise BackendUnreachable("the answer is lost")
+        return answer
+
+    monkeypatch.setattr(LakeFSAPI, call, lose)
+    run_id = project.run(3)
+    assert lost
+    assert [commit.message for commit in project.log()].count("kedro run __default__: 3 entries written") == 1
+    assert project.tags()[f"kedro-{run_id}"] == project.log()[0].id
+    assert project.branches() == ["main"]
+
+
+@pytest.mark.parametrize("call", ["create_commit", "merge"])
+def test_a_server_that_stays_silent_is_told(project: KedroProject, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise BackendUnreachable("no answer")
+
+    monkeypatch.setattr(LakeFSAPI, call, fail)
+    with pytest.raises(RunError, match="does not answer"):
+        project.run(3)
+    assert project.read() == BEFORE
+
+
+def test_a_tag_that_cannot_be_made_is_told_and_can_be_made_later(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise BackendUnreachable("no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LakeFSAPI, "create_tag", fail)
+        with pytest.raises(RunError, match="its tag is missing") as caught:
+            project.run(3)
+    assert project.read() == {"a": 3, "b": 30, "total": 3}
+    (run_id,) = re.findall(r"finish (\S+)`", str(caught.value))
+    assert project.invoke("run", "finish", run_id).exit_code == 0
+    assert project.tags()[f"kedro-{run_id}"] == project.log()[0].id
+    assert len(project.log()) == 3
+    assert project.branches() == ["main"]
+
+
+def test_two_runs_with_one_id_have_two_tags(project: KedroProject) -> None:
+    bootstrap_project(project.path)
+    session = KedroServiceSession.create(project_path=project.path)
+    for value in (1, 2):
+        session.run(run_id="nightly", runtime_params={"value": value})
+    tags = [name for name in project.tags() if name.startswith("kedro-nightly")]
+    assert len(tags) == 2
+    with project.waiting_run("add", value=3):
+        pass
+
+
+def test_a_branch_that_cannot_be_dropped_does_not_hide_why_the_run_failed(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise BackendUnreachable("no answer")
+
+    monkeypatch.setattr(LakeFSAPI, "delete_branch", fail)
+    with pytest.raises(RuntimeError, match="add fails"):
+        project.run(3, fail=["add"])
+    assert "is left over" in caplog.text
+
+
+def test_a_run_that_cannot_begin_names_an_entry(project: KedroProject) -> None:
+    project.git("checkout", "-q", "--detach")
+    with pytest.raises(DatasetError, match=r"entry 'a'.*E0705.*detached"):
+        project.run()
+    project.git("switch", "-q", "main")
+    project.settings(mode="isolatd")
+    with pytest.raises(DatasetError, match=r"entry 'a'.*E0708.*statisfactory.yml.*'isolatd'"):
+        project.run()
+    project.settings(source="nowhere")
+    project.git("switch", "-qc", "new")
+    with pytest.raises(DatasetError, match=r"entry 'a'.*E0702.*'nowhere'"):
+        project.run()
+    assert project.branches() == ["main"]
