@@ -56,7 +56,8 @@ _JOINED = "joined"
 _TRIES = 5  # of a merge that something else came in between
 _TOKEN = "kedro_run_branch"  # key of the metadata that tells the commits of a run
 _DATA_BRANCH = "kedro_data_branch"
-_PROCESS = "kedro_process"  # key of the metadata of a joined process' commit
+_PART = "kedro_part_branch"  # the same for a part of a joined run, which has a branch of its own
+_PART_ID = "kedro_part"  # Kedro's id of a part
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ class _Target:
     outputs: Mapping[str, str]  # paths by the names of entries
     run_branch: str = ""
     base: str = ""
+    joined: str = ""  # branch of the run of which this is a part
     is_new: bool = False  # there was no data branch when the run began
     commit: str = ""
     landed: str = ""
@@ -107,6 +109,10 @@ class _Target:
     @property
     def key(self) -> tuple[str, str]:
         return self.api.host, self.repository
+
+    @property
+    def destination(self) -> str:
+        return self.joined or self.data_branch
 
     @property
     def name(self) -> str:
@@ -122,9 +128,10 @@ class Run:
         after: What all of them have to be bound to when the run has ended.
     """
 
-    def __init__(self, run_id: str, project: Project, uses: Sequence[Use]) -> None:
+    def __init__(self, kedro_id: str, project: Project, uses: Sequence[Use]) -> None:
         self.project = self.inputs = self.after = project
-        self._id = run_id
+        self._kedro_id = kedro_id
+        self._id = os.environ.get(RUN_ID) or kedro_id
         self._facts: Mapping[str, str] = {}
         self._uses = uses
         self._targets: list[_Target] = []
@@ -155,23 +162,22 @@ class Run:
                 self._commit_strays(target)
                 continue
             if self.is_joined:
-                self._join(target)
-            else:
-                self._create(target, has_inputs)
-            inputs = None if self.is_joined else target.base
+                self._join(target, _backend_of(uses))
+            self._create(target, has_inputs, _backend_of(uses))
+            inputs = target.base
             if self.project.at and has_inputs:
                 inputs = _backend_of(uses).resolved(target.repository, self.project.at)
             pins[target.key] = Pin(target.run_branch, target.run_branch)
-            read[target.key] = Pin(inputs or target.run_branch)
+            read[target.key] = Pin(inputs)
         if settings.mode == "isolated":
             read.update(self._pins_for_reading(branch))
         self.project = dataclasses.replace(self.project, pins=pins)
         self.inputs = dataclasses.replace(self.project, pins=read)
 
-    def _create(self, target: _Target, has_inputs: bool) -> None:
-        """Make the hidden branch of this run alone, from the last commit of the data branch."""
-        name = run_branch(self._id, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
-        source = target.data_branch
+    def _create(self, target: _Target, has_inputs: bool, backend: LakeFSBackend) -> None:
+        """Make the hidden branch of this process alone, from the last commit of the branch where it will land."""
+        name = run_branch(self._kedro_id, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
+        source = target.destination
         while True:
             try:
                 target.base = target.api.create_branch(target.repository, name, source, hidden=True)
@@ -179,25 +185,25 @@ class Run:
                 name = f"{name}-{secrets.token_hex(2)}"
                 continue
             except BranchNotFound:
-                if target.is_new:
+                if target.is_new or target.joined:
                     raise
-                source = _backend_of(use for use in self._uses if _is_in(use, target.key)).source(target.repository)
+                source = backend.source(target.repository)
                 target.is_new = True
                 continue
             target.run_branch = name
             # Only what a run reads has to be committed before it begins. What it does not read can wait for the merge.
-            if has_inputs and not target.is_new and self._commit_strays(target):
+            if has_inputs and source == target.data_branch and self._commit_strays(target):
                 target.api.delete_branch(target.repository, name)
                 target.run_branch = ""
                 continue
             return
 
-    def _join(self, target: _Target) -> None:
-        """Make or find the branch on which all processes of this run work."""
+    def _join(self, target: _Target, backend: LakeFSBackend) -> None:
+        """Make or find the branch where all parts of this run land before the run itself does."""
         api, repository, name = target.api, target.repository, run_branch(self._id, _JOINED)
+        target.joined = name
         try:
             api.branch(repository, name)
-            target.run_branch = name
             return
         except BranchNotFound:
             if api.tag(repository, run_tag(self._id)):
@@ -205,19 +211,17 @@ class Run:
                     f"the run {self._id!r} was finished in {repository!r}: set {RUN_ID} to another id for a new one."
                 ) from None
         self._commit_strays(target)
-        uses = [use for use in self._uses if _is_in(use, target.key)]
         try:
             try:
                 api.create_branch(repository, name, target.data_branch, hidden=True)
             except BranchNotFound:
-                api.create_branch(repository, name, _backend_of(uses).source(repository), hidden=True)
+                api.create_branch(repository, name, backend.source(repository), hidden=True)
         except Conflict:
-            api.branch(repository, name)  # another process of this run was faster
+            api.branch(repository, name)  # another part of this run was faster
         else:
             # Tells from when on the run is there, for those who clean up.
             mark = {"kedro_run_id": self._id, _TOKEN: name, _DATA_BRANCH: target.data_branch}
             api.create_commit(repository, name, f"kedro run {self._id}: begun", mark, allow_empty=True)
-        target.run_branch = name
 
     def _commit_strays(self, target: _Target) -> bool:
         try:
@@ -270,7 +274,7 @@ class Run:
         try:
             if self._targets:
                 self._commit_all()
-                if self.project.settings.mode == "isolated" and not self.is_joined:
+                if self.project.settings.mode == "isolated":
                     self._land_all()
         finally:
             self.abandon()
@@ -288,8 +292,8 @@ class Run:
                 "kedro_inputs": json.dumps(inputs, sort_keys=True),
                 "kedro_outputs": json.dumps(outputs, sort_keys=True),
                 _DATA_BRANCH: target.data_branch,
-                **({_TOKEN: target.run_branch} if isolated else {}),
-                **({_PROCESS: self._facts["kedro_run_id"]} if self.is_joined else {}),
+                **({_TOKEN: target.joined or target.run_branch} if isolated else {}),
+                **({_PART: target.run_branch, _PART_ID: self._kedro_id} if target.joined else {}),
             }
             branch = target.run_branch or target.data_branch
             target.commit = _commit(target.api, target.repository, branch, _message(target.metadata), target.metadata)
@@ -307,13 +311,19 @@ class Run:
                 failed = target, error
                 break
         for target in self._targets:
-            if target.landed:
-                _seal(target)
-                _LOGGER.info("The run %r is on %s. Load it again by this id.", self._id, target.name)
+            if not target.landed:
+                continue
+            if target.joined:
+                target.api.delete_branch(target.repository, target.run_branch)
+                continue
+            _seal(target)
+            _LOGGER.info("The run %r is on %s. Load it again by this id.", self._id, target.name)
         if failed:
             raise self._not_landed(*failed)
 
     def _not_landed(self, target: _Target, error: StatisfactoryError) -> StatisfactoryError:
+        if target.joined:  # the part is tried again, and this time finds what the others wrote
+            return error
         left = [each for each in self._targets if not each.landed]
         done = [each for each in self._targets if each.landed]
         for each in left:
@@ -337,7 +347,7 @@ class Run:
             return
         _interrupted.discard(self)
         for target in self._targets:
-            if target.landed or not target.run_branch or self.is_joined:
+            if target.landed or not target.run_branch:
                 continue
             if self.project.settings.keep_failed:
                 _LOGGER.warning(
@@ -425,7 +435,7 @@ def begin(kedro_id: str, project: Project, uses: Sequence[Use], facts: Callable[
         RunError: The run cannot begin.
     """
     project = dataclasses.replace(project, head=project.read_head())
-    run = Run(os.environ.get(RUN_ID) or kedro_id, project, uses)
+    run = Run(kedro_id, project, uses)
     if project.settings.mode != "off" and any(use.written and use.place for use in uses):
         try:
             run._facts = facts(project)
@@ -458,11 +468,6 @@ def finish(backend: LakeFSBackend, repository: str, run_id: str, merge: str | No
             raise RunError(
                 f"the run {run_id!r} is not complete in {repository!r}: no process of it has ended well. "
                 f"`kedro statisfactory run abort {run_id}` drops it."
-            )
-        if api.has_uncommitted(repository, name):
-            raise RunError(
-                f"a process of the run {run_id!r} has written to {repository!r} and not ended well, or is still at "
-                "work: let it succeed first, or abort the run."
             )
         metadata = _combined(complete)
         target = _Target(api, repository, metadata[_DATA_BRANCH], {}, name, commit=commits[0].id, metadata=metadata)
@@ -550,7 +555,7 @@ def _commits_of(api: LakeFSAPI, repository: str, branch: str) -> list[Commit]:
 
 def _combined(commits: Sequence[Commit]) -> dict[str, str]:
     """What the processes of a run say, as if they were one; newest first."""
-    combined = {key: value for key, value in commits[0].metadata.items() if key != _PROCESS}
+    combined = {key: value for key, value in commits[0].metadata.items() if key not in (_PART, _PART_ID)}
     for key in ("kedro_inputs", "kedro_outputs"):
         entries: dict[str, object] = {}
         for commit in reversed(commits):
@@ -564,9 +569,8 @@ def _combined(commits: Sequence[Commit]) -> dict[str, str]:
         if values := list(dict.fromkeys(c.metadata[key] for c in reversed(commits) if key in c.metadata)):
             combined[key] = ", ".join(values)
     combined["kedro_started"] = min(commit.metadata["kedro_started"] for commit in commits)
-    processes = [commit.metadata[_PROCESS] for commit in reversed(commits) if _PROCESS in commit.metadata]
-    if processes:
-        combined["kedro_processes"] = json.dumps(processes)
+    if parts := [commit.metadata[_PART_ID] for commit in reversed(commits) if _PART_ID in commit.metadata]:
+        combined["kedro_parts"] = json.dumps(parts)
     return combined
 
 
@@ -620,22 +624,24 @@ def _land(target: _Target, merge: str | None) -> str:
     for _ in range(_TRIES):
         try:
             if is_new:
-                if api.ensure_branch(repository, target.data_branch, target.commit):
+                if api.ensure_branch(repository, target.destination, target.commit):
                     return target.commit
                 is_new = False
-            return api.merge(repository, target.run_branch, target.data_branch, message, target.metadata, merge)
+            return api.merge(repository, target.run_branch, target.destination, message, target.metadata, merge)
         except MergeConflict:
             raise _conflict(target) from None
         except ObjectNotFound:
             try:
                 api.branch(repository, target.run_branch)
+                if target.joined:
+                    api.branch(repository, target.joined)
             except BranchNotFound:
                 raise RunError(
                     f"the branch of the run is gone from {repository!r}: the run was ended elsewhere."
                 ) from None
             is_new = True
         except DirtyBranch:
-            _commit_strays(api, repository, target.data_branch, target.metadata["kedro_run_id"])
+            _commit_strays(api, repository, target.destination, target.metadata["kedro_run_id"])
         except BackendUnreachable:
             if landed := _landed(target):
                 return landed
@@ -645,8 +651,8 @@ def _land(target: _Target, merge: str | None) -> str:
 def _landed(target: _Target) -> str | None:
     """The commit by which a run has landed already."""
     with contextlib.suppress(ObjectNotFound, BranchNotFound, RefNotFound):
-        for number, commit in enumerate(target.api.log(target.repository, target.data_branch, amount=100)):
-            if commit.metadata.get(_TOKEN) == target.run_branch:
+        for number, commit in enumerate(target.api.log(target.repository, target.destination, amount=100)):
+            if target.run_branch in (commit.metadata.get(_TOKEN), commit.metadata.get(_PART)):
                 return commit.id
             if number == 1000:
                 break
@@ -656,7 +662,7 @@ def _landed(target: _Target) -> str | None:
 def _conflict(target: _Target) -> MergeConflict:
     """Name the entries and the other runs of a conflict."""
     api, repository = target.api, target.repository
-    changes = api.changes(repository, target.data_branch, target.run_branch, three_dot=True)
+    changes = api.changes(repository, target.destination, target.run_branch, three_dot=True)
     paths = sorted(path for path, kind in changes if kind == "conflict")
     names = sorted(
         {
@@ -667,7 +673,7 @@ def _conflict(target: _Target) -> MergeConflict:
     )
     others: list[str] = []
     for path in paths[:1]:
-        newest = next(api.log(repository, target.data_branch, path, amount=1), None)
+        newest = next(api.log(repository, target.destination, path, amount=1), None)
         if newest is not None:
             others.append(
                 f"the run {newest.metadata['kedro_run_id']!r}"

@@ -16,6 +16,12 @@ from tests.servers.lakefs import LakeFSServer, NoServer, lakefs
 from tests.servers.s3 import S3Server, moto, seaweedfs
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of the tests of histories."""
+    parser.addoption("--histories", type=int, default=200, help="How many histories of branches and runs are tried.")
+    parser.addoption("--histories-seed", type=int, default=0, help="Try the histories of an earlier run again.")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """In CI a skipped test is a failed one: what it needs has to be there."""

@@ -52,6 +52,7 @@ LONGEST_PATH = 1024
 NEEDED_VERSION = (1, 66)
 
 _OCTETS = "application/octet-stream"
+_FRAMING = ("Content-Length", "Transfer-Encoding")  # one of them says where an answer ends
 #: Name of the user metadata in which a large object keeps the CRC-32 of all its bytes, in hex.
 CRC32_KEY = "crc32"
 _PAGE = 1000  # the most that lakeFS gives at once
@@ -424,7 +425,7 @@ class LakeFSAPI:
             def body() -> bytes:
                 return encoded
 
-        url = f"{self.host}{where}{'?' + urlencode(query, quote_via=quote) if query else ''}"
+        url = f"{client.configuration.host}{where}{'?' + urlencode(query, quote_via=quote) if query else ''}"
         return self._send(method, url, sent, body, stream, repeatable)
 
     def _send(
@@ -456,7 +457,7 @@ class LakeFSAPI:
                     timeout=Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
                 )
                 if response.status < 300:
-                    if response.status != 204 and not {"Content-Length", "Transfer-Encoding"} & {*response.headers}:
+                    if response.status != 204 and not any(name in response.headers for name in _FRAMING):
                         raise ProtocolError("an answer broke off")  # within its headers: its end would not be noticed
                     return response
                 message = _message(response.data)

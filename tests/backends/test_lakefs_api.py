@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import io
 import ipaddress
 import logging
 import ssl
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from urllib3 import HTTPResponse
 
 from kedro_statisfactory.backends import lakefs_api
-from kedro_statisfactory.backends.lakefs_api import ATTEMPTS, LakeFSAPI, Stat
+from kedro_statisfactory.backends.lakefs_api import ATTEMPTS, Answer, LakeFSAPI, Stat
 from kedro_statisfactory.errors import (
     BackendUnreachable,
     BranchNotFound,
@@ -229,6 +231,14 @@ def test_an_object_without_length_or_checksum_is_an_error_and_never_data(
         pass
 
 
+def test_an_object_that_ends_too_early_is_an_error_and_never_data() -> None:
+    # urllib3 notices that by itself, unless it is an old one.
+    headers = {"Content-Length": "3", "ETag": '"x"'}
+    response = HTTPResponse(io.BytesIO(b"ab"), headers, preload_content=False, enforce_content_length=False)
+    with pytest.raises(IntegrityError):
+        list(Answer(response).chunks(2))
+
+
 @pytest.mark.parametrize("status", [404, 405, 501])
 def test_an_old_server_is_told_by_its_version(
     through: LakeFSAPI, between: Gateway, repository: str, status: int
@@ -387,9 +397,10 @@ def self_signed(folder: Path) -> Path:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
 
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "tests")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tests")])
     now = datetime.datetime.now(datetime.timezone.utc)
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())

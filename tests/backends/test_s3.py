@@ -114,7 +114,7 @@ def test_a_large_object_keeps_the_checksum_of_all_its_bytes(
 def test_parts_too_large_for_memory_are_streamed(
     backend: S3Backend, bucket: str, large_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(transfer, "SMALL", 5 * transfer.MEBIBYTE)
+    monkeypatch.setattr(transfer, "UPLOAD_PART", 20 * transfer.MEBIBYTE)  # more than is held in memory
     backend.upload(source=large_file, fragment=parse(f"s3://{bucket}/large"))
     backend.download(target=tmp_path / "large", fragment=parse(f"s3://{bucket}/large"))
     assert (tmp_path / "large").read_bytes() == large_file.read_bytes()

@@ -311,7 +311,8 @@ def lakefs_small_objects(bench: Bench, rounds: int) -> Iterator[Result]:
                     ),
                 }
                 taken = interleaved(rounds * 30, peers, warm_up=10)
-                for peer, target in (("lakefs-spec", 0.55), ("bare HTTP", 1.2)):
+                # A commit is read so fast that what a client does for itself is a large share: no target for that.
+                for peer, target in (("lakefs-spec", 0.55), ("bare HTTP", None if "commit" in work else 1.2)):
                     what = f"lakeFS on {store}, {work}, {size // KIB} KiB"
                     yield Result(what, peer, taken["ours"], taken[peer], target)
 
@@ -341,7 +342,7 @@ def lakefs_transports(bench: Bench, rounds: int) -> Iterator[Result]:
 
                 def through(allowed: bool, op: str = op, lake: Lake = lake, source: str = source) -> float:
                     bench.ours("sign", allowed=allowed)
-                    return _call(bench.ours, op, lake.our_entry("through", _LINKED), path=source)()
+                    return _call(bench.ours, op, lake.our_entry(f"signed-{allowed}", _LINKED), path=source)()
 
                 peers: dict[str, Callable[[], float]] = {
                     "raw": functools.partial(through, False),

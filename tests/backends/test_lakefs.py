@@ -1,0 +1,1231 @@
+"""Objects on the branch that follows git, on real lakeFS servers: found, missing, pinned, large, damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import multiprocessing
+import os
+import pickle
+import subprocess
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+from kedro_statisfactory.backends import LakeFSBackend, lakefs_api, transfer
+from kedro_statisfactory.backends.lakefs_api import LakeFSAPI
+from kedro_statisfactory.branches import git_tag, run_tag
+from kedro_statisfactory.errors import (
+    BackendUnreachable,
+    BranchNotFound,
+    IntegrityError,
+    InvalidCredentials,
+    InvalidURL,
+    NoDataBranch,
+    NotABranch,
+    ObjectNotFound,
+    PermissionDenied,
+    RefInPath,
+    RefNotFound,
+    RepositoryNotFound,
+    StatisfactoryError,
+    TransferError,
+    UnknownCredential,
+    UnknownOption,
+)
+from kedro_statisfactory.git import Head, ancestors
+from kedro_statisfactory.location import parse
+from kedro_statisfactory.project import AT, Pin, Project, announce
+from kedro_statisfactory.session import Session
+from kedro_statisfactory.settings import Settings
+from tests.servers.faults import Fault, Proxy, proxy
+from tests.servers.lakefs import LakeFSServer
+from tests.servers.s3 import S3Server
+
+SHA = "0123456789abcdef0123456789abcdef01234567"
+LARGE = transfer.SMALL + 123_457  # four parts where there are parts
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lakefs_api, "LONGEST_PAUSE", 0.0)
+
+
+@pytest.fixture
+def local(lakefs_local: LakeFSServer) -> str:
+    """A repository on the server with the local store, for tests in which the store plays no part."""
+    return lakefs_local.new_repository()
+
+
+@pytest.fixture
+def backend(lakefs_local: LakeFSServer) -> LakeFSBackend:
+    """On the git branch ``main``, as announced."""
+    return LakeFSBackend(Session(lakefs_local.credentials))
+
+
+@pytest.fixture(scope="session")
+def large_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("large") / "large.bin"
+    path.write_bytes(os.urandom(LARGE))
+    return path
+
+
+def on(server: LakeFSServer, branch: str | None, commit: str | None = None, **project: Any) -> LakeFSBackend:
+    """A backend of a project on a git branch, or on none."""
+    head = Head(branch, commit, "a test" if branch else "the HEAD is detached")
+    return LakeFSBackend(Session(server.credentials, Project(head=head, **project)))
+
+
+def write(server: LakeFSServer, repository: str, path: str, payload: bytes = b"x", branch: str = "main") -> None:
+    """Store an object past the package."""
+    where = f"/repositories/{repository}/branches/{branch}/objects?path={quote(path, safe='')}"
+    server.call("POST", where, body=payload)
+
+
+def commit(server: LakeFSServer, repository: str, branch: str = "main", **metadata: str) -> str:
+    """Commit past the package; gives the id."""
+    where = f"/repositories/{repository}/branches/{branch}/commits"
+    return str(server.call("POST", where, json={"message": "by a test", "metadata": metadata}).json()["id"])
+
+
+def tag(server: LakeFSServer, repository: str, name: str, ref: str = "main") -> None:
+    server.call("POST", f"/repositories/{repository}/tags", json={"id": name, "ref": ref})
+
+
+def make_branch(server: LakeFSServer, repository: str, name: str, source: str = "main") -> None:
+    server.call("POST", f"/repositories/{repository}/branches", json={"name": name, "source": source})
+
+
+def branches(server: LakeFSServer, repository: str) -> list[str]:
+    found = server.call("GET", f"/repositories/{repository}/branches").json()["results"]
+    return [each["id"] for each in found]
+
+
+def uncommitted(server: LakeFSServer, repository: str, branch: str = "main") -> list[str]:
+    found = server.call("GET", f"/repositories/{repository}/branches/{branch}/diff").json()["results"]
+    return [each["path"] for each in found]
+
+
+@pytest.fixture
+def requests_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[LakeFSBackend], list[str]]:
+    """Begins to record the requests that a backend's client sends."""
+
+    def begin(backend: LakeFSBackend) -> list[str]:
+        pool = backend._session.lakefs.rest_client.pool_manager
+        original, sent = pool.request, list[str]()
+
+        def request(method: str, url: str, **arguments: Any) -> Any:
+            sent.append(f"{method} {urlsplit(url).path.rpartition('/')[2]}")
+            return original(method, url, **arguments)
+
+        monkeypatch.setattr(pool, "request", request)
+        return sent
+
+    return begin
+
+
+# -- put and get --------------------------------------------------------------------------------------------------
+
+
+def test_bytes_go_to_the_data_branch_and_come_back(lakefs_server: LakeFSServer, repository: str) -> None:
+    backend = LakeFSBackend(Session(lakefs_server.credentials))
+    where = parse(f"lakefs://{repository}/02_clean/x.csv")
+    backend.put(payload=b"new", fragment=where)
+    assert backend.get(fragment=where) == b"new"
+    assert uncommitted(lakefs_server, repository) == ["02_clean/x.csv"]
+
+
+def test_a_ref_can_be_given(lakefs_local: LakeFSServer, local: str, backend: LakeFSBackend) -> None:
+    where = parse(f"lakefs://{local}/x")
+    make_branch(lakefs_local, local, "other")
+    backend.put(payload=b"other", fragment=where, lake_ref="other")
+    assert backend.get(fragment=where, lake_ref="other") == b"other"
+    assert not backend.exists(fragment=where)
+    backend.delete(fragment=where, lake_ref="other")
+    assert not backend.exists(fragment=where, lake_ref="other")
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_warm_entry_takes_one_request_each_way(
+    backend: LakeFSBackend, local: str, requests_of: Callable[[LakeFSBackend], list[str]], tmp_path: Path, verify: bool
+) -> None:
+    where = parse(f"lakefs://{local}/folder/x")
+    backend.put(payload=b"x", fragment=where)
+    sent = requests_of(backend)
+    backend.put(payload=b"y", fragment=where)
+    backend.get(fragment=where, verify=verify)
+    backend.exists(fragment=where)
+    assert sent == ["POST objects", "GET objects", "GET stat"]
+    (tmp_path / "source").write_bytes(b"z")
+    backend.upload(source=tmp_path / "source", fragment=where)
+    backend.download(target=tmp_path / "target", fragment=where, verify=verify)
+    assert sent[3:] == ["POST objects", "GET objects"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "with space",
+        "überall/数据.csv",
+        "100%41",
+        "what?x=1&y",
+        "a#b",
+        "a+b",
+        "a;b=c,d@e:f",
+        "~tilde",
+        "'quotes\"",
+        "back\\slash",
+        "x" * 1024,
+        "ü" * 512,
+    ],
+    ids=ascii,
+)
+def test_names_reach_the_server_as_they_are(lakefs_local: LakeFSServer, local: str, name: str) -> None:
+    backend = LakeFSBackend(Session(lakefs_local.credentials))
+    where = parse(f"lakefs://{local}/{name}")
+    backend.put(payload=b"1", fragment=where)
+    assert uncommitted(lakefs_local, local) == [name]
+    write(lakefs_local, local, name, b"2")
+    assert backend.get(fragment=where) == b"2"
+    assert backend.exists(fragment=where)
+    assert backend.stat(fragment=where).size == 1
+    backend.delete(fragment=where)
+    assert not backend.exists(fragment=where)
+
+
+@pytest.mark.parametrize("name", ["x" * 1025, "ü" * 512 + "x"])
+def test_a_path_that_lakefs_does_not_allow_is_refused_in_both_directions(
+    backend: LakeFSBackend, local: str, name: str
+) -> None:
+    with pytest.raises(InvalidURL, match="1025 bytes, and lakeFS allows 1024: shorten it"):
+        backend.put(payload=b"", fragment=parse(f"lakefs://{local}/{name}"))
+    with pytest.raises(InvalidURL, match="1025 bytes"):
+        backend.exists(fragment=parse(f"lakefs://{local}/{name}"))
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("lakefs:///x", "names no repository"),
+        ("lakefs://UPPER/x", "does not allow as a name"),
+        ("lakefs://../x", "does not allow as a name"),
+        ("lakefs://a/x", "does not allow as a name"),
+    ],
+)
+def test_a_url_without_a_repository_that_can_be_is_refused(backend: LakeFSBackend, url: str, told: str) -> None:
+    with pytest.raises(InvalidURL, match=told):
+        backend.get(fragment=parse(url))
+
+
+def test_the_same_bytes_saved_again_are_no_change(
+    lakefs_server: LakeFSServer, repository: str, large_file: Path, tmp_path: Path
+) -> None:
+    backend = LakeFSBackend(Session(lakefs_server.credentials))
+    (tmp_path / "small").write_bytes(b"small")
+
+    def save() -> None:
+        backend.put(payload=b"x", fragment=parse(f"lakefs://{repository}/x"))
+        backend.upload(source=tmp_path / "small", fragment=parse(f"lakefs://{repository}/small"))
+        backend.upload(source=large_file, fragment=parse(f"lakefs://{repository}/large"))
+
+    save()
+    assert uncommitted(lakefs_server, repository) == ["large", "small", "x"]
+    commit(lakefs_server, repository)
+    save()
+    assert uncommitted(lakefs_server, repository) == []
+
+
+def test_what_a_run_writes_is_noted(lakefs_server: LakeFSServer, repository: str, tmp_path: Path) -> None:
+    (tmp_path / "journal").touch()
+    backend = on(lakefs_server, "main", journal=tmp_path / "journal")
+    backend.put(payload=b"x", fragment=parse(f"lakefs://{repository}/x"))
+    source = tmp_path / "large"
+    source.write_bytes(bytes(LARGE))
+    backend.upload(source=source, fragment=parse(f"lakefs://{repository}/large"))
+    assert backend.project.written() == {
+        (f"{lakefs_server.endpoint_url}/api/v1", repository): {
+            name: backend.stat(fragment=parse(f"lakefs://{repository}/{name}")).checksum for name in ("x", "large")
+        }
+    }
+
+
+# -- what is missing ----------------------------------------------------------------------------------------------
+
+
+def test_four_things_that_are_missing_are_four_errors(backend: LakeFSBackend, local: str) -> None:
+    where = parse(f"lakefs://{local}/x")
+    with pytest.raises(RepositoryNotFound, match="no such repository"):
+        backend.get(fragment=parse("lakefs://there-is-none/x"))
+    with pytest.raises(RefNotFound, match=r"no branch, tag or commit 'none', no run.*git commit"):
+        backend.get(fragment=where, lake_ref="none")
+    with pytest.raises(BranchNotFound, match="no branch 'none'"):
+        backend.put(payload=b"", fragment=where, lake_ref="none")
+    with pytest.raises(ObjectNotFound, match=f"no 'x' in '{local}' at 'main'"):
+        backend.get(fragment=where)
+    with pytest.raises(ObjectNotFound, match=r"no 'x' in .* at 'main~0'"):
+        backend.get(fragment=where, lake_ref="main~0")
+
+
+def test_each_of_them_is_told_by_every_verb(backend: LakeFSBackend, local: str, tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"x")
+    reads: list[Callable[..., object]] = [
+        backend.get,
+        backend.stat,
+        backend.exists,
+        lambda **more: list(backend.list(**more)),
+        lambda **more: backend.download(target=tmp_path / "target", **more),
+    ]
+    writes: list[Callable[..., object]] = [
+        lambda **more: backend.put(payload=b"", **more),
+        lambda **more: backend.upload(source=tmp_path / "source", **more),
+        backend.delete,
+    ]
+    for call in (*reads, *writes, lambda **more: list(backend.versions(**more))):
+        with pytest.raises(RepositoryNotFound):
+            call(fragment=parse("lakefs://there-is-none/x"))
+    for call in reads:
+        with pytest.raises(RefNotFound):
+            call(fragment=parse(f"lakefs://{local}/x"), lake_ref="none")
+    for call in writes:
+        with pytest.raises(BranchNotFound):
+            call(fragment=parse(f"lakefs://{local}/x"), lake_ref="none")
+
+
+@pytest.mark.parametrize("ref", ["a b", "x/y", "..", "main~x", "main@{1}", "~", "2026-11-23T15.44.00.000Z", "HEAD"])
+def test_a_name_that_nothing_can_have_is_not_there(backend: LakeFSBackend, local: str, ref: str) -> None:
+    with pytest.raises(RefNotFound):
+        backend.get(fragment=parse(f"lakefs://{local}/x"), lake_ref=ref)
+    with pytest.raises(RefNotFound):
+        backend.exists(fragment=parse(f"lakefs://{local}/x"), lake_ref=ref)
+    with pytest.raises(BranchNotFound):
+        backend.put(payload=b"", fragment=parse(f"lakefs://{local}/x"), lake_ref=ref)
+
+
+@pytest.mark.parametrize("ref", ["", 20261123, ["main"]])
+def test_a_ref_that_is_no_text_is_refused(backend: LakeFSBackend, local: str, ref: Any) -> None:
+    with pytest.raises(UnknownOption, match=r"`lake_ref` is .*, no text"):
+        backend.get(fragment=parse(f"lakefs://{local}/x"), lake_ref=ref)
+    with pytest.raises(UnknownOption, match=r"`lake_ref` is .*, no text"):
+        backend.put(payload=b"", fragment=parse(f"lakefs://{local}/x"), lake_ref=ref)
+
+
+def test_exists_says_no_for_what_is_not_there_and_nothing_else(
+    lakefs_local: LakeFSServer, local: str, backend: LakeFSBackend
+) -> None:
+    where = parse(f"lakefs://{local}/tree")
+    assert not backend.exists(fragment=where)
+    write(lakefs_local, local, "tree-too")
+    assert not backend.exists(fragment=where)
+    write(lakefs_local, local, "tree/x")
+    assert backend.exists(fragment=where)
+    wrong = LakeFSBackend(Session({**lakefs_local.credentials, "secret_access_key": "hush"}))
+    with pytest.raises(PermissionDenied, match="check the credentials"):
+        wrong.exists(fragment=where)
+    with pytest.raises(RepositoryNotFound):
+        backend.exists(fragment=parse("lakefs://there-is-none/x"))
+    with pytest.raises(NoDataBranch):
+        on(lakefs_local, None).exists(fragment=where)
+
+
+def test_a_branch_that_is_protected_says_so(lakefs_local: LakeFSServer, local: str, backend: LakeFSBackend) -> None:
+    rules = [{"pattern": "main"}]
+    lakefs_local.call("PUT", f"/repositories/{local}/settings/branch_protection", json=rules)
+    with pytest.raises(PermissionDenied, match="protected"):
+        backend.put(payload=b"x", fragment=parse(f"lakefs://{local}/x"))
+
+
+def test_a_server_that_is_gone_is_unreachable(lakefs_local: LakeFSServer, local: str) -> None:
+    gone = LakeFSBackend(Session({**lakefs_local.credentials, "endpoint": "http://127.0.0.1:9"}))
+    with pytest.raises(BackendUnreachable, match="check endpoint_url"):
+        gone.get(fragment=parse(f"lakefs://{local}/x"))
+
+
+def test_wrong_credentials_are_refused_before_anything_is_sent() -> None:
+    with pytest.raises(UnknownCredential, match="acess_key"):
+        LakeFSBackend(Session({"acess_key": "x"}))
+    with pytest.raises(InvalidCredentials, match="one half"):
+        LakeFSBackend(Session({"access_key_id": "x"}))
+
+
+def test_unknown_options_are_refused(backend: LakeFSBackend, local: str) -> None:
+    where = parse(f"lakefs://{local}/x")
+    with pytest.raises(UnknownOption, match=r"verfy here. Known are: lake_ref, verify"):
+        backend.get(fragment=where, verfy=False)
+    with pytest.raises(UnknownOption, match=r"verify here. Known are: lake_ref"):
+        backend.put(payload=b"", fragment=where, verify=False)
+
+
+# -- the branch that follows git ----------------------------------------------------------------------------------
+
+
+def test_data_follows_git(lakefs_server: LakeFSServer, repository: str) -> None:
+    where = parse(f"lakefs://{repository}/x")
+    project = Project(head=Head("main", None, "a test"))
+    announce(lambda: project)
+    backend = LakeFSBackend(Session(lakefs_server.credentials))
+    backend.put(payload=b"of main", fragment=where)
+    commit(lakefs_server, repository)
+    project = Project(head=Head("feature/x", None, "a test"))
+    assert backend._get_current_branch_name() == "feature--x"
+    backend.put(payload=b"of x", fragment=where)
+    assert backend.get(fragment=where) == b"of x"
+    project = Project(head=Head("main", None, "a test"))
+    assert backend.get(fragment=where) == b"of main"
+
+
+def test_a_branch_is_created_on_the_first_write_and_not_on_a_read(
+    lakefs_local: LakeFSServer, local: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    write(lakefs_local, local, "x", b"of main")
+    commit(lakefs_local, local)
+    feature = on(lakefs_local, "feature")
+    where = parse(f"lakefs://{local}/x")
+    for _ in range(2):
+        assert feature.get(fragment=where) == b"of main"
+        assert feature.exists(fragment=where)
+        assert [info.path for info in feature.list(fragment=parse(f"lakefs://{local}/y"))] == []
+    assert branches(lakefs_local, local) == ["main"]
+    said = f"The branch 'feature' of '{local}' does not exist yet: reading from 'main'"
+    assert caplog.text.count(said) == 1
+    with pytest.raises(ObjectNotFound, match=r"no 'none' in .* at 'main'"):
+        feature.get(fragment=parse(f"lakefs://{local}/none"))
+    feature.put(payload=b"of feature", fragment=where)
+    assert branches(lakefs_local, local) == ["feature", "main"]
+    assert caplog.text.count(f"Created the branch 'feature' of '{local}' from 'main'") == 1
+    assert (feature.get(fragment=where), on(lakefs_local, "main").get(fragment=where)) == (b"of feature", b"of main")
+
+
+@pytest.mark.parametrize("kind", ["branch", "tag", "commit"])
+def test_a_branch_is_created_from_the_configured_source(lakefs_local: LakeFSServer, local: str, kind: str) -> None:
+    write(lakefs_local, local, "x", b"old")
+    old = commit(lakefs_local, local)
+    make_branch(lakefs_local, local, "source")
+    tag(lakefs_local, local, "v1.0", old)
+    write(lakefs_local, local, "x", b"new")
+    source = {"branch": "source", "tag": "v1.0", "commit": old}[kind]
+    feature = on(lakefs_local, "feature", settings=Settings(source=source))
+    assert feature.get(fragment=parse(f"lakefs://{local}/x")) == b"old"
+    feature.put(payload=b"", fragment=parse(f"lakefs://{local}/y"))
+    assert feature.get(fragment=parse(f"lakefs://{local}/x")) == b"old"
+
+
+def test_a_source_that_is_not_there_is_an_error(lakefs_local: LakeFSServer, local: str) -> None:
+    where = parse(f"lakefs://{local}/x")
+    feature = on(lakefs_local, "feature", settings=Settings(source="none"))
+    with pytest.raises(RefNotFound, match="'none'"):
+        feature.get(fragment=where)
+    with pytest.raises(BranchNotFound, match="no 'none' from which to make the branch 'feature'"):
+        feature.put(payload=b"", fragment=where)
+
+
+def test_a_delete_on_a_new_branch_leaves_the_source_as_it_is(lakefs_local: LakeFSServer, local: str) -> None:
+    write(lakefs_local, local, "x")
+    commit(lakefs_local, local)
+    feature = on(lakefs_local, "feature")
+    feature.delete(fragment=parse(f"lakefs://{local}/x"))
+    assert not feature.exists(fragment=parse(f"lakefs://{local}/x"))
+    assert on(lakefs_local, "main").exists(fragment=parse(f"lakefs://{local}/x"))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_many_processes_at_once_write_first_to_a_new_branch(lakefs_local: LakeFSServer, local: str) -> None:
+    backend = on(lakefs_local, "feature")
+    assert not backend.exists(fragment=parse(f"lakefs://{local}/x"))  # a connection that no child may use
+    context = multiprocessing.get_context("fork")
+    together = context.Barrier(32)
+
+    def first(number: int) -> None:
+        together.wait(60)
+        backend.put(payload=b"x", fragment=parse(f"lakefs://{local}/tree/{number}"))
+
+    processes = [context.Process(target=first, args=(number,)) for number in range(32)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0] * 32
+    assert len(list(backend.list(fragment=parse(f"lakefs://{local}/tree")))) == 32
+
+
+def test_a_tag_with_the_name_of_the_data_branch_is_no_branch(lakefs_local: LakeFSServer, local: str) -> None:
+    tag(lakefs_local, local, "feature")
+    with pytest.raises(NotABranch, match=r"'feature' cannot be made.*Rename the tag, or give.*`branches`"):
+        on(lakefs_local, "feature").put(payload=b"x", fragment=parse(f"lakefs://{local}/x"))
+
+
+@pytest.mark.parametrize("kind", ["tag", "tag with dots", "commit", "prefix", "expression"])
+def test_only_branches_are_written_to(
+    lakefs_local: LakeFSServer, local: str, backend: LakeFSBackend, tmp_path: Path, kind: str
+) -> None:
+    write(lakefs_local, local, "x", b"old")
+    write(lakefs_local, local, "tree/x", b"old")
+    made = commit(lakefs_local, local)
+    tag(lakefs_local, local, "v1")
+    tag(lakefs_local, local, "2026-11-23T15.44.00.000Z")
+    refs = {"tag": "v1", "tag with dots": "2026-11-23T15.44.00.000Z", "commit": made, "prefix": made[:12]}
+    ref = refs.get(kind, "main~0")
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/y").touch()
+    (tmp_path / "file").write_bytes(bytes(LARGE))
+    calls: list[Callable[..., object]] = [
+        lambda **more: backend.put(payload=b"new", **more),
+        lambda **more: backend.upload(source=tmp_path / "source", **more),
+        lambda **more: backend.upload(source=tmp_path / "file", **more),
+        backend.delete,
+    ]
+    for call in calls:
+        with pytest.raises(NotABranch, match=r"is a tag or commit of .*: write to a branch"):
+            call(fragment=parse(f"lakefs://{local}/x"), lake_ref=ref)
+    assert backend.get(fragment=parse(f"lakefs://{local}/x"), lake_ref=ref) == b"old"
+    assert uncommitted(lakefs_local, local) == []
+
+
+def test_a_large_first_write_creates_the_branch(
+    lakefs_server: LakeFSServer, repository: str, large_file: Path, tmp_path: Path
+) -> None:
+    feature = on(lakefs_server, "feature")
+    where = parse(f"lakefs://{repository}/large")
+    feature.upload(source=large_file, fragment=where)
+    feature.download(target=tmp_path / "large", fragment=where)
+    assert (tmp_path / "large").read_bytes() == large_file.read_bytes()
+
+
+# -- without a branch ---------------------------------------------------------------------------------------------
+
+
+def test_without_a_branch_nothing_is_written(lakefs_local: LakeFSServer, local: str) -> None:
+    for head in (on(lakefs_local, None, SHA), on(lakefs_local, None)):
+        with pytest.raises(NoDataBranch, match=r"the HEAD is detached.*switch to a branch, or set `branch`"):
+            head.put(payload=b"x", fragment=parse(f"lakefs://{local}/x"))
+        with pytest.raises(NoDataBranch):
+            head.get(fragment=parse(f"lakefs://{local}/x"))
+    assert branches(lakefs_local, local) == ["main"]
+
+
+def test_without_a_git_branch_the_one_of_the_settings_is_used(lakefs_local: LakeFSServer, local: str) -> None:
+    backend = on(lakefs_local, None, SHA, settings=Settings(branch="production"))
+    backend.put(payload=b"x", fragment=parse(f"lakefs://{local}/x"))
+    assert backend.get(fragment=parse(f"lakefs://{local}/x")) == b"x"
+    assert branches(lakefs_local, local) == ["main", "production"]
+
+
+def test_a_detached_head_reads_what_the_newest_run_at_this_commit_made(
+    lakefs_local: LakeFSServer, local: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number, run in enumerate(("z-first", "a--second", "m-of-another"), start=1):
+        write(lakefs_local, local, "x", run.encode())
+        made = commit(lakefs_local, local)
+        tag(lakefs_local, local, git_tag(SHA if number < 3 else "f" * 40, number, run), made)
+    tag(lakefs_local, local, f"kedro-git-{SHA}")  # somebody's own
+    detached = on(lakefs_local, None, SHA)
+    for _ in range(2):
+        assert detached.get(fragment=parse(f"lakefs://{local}/x")) == b"a--second"
+    assert caplog.text.count(f"Reading '{local}' as the run 'a--second' left it") == 1
+    with pytest.raises(ObjectNotFound):
+        detached.get(fragment=parse(f"lakefs://{local}/none"))
+    assert not detached.exists(fragment=parse(f"lakefs://{local}/none"))
+    with pytest.raises(NoDataBranch):
+        detached.put(payload=b"x", fragment=parse(f"lakefs://{local}/x"))
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Runs git in a repository of its own, apart from the developer's configuration and the CI job."""
+    services = "GITHUB_ACTIONS GITLAB_CI BITBUCKET_BUILD_NUMBER TF_BUILD JENKINS_URL BUILDKITE CIRCLECI".split()
+    for name in [*services, *(name for name in os.environ if name.startswith("GIT_"))]:
+        monkeypatch.delenv(name, raising=False)
+    identity = {
+        f"GIT_{who}_{what}": "test@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+    }
+    for name, value in {**identity, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "project").mkdir()
+
+    def run(*arguments: str) -> str:
+        command = ["git", *arguments]
+        done = subprocess.run(command, cwd=tmp_path / "project", capture_output=True, check=True, text=True, timeout=60)
+        return done.stdout.strip()
+
+    run("init", "--quiet", "--initial-branch=main")
+    return run
+
+
+def test_a_detached_head_without_a_run_is_told_the_nearest_one(
+    lakefs_local: LakeFSServer, local: str, checkout: Callable[..., str], tmp_path: Path
+) -> None:
+    shas = []
+    for number in range(4):
+        checkout("commit", "--quiet", "--allow-empty", f"--message={number}")
+        shas.append(checkout("rev-parse", "HEAD"))
+    write(lakefs_local, local, "x", b"old")
+    made = commit(lakefs_local, local)
+    for number in (0, 1):
+        tag(lakefs_local, local, git_tag(shas[number], number, f"run-{number}"), made)
+    checkout("checkout", "--quiet", "--detach")
+    detached = LakeFSBackend(Session(lakefs_local.credentials, Project(tmp_path / "project")))
+    where = parse(f"lakefs://{local}/x")
+    told = f"no run was made at the git commit {shas[3]}.*nearest ancestor with a run is {shas[1]}: STATISFACTORY_AT"
+    with pytest.raises(NoDataBranch, match=told):
+        detached.get(fragment=where)
+    checkout("checkout", "--quiet", shas[1])
+    assert detached.get(fragment=where) == b"old"
+
+
+def test_ancestors_are_told_newest_first_as_far_as_git_tells(
+    checkout: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"
+    shas: list[str] = []
+    for number in range(3):
+        checkout("commit", "--quiet", "--allow-empty", f"--message={number}")
+        shas.insert(0, checkout("rev-parse", "HEAD"))
+    assert ancestors(project, shas[0]) == shas
+    assert ancestors(project, shas[0], most=2) == shas[:2]
+    assert ancestors(project, SHA) == []
+    assert ancestors(tmp_path, shas[0]) == []
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    assert ancestors(project, shas[0]) == []
+
+
+# -- pinned refs --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def history(lakefs_local: LakeFSServer, local: str) -> Mapping[str, str]:
+    """Refs of all kinds for the state in which ``x`` is ``old``; on ``main`` it is ``new``."""
+    write(lakefs_local, local, "x", b"old")
+    made = commit(lakefs_local, local)
+    make_branch(lakefs_local, local, "past")
+    tag(lakefs_local, local, "v1.0")
+    for run in ("2026-11-23T15.44.00.000Z", "my run"):
+        tag(lakefs_local, local, run_tag(run))
+    tag(lakefs_local, local, git_tag(SHA, 1, "an-older-run"), "main~1")
+    tag(lakefs_local, local, git_tag(SHA, 2, "2026-11-23T15.44.00.000Z"))
+    write(lakefs_local, local, "x", b"new")
+    commit(lakefs_local, local)
+    return {
+        "branch": "past",
+        "tag": "v1.0",
+        "commit": made,
+        "commit prefix": made[:10],
+        "expression": "main~1",
+        "run id": "2026-11-23T15.44.00.000Z",
+        "odd run id": "my run",
+        "tag of a run": "kedro-2026-11-23T15.44.00.000Z",
+        "git SHA": SHA,
+        "short git SHA": SHA[:7],
+    }
+
+
+KINDS = (
+    "branch",
+    "tag",
+    "commit",
+    "commit prefix",
+    "expression",
+    "run id",
+    "odd run id",
+    "tag of a run",
+    "git SHA",
+    "short git SHA",
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_entry_can_be_pinned_to(
+    lakefs_local: LakeFSServer, local: str, history: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    where, ref = parse(f"lakefs://{local}/x"), history[kind]
+    backend = on(lakefs_local, "main")
+    assert backend.get(fragment=where) == b"new"
+    for _ in range(2):
+        assert backend.get(fragment=where, lake_ref=ref) == b"old"
+    assert not backend.exists(fragment=parse(f"lakefs://{local}/none"), lake_ref=ref)
+    assert backend.resolved(local, ref) == history["commit"]
+    assert backend.version_options(ref) == {"lake_ref": ref}
+    assert on(lakefs_local, "main", settings=Settings(at=ref)).get(fragment=where) == b"old"
+    assert on(lakefs_local, None, settings=Settings(at=ref)).get(fragment=where) == b"old"
+    monkeypatch.setenv(AT, ref)
+    assert backend.get(fragment=where) == b"old"
+    assert backend.get(fragment=where, lake_ref="main") == b"new"
+
+
+def test_what_all_is_read_at_changes_nothing_about_writes(
+    lakefs_local: LakeFSServer, local: str, history: Mapping[str, str]
+) -> None:
+    backend = on(lakefs_local, "main", settings=Settings(at="v1.0"))
+    backend.put(payload=b"newest", fragment=parse(f"lakefs://{local}/x"))
+    assert on(lakefs_local, "main").get(fragment=parse(f"lakefs://{local}/x")) == b"newest"
+    assert backend.get(fragment=parse(f"lakefs://{local}/x")) == b"old"
+
+
+@pytest.mark.parametrize("ref", ["none", SHA[:6], "f" * 40, "2026-11-23T15.44.00.001Z"])
+def test_what_means_nothing_is_an_error(
+    lakefs_local: LakeFSServer, local: str, history: Mapping[str, str], ref: str
+) -> None:
+    backend = on(lakefs_local, "main", settings=Settings(at=ref))
+    with pytest.raises(RefNotFound, match=f"no branch, tag or commit '{ref}', no run"):
+        backend.get(fragment=parse(f"lakefs://{local}/x"))
+    with pytest.raises(RefNotFound):
+        backend.resolved(local, ref)
+
+
+def test_a_run_once_found_takes_one_request(
+    lakefs_local: LakeFSServer,
+    local: str,
+    history: Mapping[str, str],
+    requests_of: Callable[[LakeFSBackend], list[str]],
+) -> None:
+    backend = on(lakefs_local, "main")
+    where, run = parse(f"lakefs://{local}/x"), history["run id"]
+    backend.get(fragment=where, lake_ref=run)
+    sent = requests_of(backend)
+    backend.get(fragment=where, lake_ref=run)
+    assert sent == ["GET objects"]
+    with pytest.raises(ObjectNotFound, match=f"at '{run}'"):
+        backend.get(fragment=parse(f"lakefs://{local}/none"), lake_ref=run)
+
+
+def pinned(server: LakeFSServer, repository: str, pin: Pin) -> LakeFSBackend:
+    return on(server, "main", pins={(f"{server.endpoint_url}/api/v1", repository): pin})
+
+
+def test_a_run_reads_and_writes_where_it_is_pinned(
+    lakefs_local: LakeFSServer, local: str, history: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_branch(lakefs_local, local, "run")
+    write(lakefs_local, local, "x", b"of the run", "run")
+    monkeypatch.setenv(AT, "v1.0")  # the run has looked at it when it began
+    where = parse(f"lakefs://{local}/x")
+    outputs, inputs = pinned(lakefs_local, local, Pin("run", "run")), pinned(lakefs_local, local, Pin("past"))
+    assert (outputs.get(fragment=where), inputs.get(fragment=where)) == (b"of the run", b"old")
+    outputs.put(payload=b"once more", fragment=where)
+    assert outputs.get(fragment=where) == b"once more"
+    assert outputs.get(fragment=where, lake_ref="main") == b"new"
+    monkeypatch.delenv(AT)
+    assert on(lakefs_local, "main").get(fragment=where) == b"new"
+    other = lakefs_local.new_repository()
+    outputs.put(payload=b"x", fragment=parse(f"lakefs://{other}/x"))
+    assert uncommitted(lakefs_local, other) == ["x"]
+
+
+def test_what_a_run_did_not_announce_is_written_to_the_data_branch(
+    lakefs_local: LakeFSServer, local: str, history: Mapping[str, str]
+) -> None:
+    pinned(lakefs_local, local, Pin("past")).put(payload=b"stray", fragment=parse(f"lakefs://{local}/x"))
+    assert on(lakefs_local, "main").get(fragment=parse(f"lakefs://{local}/x")) == b"stray"
+
+
+def test_a_run_whose_branch_is_gone_does_not_make_it_again(
+    lakefs_local: LakeFSServer, local: str, tmp_path: Path
+) -> None:
+    backend = pinned(lakefs_local, local, Pin("run", "run"))
+    where = parse(f"lakefs://{local}/x")
+    with pytest.raises(BranchNotFound, match="branch 'run' of the run is gone"):
+        backend.put(payload=b"x", fragment=where)
+    with pytest.raises(BranchNotFound, match="branch 'run' of the run is gone"):
+        backend.delete(fragment=where)
+    for read in (backend.get, backend.exists, backend.stat):
+        with pytest.raises(RefNotFound, match="'run'"):
+            read(fragment=where)
+    assert branches(lakefs_local, local) == ["main"]
+
+
+def test_a_run_is_told_what_its_branch_does_not_have(lakefs_local: LakeFSServer, local: str) -> None:
+    make_branch(lakefs_local, local, "run")
+    backend = pinned(lakefs_local, local, Pin("run", "run"))
+    with pytest.raises(ObjectNotFound, match="at 'run'"):
+        backend.get(fragment=parse(f"lakefs://{local}/x"))
+    assert not backend.exists(fragment=parse(f"lakefs://{local}/x"))
+
+
+# -- a ref in the path --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first", ["main", "v1.0"])
+def test_a_ref_in_the_path_is_refused_on_a_write_and_explained_on_a_read(
+    lakefs_local: LakeFSServer, local: str, first: str, tmp_path: Path
+) -> None:
+    tag(lakefs_local, local, "v1.0")
+    where = parse(f"lakefs://{local}/{first}/a/x.csv")
+    for branch in ("main", "feature"):  # on feature, before it is there
+        backend = on(lakefs_local, branch)
+        told = rf"'{first}' is a branch or tag.*write lakefs://{local}/a/x\.csv\..*save_args: {{lake_ref: {first}}}"
+        with pytest.raises(RefInPath, match=told):
+            backend.put(payload=b"x", fragment=where)
+        with pytest.raises(RefInPath):
+            backend.delete(fragment=where)
+        told = rf"'{first}' is a branch or tag there: write lakefs://{local}/a/x\.csv, and `load_args: {{lake_ref: "
+        with pytest.raises(ObjectNotFound, match=told):
+            backend.get(fragment=where)
+    assert branches(lakefs_local, local) == ["main"]
+    assert uncommitted(lakefs_local, local) == []
+
+
+def test_a_folder_in_use_may_have_the_name_of_a_ref(
+    lakefs_local: LakeFSServer, local: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(lakefs_local, local, "main/old")
+    backend = on(lakefs_local, "main")
+    for name in ("x", "y"):
+        backend.put(payload=b"x", fragment=parse(f"lakefs://{local}/main/{name}"))
+        assert backend.get(fragment=parse(f"lakefs://{local}/main/{name}")) == b"x"
+    assert caplog.text.count("'main' is a folder on the branch 'main'") == 1
+
+
+@pytest.mark.parametrize("folder", ["02_clean", "data", "über all", "-x"])
+def test_the_first_segment_is_looked_at_once(
+    lakefs_local: LakeFSServer, local: str, requests_of: Callable[[LakeFSBackend], list[str]], folder: str
+) -> None:
+    backend = on(lakefs_local, "main")
+    sent = requests_of(backend)
+    for name in ("x", "y"):
+        backend.put(payload=b"x", fragment=parse(f"lakefs://{local}/{folder}/{name}"))
+    looks = ["GET " + folder] if folder in ("02_clean", "data") else []
+    assert sent == [*looks, "POST objects", "POST objects"]
+
+
+def test_a_folder_whose_name_begins_a_commit_is_no_ref(lakefs_local: LakeFSServer, local: str) -> None:
+    write(lakefs_local, local, "x")
+    folder = commit(lakefs_local, local)[:6]
+    on(lakefs_local, "main").put(payload=b"x", fragment=parse(f"lakefs://{local}/{folder}/x"))
+    assert uncommitted(lakefs_local, local) == [f"{folder}/x"]
+
+
+def test_a_path_of_one_segment_may_be_the_name_of_a_ref(lakefs_local: LakeFSServer, local: str) -> None:
+    on(lakefs_local, "main").put(payload=b"x", fragment=parse(f"lakefs://{local}/main"))
+    assert uncommitted(lakefs_local, local) == ["main"]
+
+
+def test_a_pinned_write_may_go_to_such_a_folder(lakefs_local: LakeFSServer, local: str) -> None:
+    on(lakefs_local, "main").put(payload=b"x", fragment=parse(f"lakefs://{local}/main/x"), lake_ref="main")
+    assert uncommitted(lakefs_local, local) == ["main/x"]
+
+
+# -- folders ------------------------------------------------------------------------------------------------------
+
+
+def make_files(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+    return folder
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_folder_goes_up_and_down_whole(lakefs_server: LakeFSServer, repository: str, tmp_path: Path) -> None:
+    names = [*(f"part-{number}" for number in range(8)), "deep/er/ü ?#%", "_log/0.json"]
+    source = make_files(tmp_path / "source", *names)
+    backend = LakeFSBackend(Session(lakefs_server.credentials))
+    where = parse(f"lakefs://{repository}/tree")
+    backend.upload(source=source, fragment=where)
+    backend.download(target=tmp_path / "target", fragment=where)
+    assert files_in(tmp_path / "target") == files_in(source)
+    assert sorted(info.path for info in backend.list(fragment=where)) == sorted(names)
+
+
+def test_files_that_say_that_the_rest_is_complete_go_last(
+    lakefs_local: LakeFSServer, local: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    upload = LakeFSAPI.upload
+
+    def record(self: LakeFSAPI, repository: str, branch: str, path: str, body: Any, size: int) -> Any:
+        sent.append(path)
+        return upload(self, repository, branch, path, body, size)
+
+    monkeypatch.setattr(LakeFSAPI, "upload", record)
+    source = make_files(tmp_path / "source", "_delta_log/1.json", "_delta_log/0.json", "z", "a", "_SUCCESS")
+    on(lakefs_local, "main").upload(source=source, fragment=parse(f"lakefs://{local}/tree"))
+    assert sorted(sent[:2]) == ["tree/a", "tree/z"]
+    assert sent[2:] == ["tree/_SUCCESS", "tree/_delta_log/0.json", "tree/_delta_log/1.json"]
+
+
+def test_what_a_new_folder_does_not_have_is_removed(lakefs_local: LakeFSServer, local: str, tmp_path: Path) -> None:
+    for name in ("tree/old", "tree/deep/old", "tree/kept", "tree-too/x"):
+        write(lakefs_local, local, name)
+    source = make_files(tmp_path / "source", "new", "kept")
+    backend = on(lakefs_local, "main")
+    backend.upload(source=source, fragment=parse(f"lakefs://{local}/tree"))
+    assert [info.path for info in backend.list(fragment=parse(f"lakefs://{local}/tree"))] == ["kept", "new"]
+    assert backend.exists(fragment=parse(f"lakefs://{local}/tree-too/x"))
+
+
+def test_a_folder_on_a_new_branch_has_nothing_of_the_source(
+    lakefs_local: LakeFSServer, local: str, tmp_path: Path
+) -> None:
+    write(lakefs_local, local, "tree/old")
+    commit(lakefs_local, local)
+    feature = on(lakefs_local, "feature")
+    feature.upload(source=make_files(tmp_path / "source", "a", "b"), fragment=parse(f"lakefs://{local}/tree"))
+    assert [info.path for info in feature.list(fragment=parse(f"lakefs://{local}/tree"))] == ["a", "b"]
+    assert on(lakefs_local, "main").exists(fragment=parse(f"lakefs://{local}/tree/old"))
+
+
+def test_an_empty_folder_cannot_be_stored(lakefs_local: LakeFSServer, local: str, tmp_path: Path) -> None:
+    (tmp_path / "source/empty").mkdir(parents=True)
+    with pytest.raises(TransferError, match="no files"):
+        on(lakefs_local, "main").upload(source=tmp_path / "source", fragment=parse(f"lakefs://{local}/tree"))
+
+
+def test_a_long_path_within_a_folder_is_refused(lakefs_local: LakeFSServer, local: str, tmp_path: Path) -> None:
+    source = make_files(tmp_path / "source", "x" * 200)
+    with pytest.raises(InvalidURL, match="maximum length"):
+        on(lakefs_local, "main").upload(source=source, fragment=parse(f"lakefs://{local}/{'y' * 1000}"))
+
+
+def test_markers_of_other_tools_are_no_files(lakefs_local: LakeFSServer, local: str, tmp_path: Path) -> None:
+    for name in ("tree/x", "tree/sub/", "marked/"):
+        write(lakefs_local, local, name)
+    backend = on(lakefs_local, "main")
+    where = parse(f"lakefs://{local}/tree")
+    backend.download(target=tmp_path / "tree", fragment=where)
+    assert list(files_in(tmp_path / "tree")) == ["x"]
+    assert [info.path for info in backend.list(fragment=where)] == ["x"]
+    with pytest.raises(ObjectNotFound):
+        backend.download(target=tmp_path / "marked", fragment=parse(f"lakefs://{local}/marked"))
+    backend.delete(fragment=where)
+    assert sorted(uncommitted(lakefs_local, local)) == ["marked/"]
+
+
+def test_a_path_that_would_leave_the_folder_is_refused(lakefs_local: LakeFSServer, local: str, tmp_path: Path) -> None:
+    for name in ("tree/ok", "tree/a/../../../escaped"):
+        write(lakefs_local, local, name)
+    with pytest.raises(InvalidURL):
+        on(lakefs_local, "main").download(target=tmp_path / "tree", fragment=parse(f"lakefs://{local}/tree"))
+    assert not list(tmp_path.parent.glob("escaped"))
+
+
+def test_many_objects_are_listed_and_deleted_page_by_page(
+    lakefs_local: LakeFSServer, local: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = on(lakefs_local, "main")
+    with ThreadPoolExecutor(8) as executor:
+        list(executor.map(lambda number: write(lakefs_local, local, f"tree/{number:02}"), range(25)))
+    monkeypatch.setattr(lakefs_api, "_PAGE", 10)
+    where = parse(f"lakefs://{local}/tree")
+    assert [info.path for info in backend.list(fragment=where)] == [f"{number:02}" for number in range(25)]
+    backend.delete(fragment=where)
+    assert not backend.exists(fragment=where)
+
+
+def test_stat_tells_size_time_and_checksum(lakefs_local: LakeFSServer, local: str) -> None:
+    write(lakefs_local, local, "x", b"12345")
+    info = on(lakefs_local, "main").stat(fragment=parse(f"lakefs://{local}/x"))
+    assert (info.path, info.size, info.checksum) == ("", 5, hashlib.md5(b"12345").hexdigest())
+    assert info.modified is not None
+    assert info.modified.tzinfo is not None
+    with pytest.raises(ObjectNotFound):
+        on(lakefs_local, "main").stat(fragment=parse(f"lakefs://{local}/none"))
+
+
+def test_versions_are_the_runs_and_commits_that_changed_an_entry(lakefs_local: LakeFSServer, local: str) -> None:
+    made = []
+    for number, path in enumerate(("x", "tree/a", "x", "tree/b")):
+        write(lakefs_local, local, path, str(number).encode())
+        made.append(commit(lakefs_local, local, **({"kedro_run_id": f"run-{number}"} if number else {})))
+    for branch in ("main", "feature"):
+        backend = on(lakefs_local, branch)
+        assert list(backend.versions(fragment=parse(f"lakefs://{local}/x"))) == ["run-2", made[0]]
+        assert list(backend.versions(fragment=parse(f"lakefs://{local}/tree"))) == ["run-3", "run-1"]
+        assert list(backend.versions(fragment=parse(f"lakefs://{local}/none"))) == []
+
+
+# -- large objects ------------------------------------------------------------------------------------------------
+
+
+def test_a_large_object_travels_whole(
+    lakefs_server: LakeFSServer,
+    repository: str,
+    large_file: Path,
+    tmp_path: Path,
+    requests_of: Callable[[LakeFSBackend], list[str]],
+) -> None:
+    backend = LakeFSBackend(Session(lakefs_server.credentials))
+    backend.api.presigns()
+    where = parse(f"lakefs://{repository}/large")
+    sent = requests_of(backend)
+    backend.upload(source=large_file, fragment=where)
+    signs = "s3" in lakefs_server.namespace
+    parts = len(transfer.parts(LARGE, transfer.UPLOAD_PART))
+    if signs:
+        assert (sent[0], len(sent)) == ("POST pmpu", parts + 2)
+    else:
+        assert sent == ["POST objects"]
+    sent.clear()
+    backend.download(target=tmp_path / "large", fragment=where)
+    assert len(sent) == (parts + 2 if signs else 1)
+    assert (tmp_path / "large").read_bytes() == large_file.read_bytes()
+    assert backend.stat(fragment=where).size == LARGE
+    assert backend.get(fragment=where) == large_file.read_bytes()
+
+
+def test_a_large_upload_whose_first_answer_is_lost_is_sent_again_from_its_start(
+    lakefs_local: LakeFSServer, local: str, large_file: Path, tmp_path: Path
+) -> None:
+    where = parse(f"lakefs://{local}/large")
+    with proxy(lakefs_local.endpoint_url) as network:
+        backend = LakeFSBackend(Session({**lakefs_local.credentials, "endpoint": network.endpoint_url}))
+        backend.api.presigns()
+        backend._session.lakefs.rest_client.pool_manager.clear()
+        network.faults.extend([Fault(0)] * 2)
+        backend.upload(source=large_file, fragment=where)
+    on(lakefs_local, "main").download(target=tmp_path / "large", fragment=where)
+    assert (tmp_path / "large").read_bytes() == large_file.read_bytes()
+
+
+def parts_left(seaweed: S3Server, repository: str) -> list[str]:
+    client = Session(seaweed.credentials).s3
+    found = client.list_multipart_uploads(Bucket="lakefs-blocks", Prefix=f"{repository}/").get("Uploads", [])
+    return [upload["Key"] for upload in found]
+
+
+@pytest.mark.parametrize("call", ["put_signed", "complete_parts"])
+@pytest.mark.parametrize("abort", [True, False], ids=["abort", "no abort"])
+def test_an_upload_that_breaks_off_leaves_the_old_object_and_no_parts(
+    lakefs_s3: LakeFSServer,
+    seaweed: S3Server,
+    large_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    abort: bool,
+) -> None:
+    repository = lakefs_s3.new_repository()
+    write(lakefs_s3, repository, "large", b"old")
+    calls = threading.Semaphore(2 if call == "put_signed" else 0)
+    original = getattr(LakeFSAPI, call)
+
+    def interrupt(self: LakeFSAPI, *arguments: Any) -> Any:
+        if not calls.acquire(blocking=False):
+            assert parts_left(seaweed, repository)
+            raise KeyboardInterrupt
+        return original(self, *arguments)
+
+    def fail(*_: Any) -> None:
+        raise TransferError("another error that says less")
+
+    monkeypatch.setattr(LakeFSAPI, call, interrupt)
+    if not abort:
+        monkeypatch.setattr(LakeFSAPI, "abort_parts", fail)
+    backend = LakeFSBackend(Session(lakefs_s3.credentials))
+    with pytest.raises(KeyboardInterrupt):
+        backend.upload(source=large_file, fragment=parse(f"lakefs://{repository}/large"))
+    assert backend.get(fragment=parse(f"lakefs://{repository}/large")) == b"old"
+    if abort:
+        assert parts_left(seaweed, repository) == []
+
+
+def test_a_large_object_of_others_is_verified_as_far_as_it_can_be(
+    lakefs_s3: LakeFSServer, large_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = lakefs_s3.new_repository()
+    backend = LakeFSBackend(Session(lakefs_s3.credentials))
+    write(lakefs_s3, repository, "whole", large_file.read_bytes())  # its checksum is an MD5
+    with monkeypatch.context() as patch:
+        patch.setattr(lakefs_api, "CRC32_KEY", "another")
+        backend.upload(source=large_file, fragment=parse(f"lakefs://{repository}/parts"))  # its checksum is none
+    for name in ("whole", "parts"):
+        backend.download(target=tmp_path / name, fragment=parse(f"lakefs://{repository}/{name}"))
+        assert (tmp_path / name).read_bytes() == large_file.read_bytes()
+
+
+def test_a_large_object_that_is_not_what_was_stored_is_an_error_and_no_file(
+    lakefs_s3: LakeFSServer, large_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = lakefs_s3.new_repository()
+    backend = LakeFSBackend(Session(lakefs_s3.credentials))
+    where = parse(f"lakefs://{repository}/large")
+    with monkeypatch.context() as patch:
+        patch.setattr(transfer, "combined_crc32", lambda _: 0)
+        backend.upload(source=large_file, fragment=where)
+    with pytest.raises(IntegrityError, match="'large' did not arrive as it was stored"):
+        backend.download(target=tmp_path / "large", fragment=where)
+    assert not (tmp_path / "large").exists()
+    backend.download(target=tmp_path / "large", fragment=where, verify=False)
+    assert (tmp_path / "large").read_bytes() == large_file.read_bytes()
+
+
+# -- a bad network ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def network(lakefs_local: LakeFSServer) -> Iterator[Proxy]:
+    with proxy(lakefs_local.endpoint_url) as state:
+        yield state
+
+
+@pytest.fixture
+def over_network(lakefs_local: LakeFSServer, network: Proxy) -> LakeFSBackend:
+    return LakeFSBackend(Session({**lakefs_local.credentials, "endpoint": network.endpoint_url}))
+
+
+def reads_of(backend: LakeFSBackend, target: Path) -> dict[str, Callable[..., bytes]]:
+    def download(**more: Any) -> bytes:
+        backend.download(target=target, **more)
+        return target.read_bytes()
+
+    return {"get": backend.get, "download": download}
+
+
+@pytest.mark.parametrize("read", ["get", "download"])
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(0), Fault(20), Fault(60), Fault(300), Fault(120_000), Fault(120_000, flip=True)],
+    ids=lambda fault: f"{'flipped' if fault.flip else 'cut'} at {fault.at}",
+)
+def test_a_damaged_answer_is_read_again(
+    lakefs_local: LakeFSServer,
+    local: str,
+    network: Proxy,
+    over_network: LakeFSBackend,
+    tmp_path: Path,
+    fault: Fault,
+    read: str,
+) -> None:
+    write(lakefs_local, local, "x", b"x" * 200_000)
+    network.faults.append(fault)
+    fetch = reads_of(over_network, tmp_path / "x")[read]
+    assert fetch(fragment=parse(f"lakefs://{local}/x")) == b"x" * 200_000
+
+
+@pytest.mark.parametrize("read", ["get", "download"])
+@pytest.mark.parametrize("flip", [False, True], ids=["cut", "flipped"])
+def test_an_answer_that_stays_damaged_is_an_error_and_never_data(
+    lakefs_local: LakeFSServer,
+    local: str,
+    network: Proxy,
+    over_network: LakeFSBackend,
+    tmp_path: Path,
+    flip: bool,
+    read: str,
+) -> None:
+    write(lakefs_local, local, "x", b"x" * 200_000)
+    network.faults.extend([Fault(120_000, flip, again=True)] * 50)
+    with pytest.raises(IntegrityError):
+        reads_of(over_network, tmp_path / "x")[read](fragment=parse(f"lakefs://{local}/x"))
+    assert not (tmp_path / "x").exists()
+    assert network.connections <= 5
+
+
+def test_a_checksum_that_is_none_need_not_be_trusted(lakefs_local: LakeFSServer, local: str, tmp_path: Path) -> None:
+    write(lakefs_local, local, "x", b"x")
+    backend = on(lakefs_local, "main")
+    found = backend.api.stat(local, "main", "x")
+    imported = {"physical_address": found.address, "checksum": "0" * 32, "size_bytes": 1}
+    lakefs_local.call("PUT", f"/repositories/{local}/branches/main/objects?path=y", json=imported)
+    for read in reads_of(backend, tmp_path / "y").values():
+        with pytest.raises(IntegrityError, match=r"set `load_args: {verify: false}`"):
+            read(fragment=parse(f"lakefs://{local}/y"))
+        assert read(fragment=parse(f"lakefs://{local}/y"), verify=False) == b"x"
+
+
+@pytest.fixture
+def store_network(seaweed: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """A bad network between us and the store behind lakeFS, which leaves lakeFS itself alone."""
+    send = LakeFSAPI._send
+
+    def divert(self: LakeFSAPI, method: str, url: str, headers: Mapping[str, str], *more: Any) -> Any:
+        if not url.startswith(self.host):
+            headers = {**headers, "Host": urlsplit(url).netloc}  # which is signed
+            url = urlsplit(url)._replace(netloc=urlsplit(state.endpoint_url).netloc).geturl()
+        return send(self, method, url, headers, *more)
+
+    with proxy(seaweed.endpoint_url) as state:
+        monkeypatch.setattr(LakeFSAPI, "_send", divert)
+        yield state
+
+
+def test_a_large_read_that_is_cut_goes_on(
+    lakefs_s3: LakeFSServer, store_network: Proxy, large_file: Path, tmp_path: Path
+) -> None:
+    repository = lakefs_s3.new_repository()
+    backend = LakeFSBackend(Session(lakefs_s3.credentials))
+    where = parse(f"lakefs://{repository}/large")
+    store_network.faults.extend([Fault(0), Fault(20)])
+    backend.upload(source=large_file, fragment=where)
+    backend._session.lakefs.rest_client.pool_manager.clear()
+    store_network.faults.extend([Fault(3_000_000), Fault(100), Fault(2_000_000)])
+    backend.download(target=tmp_path / "large", fragment=where)
+    assert (tmp_path / "large").read_bytes() == large_file.read_bytes()
+    assert not store_network.faults
+
+
+def test_a_large_read_that_is_flipped_is_an_error_and_never_data(
+    lakefs_s3: LakeFSServer, store_network: Proxy, large_file: Path, tmp_path: Path
+) -> None:
+    repository = lakefs_s3.new_repository()
+    backend = LakeFSBackend(Session(lakefs_s3.credentials))
+    where = parse(f"lakefs://{repository}/large")
+    backend.upload(source=large_file, fragment=where)
+    write(lakefs_s3, repository, "whole", large_file.read_bytes())
+    for name in ("large", "whole"):
+        backend._session.lakefs.rest_client.pool_manager.clear()
+        store_network.faults.append(Fault(3_000_000, flip=True))
+        with pytest.raises(IntegrityError):
+            backend.download(target=tmp_path / name, fragment=parse(f"lakefs://{repository}/{name}"))
+        assert not (tmp_path / name).exists()
+
+
+def test_a_store_that_is_gone_is_told_without_the_signed_url(
+    lakefs_s3: LakeFSServer, large_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = lakefs_s3.new_repository()
+    backend = LakeFSBackend(Session(lakefs_s3.credentials))
+    where = parse(f"lakefs://{repository}/large")
+    backend.upload(source=large_file, fragment=where)
+    get_signed, seen = LakeFSAPI.get_signed, list[str]()
+
+    def astray(self: LakeFSAPI, url: str, start: int, end: int) -> bytes:
+        seen.append(url)
+        return get_signed(self, urlsplit(url)._replace(netloc="127.0.0.1:9").geturl(), start, end)
+
+    def forged(self: LakeFSAPI, url: str, start: int, end: int) -> bytes:
+        return get_signed(self, f"{url}0", start, end)
+
+    for wrong, error in ((astray, BackendUnreachable), (forged, PermissionDenied)):
+        monkeypatch.setattr(LakeFSAPI, "get_signed", wrong)
+        with pytest.raises(error) as failed:
+            backend.download(target=tmp_path / "large", fragment=where)
+        shown = "".join(traceback.format_exception(failed.value))
+        assert "Signature" in seen[0]
+        assert "Signature" not in shown
+        assert urlsplit(seen[0]).query not in shown
+        assert lakefs_s3.secret_key not in shown
+        assert not (tmp_path / "large").exists()
+
+
+# -- processes ----------------------------------------------------------------------------------------------------
+
+
+def test_a_backend_travels_with_its_project(lakefs_local: LakeFSServer, local: str) -> None:
+    backend = on(lakefs_local, "feature", settings=Settings(source="main"))
+    backend.put(payload=b"x", fragment=parse(f"lakefs://{local}/x"))
+    travelled = pickle.loads(pickle.dumps(backend))
+    assert travelled.get(fragment=parse(f"lakefs://{local}/x")) == b"x"
+    assert travelled._get_current_branch_name() == "feature"
+    assert lakefs_local.secret_key not in repr(travelled)
+
+
+def test_errors_show_no_secrets(lakefs_local: LakeFSServer, local: str) -> None:
+    backend = LakeFSBackend(Session({**lakefs_local.credentials, "secret_access_key": "hush-hush"}))
+    calls: list[Callable[..., object]] = [
+        backend.get,
+        backend.exists,
+        backend.delete,
+        lambda **more: backend.put(payload=b"x", **more),
+    ]
+    for call in calls:
+        with pytest.raises(StatisfactoryError) as failed:
+            call(fragment=parse(f"lakefs://{local}/x"))
+        assert "hush" not in "".join(traceback.format_exception(failed.value))

@@ -1,0 +1,288 @@
+"""One run over several processes, and the commands that end runs and clean up after them."""
+
+from __future__ import annotations
+
+import json
+import os
+import traceback
+
+import pytest
+from kedro.io import DatasetError
+
+from kedro_statisfactory import runs
+from kedro_statisfactory.branches import RUN_BRANCH
+from kedro_statisfactory.errors import MergeConflict, RunError
+from kedro_statisfactory.runs import RUN_ID
+from tests.runs.conftest import KedroProject
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:register_new_resolver\\(\\) is deprecated:UserWarning"),
+]
+BEFORE = {"total": 0}
+ID = "scheduled__2026-11-25T00:00:00+00:00"  # as Airflow names its runs
+
+
+@pytest.fixture
+def joined(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> KedroProject:
+    """A project whose runs are all parts of one."""
+    monkeypatch.setenv(RUN_ID, ID)
+    return project
+
+
+def _hidden(project: KedroProject) -> list[str]:
+    return [name for name in project.branches() if name.startswith(RUN_BRANCH)]
+
+
+def test_the_parts_of_a_run_appear_when_it_is_finished(joined: KedroProject) -> None:
+    sessions = [joined.run(3, nodes=[name]) for name in ("first", "second", "add")]
+    assert joined.read() == BEFORE
+    done = joined.invoke("run", "finish", ID)
+    assert done.exit_code == 0, done.output
+    assert joined.read() == {"a": 3, "b": 30, "total": 3}
+    newest, begin, _ = joined.log()
+    assert begin.message == "Begin"
+    assert newest.message == "kedro run __default__: 3 entries written"
+    found = newest.metadata
+    assert found["kedro_run_id"] == ID
+    assert json.loads(found["kedro_parts"]) == sessions
+    assert json.loads(found["kedro_outputs"]).keys() == {"a", "b", "total"}
+    assert json.loads(found["kedro_inputs"]).keys() == {"total_before"}, "a is no input of the run as a whole"
+    assert found["kedro_node_names"] == "first, second, add"
+    assert found["kedro_started"] < found["kedro_finished"]
+    assert joined.branches() == ["main"]
+    assert joined.catalog().load("b", version=ID) == {"n": 30}
+
+
+def test_to_finish_twice_does_no_harm(joined: KedroProject) -> None:
+    joined.run(3)
+    for _ in range(2):
+        done = joined.invoke("run", "finish")
+        assert (done.exit_code, done.output.splitlines()[-1]) == (0, f"The run {ID} is finished.")
+    assert len(joined.log()) == 3
+
+
+def test_to_abort_drops_the_run_and_twice_does_no_harm(joined: KedroProject) -> None:
+    joined.run(3)
+    assert joined.invoke("run", "abort").output.splitlines()[-1] == f"The run {ID} is dropped."
+    assert joined.invoke("run", "abort").output.splitlines()[-1] == f"There is no run {ID} that waits."
+    assert joined.read() == BEFORE
+    assert joined.branches() == ["main"]
+
+
+def test_a_part_that_failed_can_be_tried_again(joined: KedroProject) -> None:
+    joined.run(3, nodes=["first"])
+    with pytest.raises(RuntimeError, match="second fails"):
+        joined.run(3, nodes=["second", "add"], fail=["second"])
+    assert len(_hidden(joined)) == 1, "the part has left nothing"
+    joined.run(3, nodes=["second", "add"])
+    assert joined.invoke("run", "finish").exit_code == 0
+    assert joined.read() == {"a": 3, "b": 30, "total": 3}
+
+
+def test_a_run_of_which_no_part_succeeded_cannot_be_finished(joined: KedroProject) -> None:
+    with pytest.raises(RuntimeError):
+        joined.run(3, fail=["first"])
+    done = joined.invoke("run", "finish")
+    assert done.exit_code == 1
+    assert "is not complete" in done.output
+
+
+def test_a_run_that_nobody_knows_cannot_be_finished(project: KedroProject) -> None:
+    done = project.invoke("run", "finish", "no-such-run")
+    assert done.exit_code == 1
+    assert "no repository of the catalog has a run 'no-such-run'" in done.output
+
+
+def test_a_part_that_comes_too_late_is_told(joined: KedroProject) -> None:
+    joined.run(3)
+    joined.invoke("run", "finish")
+    with pytest.raises(DatasetError, match=r"E0710.*was finished"):
+        joined.run(4)
+    assert joined.read()["a"] == 3
+
+
+def test_parts_of_a_run_do_not_see_what_others_land(joined: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    joined.run(3, nodes=["first"])
+    monkeypatch.delenv(RUN_ID)
+    joined.run(50, pipeline="wide")
+    monkeypatch.setenv(RUN_ID, ID)
+    joined.run(3, nodes=["second", "add"])
+    joined.invoke("run", "finish")
+    assert joined.read()["total"] == 3
+    assert joined.read()["wide/0"] == 50
+
+
+def test_changes_made_outside_of_runs_are_committed_before_a_joined_run(joined: KedroProject) -> None:
+    joined.write("total.json", 100)
+    joined.run(3)
+    joined.invoke("run", "finish")
+    assert joined.read()["total"] == 103
+    assert joined.log()[1].message == "Changes made outside of runs"
+
+
+def test_a_joined_run_makes_the_data_branch_of_a_new_git_branch(joined: KedroProject) -> None:
+    joined.git("switch", "-qc", "new")
+    joined.run(3)
+    assert "new" not in joined.branches()
+    joined.git("switch", "-q", "main")  # whoever finishes need not be on the branch
+    assert joined.invoke("run", "finish").exit_code == 0
+    assert joined.read("new") == {"a": 3, "b": 30, "total": 3}
+    assert joined.read() == BEFORE
+
+
+def test_eight_processes_join_at_once(joined: KedroProject) -> None:
+    children = []
+    for number in range(8):
+        child = os.fork()
+        if child == 0:
+            try:
+                joined.run(number, pipeline="wide", nodes=[f"n{number}"])
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 8
+    assert len(_hidden(joined)) == 1
+    done = joined.invoke("run", "finish")
+    assert done.exit_code == 0, done.output
+    assert joined.read() == {**BEFORE, **{f"wide/{number}": number for number in range(8)}}
+    assert len(json.loads(joined.log()[0].metadata["kedro_outputs"])) == 8
+
+
+def test_a_conflict_of_a_joined_run_can_be_settled(joined: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    joined.run(3)
+    monkeypatch.delenv(RUN_ID)
+    joined.run(2)
+    done = joined.invoke("run", "finish", ID)
+    assert done.exit_code == 1
+    assert "E0709" in done.output
+    done = joined.invoke("run", "finish", ID, "--merge", "dest-wins")
+    assert done.exit_code == 0, done.output
+    assert joined.read() == {"a": 2, "b": 20, "total": 2}
+
+
+def test_direct_runs_cannot_be_joined(joined: KedroProject) -> None:
+    joined.settings(mode="direct")
+    with pytest.raises(DatasetError, match=r"E0710.*'direct'"):
+        joined.run(3)
+
+
+def test_a_branch_that_is_gone_while_a_part_runs_is_told(joined: KedroProject) -> None:
+    with joined.waiting_run("first", value=3) as run:
+        assert joined.invoke("run", "abort").exit_code == 0
+    with pytest.raises(RunError, match="ended elsewhere"):
+        run.result()
+    assert joined.branches() == ["main"]
+
+
+def test_a_part_that_is_killed_leaves_nothing_in_the_run(joined: KedroProject) -> None:
+    joined.run(3, nodes=["first"])
+    assert joined.killed_run("SIGKILL", "second", nodes=["second", "add"]) == -9
+    joined.run(3, nodes=["second", "add"])
+    assert joined.invoke("run", "finish").exit_code == 0
+    assert joined.read() == {"a": 3, "b": 30, "total": 3}
+    assert "dropped" in joined.invoke("clean", "--older-than", "0").output
+    assert joined.branches() == ["main"]
+
+
+def test_parts_that_write_the_same_conflict_and_can_be_tried_again(joined: KedroProject) -> None:
+    with joined.waiting_run("first", value=3, nodes=["first"]) as run:
+        joined.run(4, nodes=["first"])
+    with pytest.raises(MergeConflict, match=r"entries a .*changed"):
+        run.result()
+    assert len(_hidden(joined)) == 1
+
+
+# -- cleaning up ---------------------------------------------------------------------------------------------------
+
+
+def test_what_a_killed_run_left_is_dropped_after_a_while(project: KedroProject) -> None:
+    project.killed_run("SIGKILL")
+    (name,) = _hidden(project)
+    assert "it may be at work" in project.invoke("clean").output
+    assert f"would drop {name}" in project.invoke("clean", "--older-than", "0", "--dry-run").output
+    assert _hidden(project) == [name]
+    project.settings(grace_hours=0)
+    assert f"dropped {name}" in project.invoke("clean").output
+    assert project.branches() == ["main"]
+    assert "kedro----" not in project.invoke("clean").output
+
+
+def test_a_complete_run_is_never_cleaned_away(project: KedroProject) -> None:
+    with project.waiting_run("add", value=3) as run:
+        project.run(2)
+    with pytest.raises(MergeConflict):
+        run.result()
+    done = project.invoke("clean", "--older-than", "0")
+    assert "kept" in done.output
+    assert "kedro statisfactory run finish" in done.output
+    assert len(_hidden(project)) == 1
+
+
+def test_a_joined_run_is_cleaned_away_when_nothing_goes_on_in_it(joined: KedroProject) -> None:
+    joined.run(3, nodes=["first"])
+    assert "it may be at work" in joined.invoke("clean").output
+    assert "dropped" in joined.invoke("clean", "--older-than", "0").output
+    assert joined.branches() == ["main"]
+
+
+def test_a_joined_run_that_is_about_to_begin_is_at_work(project: KedroProject) -> None:
+    project.api.create_branch(project.repository, f"{RUN_BRANCH}joined--x--12345678", "main", hidden=True)
+    assert "it may be at work" in project.invoke("clean").output
+
+
+def test_the_commands_are_kedros(project: KedroProject) -> None:
+    done = project.command("statisfactory", "run", "abort", "nothing")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "There is no run nothing that waits."), done.stderr
+
+
+def test_a_catalog_without_lakefs_is_told(project: KedroProject) -> None:
+    (project.path / "conf/base/catalog.yml").write_text("local: {type: json.JSONDataset, filepath: data/x.json}\n")
+    done = project.invoke("clean")
+    assert done.exit_code == 1
+    assert "no entry of the catalog is in lakeFS" in done.output
+
+
+def test_a_server_that_is_gone_is_told_in_one_line(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAKECTL_SERVER_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr("kedro_statisfactory.backends.lakefs_api.ATTEMPTS", 1)
+    done = project.invoke("clean")
+    assert done.exit_code == 1
+    assert "E0304" in done.output
+
+
+# -- signals -------------------------------------------------------------------------------------------------------
+
+
+def test_a_handler_of_the_users_own_is_left_alone(project: KedroProject) -> None:
+    import signal
+
+    heard: list[int] = []
+    previous = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+    try:
+        project.run(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    assert heard == [signal.SIGTERM]
+
+
+def test_a_worker_that_inherits_the_handler_dies_of_the_signal(project: KedroProject) -> None:
+    import signal
+
+    run = runs.Run("x", project.on("main"), [])
+    runs._interrupted.add(run)
+    try:
+        child = os.fork()
+        if child == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os._exit(99)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+        with pytest.raises(SystemExit) as caught:
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert caught.value.code == 143
+    finally:
+        runs._interrupted.discard(run)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
