@@ -13,12 +13,14 @@ import atexit
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
 import logging
 import os
 import re
 import secrets
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -135,6 +137,7 @@ class Run:
         self._facts: Mapping[str, str] = {}
         self._uses = uses
         self._targets: list[_Target] = []
+        self._journal: Path
 
     @property
     def is_joined(self) -> bool:
@@ -149,10 +152,11 @@ class Run:
             raise RunError(f"{RUN_ID} is set and `mode` is 'direct': processes can be joined in 'isolated' runs only.")
         branch = self.project.branch()
         self._targets = _targets(self._uses, branch)
-        _interrupted.add(self)
         descriptor, journal = tempfile.mkstemp(prefix="statisfactory-run-")
         os.close(descriptor)
-        self.project = dataclasses.replace(self.project, journal=Path(journal))
+        self._journal = Path(journal)
+        _interrupted.add(self)
+        self.project = dataclasses.replace(self.project, journal=self._journal)
         pins: dict[tuple[str, str], Pin] = {}
         read: dict[tuple[str, str], Pin] = {}
         for target in self._targets:
@@ -365,8 +369,7 @@ class Run:
                     target.repository,
                     error,
                 )
-        if self.project.journal:
-            self.project.journal.unlink(missing_ok=True)
+        self._journal.unlink(missing_ok=True)
 
     def _described(self, use: Use) -> dict[str, str]:
         found = {"url": use.url}
@@ -382,43 +385,57 @@ class _Interrupted:
     """The runs that have begun in this process and not ended, so that an exit or a signal ends them too."""
 
     def __init__(self) -> None:
-        self._runs: dict[Run, int] = {}
+        self._runs: set[Run] = set()
         self._lock = threading.Lock()
-        self._installed = False
 
     def __contains__(self, run: Run) -> bool:
-        return self._runs.get(run) == os.getpid()
+        return run in self._runs
 
     def add(self, run: Run) -> None:
         with self._lock:
-            self._runs[run] = os.getpid()
+            self._runs.add(run)
         if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             # By default a process ends without giving anybody a chance. A handler of the user's own is left alone.
             signal.signal(signal.SIGTERM, _exit)
-            self._installed = True
 
     def discard(self, run: Run) -> None:
         with self._lock:
-            self._runs.pop(run, None)
-        if self._installed and not self._runs and threading.current_thread() is threading.main_thread():
-            self._installed = False
-            if signal.getsignal(signal.SIGTERM) is _exit:
-                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            self._runs.discard(run)
+        if not self._runs and threading.current_thread() is threading.main_thread():
+            _restore_sigterm()
 
     def abandon_all(self) -> None:
         for run in list(self._runs):
             run.abandon()
 
 
+_interrupted = _Interrupted()
+
+
 def _exit(number: int, frame: FrameType | None) -> None:
-    if not any(run in _interrupted for run in list(_interrupted._runs)):  # a worker that was forked in mid-run
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+    """Leave by the way on which everything is tidied up."""
     raise SystemExit(128 + number)
 
 
-_interrupted = _Interrupted()
-atexit.register(_interrupted.abandon_all)
+def _restore_sigterm() -> None:
+    if signal.getsignal(signal.SIGTERM) is _exit:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _forget_runs() -> None:
+    """Leave the runs to the parent: a worker that was forked in mid-run has no business ending them."""
+    global _interrupted
+    _interrupted = _Interrupted()
+    _restore_sigterm()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_forget_runs)
+
+
+@atexit.register
+def _abandon_all() -> None:
+    _interrupted.abandon_all()
 
 
 def begin(kedro_id: str, project: Project, uses: Sequence[Use], facts: Callable[[Project], Mapping[str, str]]) -> Run:
@@ -545,12 +562,8 @@ def _branches_of(api: LakeFSAPI, repository: str, run_id: str) -> list[str]:
 
 def _commits_of(api: LakeFSAPI, repository: str, branch: str) -> list[Commit]:
     """The commits that a run made on its branch, newest first."""
-    found: list[Commit] = []
-    for commit in api.log(repository, branch, amount=100):
-        if commit.metadata.get(_TOKEN) != branch:
-            break
-        found.append(commit)
-    return found
+    log = api.log(repository, branch, amount=100)
+    return list(itertools.takewhile(lambda commit: commit.metadata.get(_TOKEN) == branch, log))
 
 
 def _combined(commits: Sequence[Commit]) -> dict[str, str]:
@@ -651,11 +664,9 @@ def _land(target: _Target, merge: str | None) -> str:
 def _landed(target: _Target) -> str | None:
     """The commit by which a run has landed already."""
     with contextlib.suppress(ObjectNotFound, BranchNotFound, RefNotFound):
-        for number, commit in enumerate(target.api.log(target.repository, target.destination, amount=100)):
+        for commit in itertools.islice(target.api.log(target.repository, target.destination, amount=100), 1000):
             if target.run_branch in (commit.metadata.get(_TOKEN), commit.metadata.get(_PART)):
                 return commit.id
-            if number == 1000:
-                break
     return None
 
 
@@ -671,18 +682,15 @@ def _conflict(target: _Target) -> MergeConflict:
             if any(path == output or path.startswith(f"{output}/") for path in paths)
         }
     )
-    others: list[str] = []
-    for path in paths[:1]:
-        newest = next(api.log(repository, target.destination, path, amount=1), None)
-        if newest is not None:
-            others.append(
-                f"the run {newest.metadata['kedro_run_id']!r}"
-                if "kedro_run_id" in newest.metadata
-                else f"the commit {newest.id[:12]} ({newest.message})"
-            )
+    newest = next(api.log(repository, target.destination, paths[0], amount=1), None)
+    other = "another run"
+    if newest is not None:
+        other = f"the commit {newest.id[:12]} ({newest.message})"
+        if "kedro_run_id" in newest.metadata:
+            other = f"the run {newest.metadata['kedro_run_id']!r}"
     return MergeConflict(
         f"the entries {', '.join(names)} ({', '.join(paths)}) have changed on {target.name} since this run began, by "
-        f"{', '.join(others) or 'another run'}."
+        f"{other}."
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ from kedro.pipeline import node, pipeline
 from kedro.runner import SequentialRunner
 
 from kedro_statisfactory.hooks import hooks
+from kedro_statisfactory.project import current_project
+from kedro_statisfactory.settings import Settings
 
 
 def _chunks() -> Iterator[str]:
@@ -64,3 +68,18 @@ def test_entries_of_others_and_plain_nodes_are_left_alone(tmp_path: Path) -> Non
     nodes = pipeline([node(_chunks, None, "stock"), node(lambda: "x", None, "out", name="plain")])
     hooks.before_pipeline_run({}, nodes, _catalog(tmp_path))
     hooks.before_pipeline_run({}, pipeline([node(_chunks, None, "memory")]), DataCatalog())
+
+
+def test_a_pipeline_without_an_entry_of_ours_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "kedro_statisfactory.datasets.artifact", raising=False)
+    nodes = pipeline([node(_chunks, None, "memory")])
+    hooks.before_pipeline_run({}, nodes, DataCatalog())
+    hooks.on_pipeline_error(DataCatalog())
+    hooks.after_pipeline_run(DataCatalog())
+
+
+def test_a_configuration_that_knows_no_patterns_has_the_default_settings(tmp_path: Path) -> None:
+    context: Any = SimpleNamespace(project_path=tmp_path, config_loader={})
+    hooks.after_context_created(context)
+    assert current_project().settings == Settings()
+    assert current_project().path == tmp_path

@@ -24,7 +24,7 @@ from kedro.framework.startup import bootstrap_project
 from kedro.io import DataCatalog
 from kedro.runner import AbstractRunner
 
-from kedro_statisfactory import ArtifactDataset, cli
+from kedro_statisfactory import ArtifactDataset, cli, runs
 from kedro_statisfactory.backends.lakefs_api import Commit, LakeFSAPI
 from kedro_statisfactory.git import Head
 from kedro_statisfactory.project import Project, announce, current_project
@@ -98,9 +98,7 @@ class KedroProject:
             try:
                 self.run(signal={where: signal_name}, **parameters)
             except SystemExit as error:
-                from kedro_statisfactory.runs import _interrupted
-
-                _interrupted.abandon_all()  # what the interpreter does when it ends
+                runs._abandon_all()  # what the interpreter does when it ends
                 os._exit(int(error.code or 0))
             finally:
                 os._exit(99)

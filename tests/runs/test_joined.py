@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import traceback
 
 import pytest
 from kedro.io import DatasetError
 
 from kedro_statisfactory import runs
+from kedro_statisfactory.backends.lakefs_api import LakeFSAPI, Ref
 from kedro_statisfactory.branches import RUN_BRANCH
-from kedro_statisfactory.errors import MergeConflict, RunError
+from kedro_statisfactory.errors import BranchNotFound, MergeConflict, RunError
 from kedro_statisfactory.runs import RUN_ID
 from tests.runs.conftest import KedroProject
 
@@ -151,6 +153,26 @@ def test_eight_processes_join_at_once(joined: KedroProject) -> None:
     assert len(json.loads(joined.log()[0].metadata["kedro_outputs"])) == 8
 
 
+def test_two_first_parts_share_the_branch_that_one_of_them_made(
+    joined: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined.run(3, nodes=["first"])
+    asked: list[str] = []
+    branch = LakeFSAPI.branch
+
+    def not_yet(self: LakeFSAPI, repository: str, name: str) -> Ref:
+        asked.append(name)
+        if len(asked) == 1:
+            raise BranchNotFound("not yet")
+        return branch(self, repository, name)
+
+    monkeypatch.setattr(LakeFSAPI, "branch", not_yet)
+    joined.run(3, nodes=["second", "add"])
+    assert len(asked) == 2
+    assert joined.invoke("run", "finish").exit_code == 0
+    assert joined.read() == {"a": 3, "b": 30, "total": 3}
+
+
 def test_a_conflict_of_a_joined_run_can_be_settled(joined: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
     joined.run(3)
     monkeypatch.delenv(RUN_ID)
@@ -257,26 +279,34 @@ def test_a_server_that_is_gone_is_told_in_one_line(project: KedroProject, monkey
 
 
 def test_a_handler_of_the_users_own_is_left_alone(project: KedroProject) -> None:
-    import signal
-
     heard: list[int] = []
-    previous = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+
+    def listen(number: int, _: object) -> None:
+        heard.append(number)
+
+    previous = signal.signal(signal.SIGTERM, listen)
     try:
         project.run(1)
         os.kill(os.getpid(), signal.SIGTERM)
+        assert heard == [signal.SIGTERM]
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        run = runs.Run("x", project.on("main"), [])
+        runs._interrupted.add(run)
+        signal.signal(signal.SIGTERM, listen)
+        runs._interrupted.discard(run)
+        assert signal.getsignal(signal.SIGTERM) is listen
     finally:
         signal.signal(signal.SIGTERM, previous)
-    assert heard == [signal.SIGTERM]
 
 
-def test_a_worker_that_inherits_the_handler_dies_of_the_signal(project: KedroProject) -> None:
-    import signal
-
+def test_a_worker_that_is_forked_in_mid_run_leaves_it_alone(project: KedroProject) -> None:
     run = runs.Run("x", project.on("main"), [])
     runs._interrupted.add(run)
     try:
         child = os.fork()
         if child == 0:
+            if run in runs._interrupted:
+                os._exit(98)
             os.kill(os.getpid(), signal.SIGTERM)
             os._exit(99)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
@@ -285,4 +315,8 @@ def test_a_worker_that_inherits_the_handler_dies_of_the_signal(project: KedroPro
         assert caught.value.code == 143
     finally:
         runs._interrupted.discard(run)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    runs._interrupted.add(run)
+    runs._forget_runs()
+    assert run not in runs._interrupted
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -66,6 +66,25 @@ def test_a_commit_says_what_was_read_and_written(project: KedroProject) -> None:
     assert other["a"]["ref"] == project.log()[0].id
 
 
+def test_a_pinned_input_is_told_with_its_version(project: KedroProject) -> None:
+    run_id = project.run(3)
+    project.run(4)
+    project.run(pipeline="from_b", load_versions={"b": run_id})
+    read = json.loads(project.log(repository=project.other)[0].metadata["kedro_inputs"])
+    assert read["b"] == {"url": f"lakefs://{project.repository}/b.json", "version": run_id}
+    assert project.read(repository=project.other) == {"elsewhere": 300}
+
+
+def test_what_was_not_written_is_not_told(project: KedroProject) -> None:
+    project.run(3)
+    bootstrap_project(project.path)
+    service = KedroServiceSession.create(project_path=project.path)
+    for names in (["n1"], ["n1", "n2"]):
+        service.run(pipeline_names=["wide"], node_names=names, only_missing_outputs=True)
+    assert json.loads(_metadata(project)["kedro_outputs"]).keys() == {"wide_2"}
+    assert project.log()[0].message == "kedro run wide: 1 entry written"
+
+
 def test_inputs_of_other_packages_are_named(project: KedroProject) -> None:
     file = project.path / "conf/base/catalog.yml"
     catalog = yaml.safe_load(file.read_text())

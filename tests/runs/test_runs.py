@@ -114,7 +114,7 @@ def test_an_interrupt_leaves_no_trace_when_the_process_ends(project: KedroProjec
     with pytest.raises(KeyboardInterrupt):
         project.run(3, interrupt="add")
     assert len(project.branches()) == 2, "Kedro tells nobody of an interrupt"
-    runs._interrupted.abandon_all()  # what the interpreter does when it ends
+    runs._abandon_all()  # what the interpreter does when it ends
     assert project.branches() == ["main"]
     assert project.read() == BEFORE
 
@@ -294,6 +294,14 @@ def test_two_first_runs_of_a_branch_both_land_or_tell(project: KedroProject) -> 
     assert project.read("new")["wide/39"] == 3
 
 
+def test_a_repository_without_the_branch_is_read_from_where_it_would_be_made(project: KedroProject) -> None:
+    project.run(3)
+    project.git("switch", "-qc", "new")
+    project.run(pipeline="elsewhere")
+    assert project.read("new", project.other) == {"elsewhere": 30}
+    assert project.branches() == ["main"]
+
+
 def test_a_data_branch_that_vanishes_in_mid_run_is_made_again(project: KedroProject) -> None:
     project.git("switch", "-qc", "new")
     project.run(1)
@@ -335,6 +343,16 @@ def test_a_conflict_names_the_entries_and_the_other_run_and_loses_nothing(projec
     assert kept in str(caught.value)
     assert project.read() == {"a": 2, "b": 20, "total": 2}
     assert project.read(kept) == {"a": 3, "b": 30, "total": 3}
+
+
+def test_a_conflict_whose_origin_the_log_does_not_tell_is_told_all_the_same(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LakeFSAPI, "log", lambda *_, **__: iter(()))
+    with project.waiting_run("add", value=3) as run:
+        project.run(2)
+    with pytest.raises(MergeConflict, match="since this run began, by another run"):
+        run.result()
 
 
 def test_a_conflict_with_changes_made_by_hand_names_their_commit(project: KedroProject) -> None:
@@ -511,6 +529,35 @@ def test_two_runs_with_one_id_have_two_tags(project: KedroProject) -> None:
     assert len(tags) == 2
     with project.waiting_run("add", value=3):
         pass
+
+
+def test_two_runs_with_one_id_at_once_have_two_branches(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    create, asked = LakeFSAPI.create_branch, []
+
+    def taken(self: LakeFSAPI, repository: str, name: str, *more: Any, **options: Any) -> str:
+        asked.append(name)
+        if len(asked) == 1:
+            create(self, repository, name, *more, **options)
+        return create(self, repository, name, *more, **options)
+
+    monkeypatch.setattr(LakeFSAPI, "create_branch", taken)
+    project.run(3)
+    assert asked[1].startswith(f"{asked[0]}-")
+    assert project.branches() == [asked[0], "main"], "the other one's is not touched"
+    assert project.read() == {"a": 3, "b": 30, "total": 3}
+
+
+def test_a_tag_whose_answer_was_lost_is_recognised(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    create = LakeFSAPI.create_tag
+
+    def twice(*arguments: Any) -> None:
+        create(*arguments)
+        create(*arguments)
+
+    monkeypatch.setattr(LakeFSAPI, "create_tag", twice)
+    run_id = project.run(3)
+    assert len(project.tags()) == 2
+    assert f"kedro-{run_id}" in project.tags()
 
 
 def test_a_branch_that_cannot_be_dropped_does_not_hide_why_the_run_failed(

@@ -74,6 +74,7 @@ def register_pipelines() -> dict[str, Pipeline]:
             ]
         ),
         "reads": pipeline([node(second, ["b", "parameters"], "memory", name="second")]),
+        "from_b": pipeline([node(second, ["b", "parameters"], "elsewhere", name="second")]),
         "local": pipeline([node(first, "parameters", "local", name="first")]),
         "both": whole + pipeline([node(second, ["a", "parameters"], "elsewhere", name="other")]),
         "wide": pipeline([node(first, "parameters", f"wide_{number}", name=f"n{number}") for number in range(40)]),
