@@ -130,7 +130,7 @@ def run_branch(run_id: str, began: str) -> str:
         began: When it began, or another word that tells its kind.
 
     >>> run_branch("2026-11-25T03.16.09.123Z", "20261125T031609Z")
-    'kedro----20261125T031609Z--2026-11-25T03-16-09-123Z--78bfbac6'
+    'kedro----20261125T031609Z--2026-11-25T03-16-09-123Z--dfcd8010'
     """
     return f"{RUN_BRANCH}{began}--{_slug(run_id)}--{id_digest(run_id)}"
 
@@ -144,7 +144,7 @@ def run_tag(run_id: str) -> str:
     """The tag of a run.
 
     >>> run_tag("2026-11-25T03.16.09.123Z"), run_tag("my run")
-    ('kedro-2026-11-25T03.16.09.123Z', 'kedro-id---my-run---e3d5ad63')
+    ('kedro-2026-11-25T03.16.09.123Z', 'kedro-id---my-run---d33e7609')
     """
     if _PLAIN_ID.fullmatch(run_id):
         return RUN_TAG + run_id

@@ -33,6 +33,16 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
+def public_url(url: str) -> str:
+    """A URL without the user, and over HTTP without the query, in which signatures and tokens travel.
+
+    >>> public_url("https://me:pw@example.org/x.csv?sig=abc")
+    'https://example.org/x.csv'
+    """
+    plain = _USER_OF_URL.sub("", url)
+    return plain.partition("?")[0] if plain.startswith(("http://", "https://")) else plain
+
+
 def of_code(project: Project) -> dict[str, str]:
     """Commit, branch and state of the project's git repository, as far as git tells them."""
     head = project.read_head()

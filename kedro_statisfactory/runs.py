@@ -46,7 +46,7 @@ from kedro_statisfactory.errors import (
     StatisfactoryError,
 )
 from kedro_statisfactory.project import Pin, Project
-from kedro_statisfactory.provenance import now
+from kedro_statisfactory.provenance import now, public_url
 
 #: Variable that makes several processes one run.
 RUN_ID = "STATISFACTORY_RUN_ID"
@@ -133,22 +133,19 @@ class Run:
     def __init__(self, kedro_id: str, project: Project, uses: Sequence[Use]) -> None:
         self.project = self.inputs = self.after = project
         self._kedro_id = kedro_id
-        self._id = os.environ.get(RUN_ID) or kedro_id
+        joined = os.environ.get(RUN_ID)
+        self._is_joined = bool(joined)
+        self._id = joined or kedro_id
         self._facts: Mapping[str, str] = {}
         self._uses = uses
         self._targets: list[_Target] = []
         self._journal: Path
 
-    @property
-    def is_joined(self) -> bool:
-        """Whether other processes work on the same run."""
-        return bool(os.environ.get(RUN_ID))
-
     # -- begin -----------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
         settings = self.project.settings
-        if settings.mode == "direct" and self.is_joined:
+        if settings.mode == "direct" and self._is_joined:
             raise RunError(f"{RUN_ID} is set and `mode` is 'direct': processes can be joined in 'isolated' runs only.")
         branch = self.project.branch()
         self._targets = _targets(self._uses, branch)
@@ -165,7 +162,7 @@ class Run:
             if settings.mode == "direct":
                 self._commit_strays(target)
                 continue
-            if self.is_joined:
+            if self._is_joined:
                 self._join(target, _backend_of(uses))
             self._create(target, has_inputs, _backend_of(uses))
             inputs = target.base
@@ -182,7 +179,7 @@ class Run:
         """Make the hidden branch of this process alone, from the last commit of the branch where it will land."""
         name = run_branch(self._kedro_id, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
         source = target.destination
-        while True:
+        for _ in range(_TRIES):
             try:
                 target.base = target.api.create_branch(target.repository, name, source, hidden=True)
             except Conflict:  # another run has the same id, which Kedro takes from the clock
@@ -201,6 +198,7 @@ class Run:
                 target.run_branch = ""
                 continue
             return
+        raise RunError(f"no branch could be made for the run in {target.repository!r}: others change it all the time.")
 
     def _join(self, target: _Target, backend: LakeFSBackend) -> None:
         """Make or find the branch where all parts of this run land before the run itself does."""
@@ -308,6 +306,7 @@ class Run:
 
     def _land_all(self) -> None:
         failed: tuple[_Target, StatisfactoryError] | None = None
+        unsealed: RunError | None = None
         for target in self._targets:
             try:
                 target.landed = _land(target, self.project.settings.merge)
@@ -320,10 +319,15 @@ class Run:
             if target.joined:
                 target.api.delete_branch(target.repository, target.run_branch)
                 continue
-            _seal(target)
-            _LOGGER.info("The run %r is on %s. Load it again by this id.", self._id, target.name)
+            try:
+                _seal(target)
+                _LOGGER.info("The run %r is on %s. Load it again by this id.", self._id, target.name)
+            except RunError as error:
+                unsealed = error
         if failed:
             raise self._not_landed(*failed)
+        if unsealed:
+            raise unsealed
 
     def _not_landed(self, target: _Target, error: StatisfactoryError) -> StatisfactoryError:
         if target.joined:  # the part is tried again, and this time finds what the others wrote
@@ -372,7 +376,7 @@ class Run:
         self._journal.unlink(missing_ok=True)
 
     def _described(self, use: Use) -> dict[str, str]:
-        found = {"url": use.url}
+        found = {"url": public_url(use.url)}
         if use.version is not None:
             found["version"] = use.version
         elif place := use.place:
@@ -490,6 +494,8 @@ def finish(backend: LakeFSBackend, repository: str, run_id: str, merge: str | No
         target = _Target(api, repository, metadata[_DATA_BRANCH], {}, name, commit=commits[0].id, metadata=metadata)
         outputs = json.loads(metadata["kedro_outputs"])
         target.outputs = {entry: described["path"] for entry, described in outputs.items()}
+        # A run of several processes may have been the first on its data branch; its record is that of the merge.
+        api.ensure_branch(repository, target.data_branch, commits[-1].parents[0])
         target.landed = _landed(target) or _land(target, merge)
         _seal(target)
     return bool(branches) or api.tag(repository, run_tag(run_id)) is not None

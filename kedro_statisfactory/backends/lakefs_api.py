@@ -290,7 +290,15 @@ class LakeFSAPI:
         finally:
             response.release_conn() if response.length_remaining == 0 else response.close()
 
-    def upload(self, repository: str, branch: str, path: str, body: Callable[[], bytes | IO[bytes]], size: int) -> Stat:
+    def upload(
+        self,
+        repository: str,
+        branch: str,
+        path: str,
+        body: Callable[[], bytes | IO[bytes]],
+        size: int,
+        crc32: int | None = None,
+    ) -> Stat:
         """Store an object in one request, and compare what the server says that it has got.
 
         Args:
@@ -299,6 +307,7 @@ class LakeFSAPI:
             path: Where.
             body: Gives what is sent, anew for each try.
             size: Bytes.
+            crc32: Kept with the object, for who reads it.
 
         Raises:
             BranchNotFound: There is no branch of this name.
@@ -315,6 +324,8 @@ class LakeFSAPI:
             return content
 
         headers = {"Content-Type": _OCTETS, "Content-Length": str(size)}
+        if crc32 is not None:
+            headers[f"X-Lakefs-Meta-{CRC32_KEY}"] = f"{crc32:08x}"
         where = _path("repositories", repository, "branches", branch, "objects")
         for _ in range(ATTEMPTS):
             with _branch_or_error(repository, branch):
@@ -458,6 +469,7 @@ class LakeFSAPI:
                 )
                 if response.status < 300:
                     if response.status != 204 and not any(name in response.headers for name in _FRAMING):
+                        response.close()
                         raise ProtocolError("an answer broke off")  # within its headers: its end would not be noticed
                     return response
                 message = _message(response.data)

@@ -168,6 +168,16 @@ def read_chunks(path: Path, part: Part) -> Iterator[bytes]:
             yield chunk
 
 
+def file_crc32(path: Path) -> int:
+    """The CRC-32 of a file, read in parts side by side."""
+
+    def read(part: Part, _: threading.Event) -> int:
+        return functools.reduce(lambda checksum, chunk: zlib.crc32(chunk, checksum), read_chunks(path, part), 0)
+
+    cut = parts(path.stat().st_size, DOWNLOAD_PART)
+    return combined_crc32(zip(in_parallel(read, cut, UPLOAD_WORKERS), (part.length for part in cut), strict=True))
+
+
 def combined_crc32(checksums: Iterable[tuple[int, int]]) -> int:
     """The CRC-32 of a whole from those of its parts.
 

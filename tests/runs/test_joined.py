@@ -131,6 +131,8 @@ def test_a_joined_run_makes_the_data_branch_of_a_new_git_branch(joined: KedroPro
     assert joined.invoke("run", "finish").exit_code == 0
     assert joined.read("new") == {"a": 3, "b": 30, "total": 3}
     assert joined.read() == BEFORE
+    assert joined.log("new")[0].message == "kedro run __default__: 3 entries written"
+    assert [commit.message for commit in joined.log("new")][1] == "Begin"
 
 
 def test_eight_processes_join_at_once(joined: KedroProject) -> None:

@@ -23,7 +23,7 @@ from kedro.runner import AbstractRunner, ParallelRunner, SequentialRunner, Threa
 from kedro_statisfactory import runs
 from kedro_statisfactory.backends.lakefs_api import LakeFSAPI
 from kedro_statisfactory.branches import RUN_BRANCH
-from kedro_statisfactory.errors import BackendUnreachable, MergeConflict, RunError, TransferError
+from kedro_statisfactory.errors import BackendUnreachable, Conflict, MergeConflict, RunError, TransferError
 from kedro_statisfactory.session import Session
 from tests.runs.conftest import ROOT, KedroProject
 
@@ -410,6 +410,22 @@ def test_a_conflict_in_one_of_several_repositories_says_which_have_landed(projec
     assert len(project.branches(first)) == len(project.branches(last)) == 2
 
 
+def test_what_has_landed_before_a_conflict_in_another_repository_is_told(project: KedroProject) -> None:
+    first, last = sorted([project.repository, project.other])
+    with project.waiting_run("add", value=3, pipeline="both") as run:
+        name = "total" if last == project.repository else "elsewhere"
+        where = f"/repositories/{last}/branches/main/objects?path={name}.json"
+        project.server.call("POST", where, body=b'{"n": 50}')
+    text = str(run.exception())
+    assert re.search(rf"has reached the data branch 'main' of the repository '{first}'", text), text
+    assert (len(project.branches(first)), len(project.branches(last))) == (1, 2)
+    assert (
+        project.invoke("run", "finish", re.findall(r"finish (\S+)`", text)[0], "--merge", "source-wins").exit_code == 0
+    )
+    assert project.read() == {"a": 3, "b": 30, "total": 3}
+    assert project.read(repository=project.other) == {"elsewhere": 30}
+
+
 # -- many at once --------------------------------------------------------------------------------------------------
 
 
@@ -529,6 +545,34 @@ def test_two_runs_with_one_id_have_two_tags(project: KedroProject) -> None:
     assert len(tags) == 2
     with project.waiting_run("add", value=3):
         pass
+
+
+def test_a_branch_that_can_never_be_made_is_told(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    def taken(*_: Any, **__: Any) -> str:
+        raise Conflict("taken")
+
+    monkeypatch.setattr(LakeFSAPI, "create_branch", taken)
+    with pytest.raises(DatasetError, match=r"entry 'a'.*E0710.*no branch could be made"):
+        project.run(3)
+
+
+def test_a_missing_tag_in_one_repository_does_not_keep_the_other_from_landing(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = min(project.repository, project.other)
+    create = LakeFSAPI.create_tag
+
+    def fail(self: LakeFSAPI, repository: str, *more: Any) -> None:
+        if repository == first:
+            raise BackendUnreachable("no answer")
+        create(self, repository, *more)
+
+    monkeypatch.setattr(LakeFSAPI, "create_tag", fail)
+    with pytest.raises(RunError, match="its tag is missing"):
+        project.run(3, pipeline="both")
+    assert project.read() == {"a": 3, "b": 30, "total": 3}
+    assert project.read(repository=project.other) == {"elsewhere": 30}
+    assert {name for name in project.branches(max(project.repository, project.other))} == {"main"}
 
 
 def test_two_runs_with_one_id_at_once_have_two_branches(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
