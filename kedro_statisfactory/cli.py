@@ -22,7 +22,8 @@ def _run_id(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group(name="Kedro-Statisfactory")
 def commands() -> None:
-    """Commands of kedro-statisfactory."""
+    # Without a docstring: it would stand in the place of Kedro's own in `kedro --help`.
+    pass
 
 
 @commands.group()

@@ -492,10 +492,10 @@ class LakeFSAPI:
                         f"{response.status})."
                     )
                 if not transient or attempt == ATTEMPTS:
-                    self._raise(response.status, message, signed)
+                    self._raise(response.status, message, url, signed)
             time.sleep(random.uniform(0.2, 1) * min(LONGEST_PAUSE, 0.1 * 2**attempt))
 
-    def _raise(self, status: int, message: str, signed: bool) -> NoReturn:
+    def _raise(self, status: int, message: str, url: str, signed: bool) -> NoReturn:
         if signed:
             raise (PermissionDenied if status in (401, 403) else TransferError)(
                 f"the object store behind the lakeFS server {self.host} answers a signed URL with HTTP status {status}."
@@ -509,8 +509,9 @@ class LakeFSAPI:
         }
         kind = kinds.get(status, TransferError)
         if status == 404 and message == "repository not found":
+            name = url.removeprefix(f"{self.host}/repositories/").partition("/")[0]
             raise RepositoryNotFound(
-                f"the lakeFS server {self.host} has no such repository: create it, or correct the URL; it is the "
+                f"the lakeFS server {self.host} has no repository {name!r}: create it, or correct the URL; it is the "
                 "first name behind lakefs://."
             )
         if status == 401:

@@ -260,7 +260,7 @@ def test_what_a_run_writes_is_noted(lakefs_server: LakeFSServer, repository: str
 
 def test_four_things_that_are_missing_are_four_errors(backend: LakeFSBackend, local: str) -> None:
     where = parse(f"lakefs://{local}/x")
-    with pytest.raises(RepositoryNotFound, match="no such repository"):
+    with pytest.raises(RepositoryNotFound, match="has no repository"):
         backend.get(fragment=parse("lakefs://there-is-none/x"))
     with pytest.raises(RefNotFound, match=r"no branch, tag or commit 'none', no run.*git commit"):
         backend.get(fragment=where, lake_ref="none")
@@ -841,9 +841,9 @@ def test_files_that_say_that_the_rest_is_complete_go_last(
     sent: list[str] = []
     upload = LakeFSAPI.upload
 
-    def record(self: LakeFSAPI, repository: str, branch: str, path: str, body: Any, size: int) -> Any:
+    def record(self: LakeFSAPI, repository: str, branch: str, path: str, *more: Any) -> Any:
         sent.append(path)
-        return upload(self, repository, branch, path, body, size)
+        return upload(self, repository, branch, path, *more)
 
     monkeypatch.setattr(LakeFSAPI, "upload", record)
     source = make_files(tmp_path / "source", "_delta_log/1.json", "_delta_log/0.json", "z", "a", "_SUCCESS")
@@ -965,7 +965,8 @@ def test_a_large_object_travels_whole(
         assert sent == ["POST objects"]
     sent.clear()
     backend.download(target=tmp_path / "large", fragment=where)
-    assert len(sent) == (parts + 2 if signs else 1)
+    assert sent == ["GET objects", "GET stat", *sent[2:]]
+    assert len(sent) == (parts + 2 if signs else 2)
     assert (tmp_path / "large").read_bytes() == large_file.read_bytes()
     assert backend.stat(fragment=where).size == LARGE
     assert backend.get(fragment=where) == large_file.read_bytes()
@@ -1026,33 +1027,57 @@ def test_an_upload_that_breaks_off_leaves_the_old_object_and_no_parts(
         assert parts_left(seaweed, repository) == []
 
 
+@pytest.mark.parametrize("verify", [True, False])
 def test_a_large_object_of_others_is_verified_as_far_as_it_can_be(
-    lakefs_s3: LakeFSServer, large_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lakefs_server: LakeFSServer,
+    repository: str,
+    large_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    verify: bool,
 ) -> None:
-    repository = lakefs_s3.new_repository()
-    backend = LakeFSBackend(Session(lakefs_s3.credentials))
-    write(lakefs_s3, repository, "whole", large_file.read_bytes())  # its checksum is an MD5
+    backend = LakeFSBackend(Session(lakefs_server.credentials))
+    write(lakefs_server, repository, "whole", large_file.read_bytes())  # its checksum is an MD5
     with monkeypatch.context() as patch:
         patch.setattr(lakefs_api, "CRC32_KEY", "another")
-        backend.upload(source=large_file, fragment=parse(f"lakefs://{repository}/parts"))  # its checksum is none
+        backend.upload(source=large_file, fragment=parse(f"lakefs://{repository}/parts"))  # in parts, it is none
     for name in ("whole", "parts"):
-        backend.download(target=tmp_path / name, fragment=parse(f"lakefs://{repository}/{name}"))
+        where = parse(f"lakefs://{repository}/{name}")
+        backend.download(target=tmp_path / name, fragment=where, verify=verify)
         assert (tmp_path / name).read_bytes() == large_file.read_bytes()
 
 
 def test_a_large_object_that_is_not_what_was_stored_is_an_error_and_no_file(
-    lakefs_s3: LakeFSServer, large_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lakefs_server: LakeFSServer, repository: str, large_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    repository = lakefs_s3.new_repository()
-    backend = LakeFSBackend(Session(lakefs_s3.credentials))
+    backend = LakeFSBackend(Session(lakefs_server.credentials))
     where = parse(f"lakefs://{repository}/large")
     with monkeypatch.context() as patch:
         patch.setattr(transfer, "combined_crc32", lambda _: 0)
+        patch.setattr(transfer, "file_crc32", lambda _: 0)
         backend.upload(source=large_file, fragment=where)
     with pytest.raises(IntegrityError, match="'large' did not arrive as it was stored"):
         backend.download(target=tmp_path / "large", fragment=where)
     assert not (tmp_path / "large").exists()
     backend.download(target=tmp_path / "large", fragment=where, verify=False)
+    assert (tmp_path / "large").read_bytes() == large_file.read_bytes()
+
+
+def test_a_large_object_replaced_while_it_is_read_comes_from_one_version(
+    lakefs_local: LakeFSServer, local: str, large_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = LakeFSBackend(Session(lakefs_local.credentials))
+    where = parse(f"lakefs://{local}/large")
+    backend.upload(source=large_file, fragment=where)
+    (tmp_path / "another").write_bytes(bytes(LARGE))
+    stat = LakeFSAPI.stat
+
+    def replace(self: LakeFSAPI, *arguments: Any) -> Any:
+        backend.upload(source=tmp_path / "another", fragment=where)
+        return stat(self, *arguments)
+
+    monkeypatch.setattr(LakeFSAPI, "stat", replace)
+    backend.download(target=tmp_path / "large", fragment=where)
     assert (tmp_path / "large").read_bytes() == large_file.read_bytes()
 
 
@@ -1175,6 +1200,26 @@ def test_a_large_read_that_is_flipped_is_an_error_and_never_data(
         with pytest.raises(IntegrityError):
             backend.download(target=tmp_path / name, fragment=parse(f"lakefs://{repository}/{name}"))
         assert not (tmp_path / name).exists()
+
+
+def test_a_part_that_is_damaged_on_its_way_never_becomes_an_object(
+    lakefs_s3: LakeFSServer, seaweed: S3Server, large_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = lakefs_s3.new_repository()
+    send, once = LakeFSAPI._send, threading.Semaphore(1)
+
+    def damage(self: LakeFSAPI, method: str, url: str, headers: Any, body: Any, *more: Any) -> Any:
+        if "Content-MD5" in headers and once.acquire(blocking=False):
+            payload = body()
+            return send(self, method, url, headers, lambda: payload[:-1] + bytes([payload[-1] ^ 1]), *more)
+        return send(self, method, url, headers, body, *more)
+
+    monkeypatch.setattr(LakeFSAPI, "_send", damage)
+    backend = LakeFSBackend(Session(lakefs_s3.credentials))
+    with pytest.raises(TransferError, match="HTTP status 400"):
+        backend.upload(source=large_file, fragment=parse(f"lakefs://{repository}/large"))
+    assert not backend.exists(fragment=parse(f"lakefs://{repository}/large"))
+    assert parts_left(seaweed, repository) == []
 
 
 def test_a_store_that_is_gone_is_told_without_the_signed_url(

@@ -466,7 +466,7 @@ def test_certificates_are_not_checked_when_that_is_switched_off(
 
 
 def test_four_things_that_are_missing_are_four_errors(api: LakeFSAPI, repository: str) -> None:
-    with pytest.raises(RepositoryNotFound, match="no such repository"):
+    with pytest.raises(RepositoryNotFound, match="has no repository"):
         api.branch("there-is-none", "main")
     with pytest.raises(BranchNotFound, match="no branch 'none'"):
         api.branch(repository, "none")

@@ -114,12 +114,13 @@ class Bench:
         return self._peer("s3fs", s3fs_requirements())
 
     @functools.cached_property
-    def lakefs_spec(self) -> Worker:
-        return self._peer("lakefs-spec", lakefs_spec_requirements())
+    def lakefs_spec(self) -> dict[str, Worker]:
+        """A process for each block store: what one server can do, the client believes of all in its process."""
+        return {store: self._peer("lakefs-spec", lakefs_spec_requirements(), store) for store in self.lakes}
 
-    def _peer(self, name: str, requirements: list[str]) -> Worker:
+    def _peer(self, name: str, requirements: list[str], of: str = "") -> Worker:
         python = environment(self.cache / name, requirements)
-        return self._stack.enter_context(worker(python, self.folder / f"{name}.log"))
+        return self._stack.enter_context(worker(python, self.folder / f"{name}{of}.log"))
 
     def _folder(self, name: str) -> Path:
         (self.folder / name).mkdir()
@@ -165,8 +166,8 @@ def _call(process: Worker, op: str, entry: dict[str, Any], **more: Any) -> Calla
     return functools.partial(_seconds, process, op, entries={"entry": entry}, **more)
 
 
-def _spec(bench: Bench, **arguments: Any) -> Callable[[], float]:
-    return functools.partial(_seconds, bench.lakefs_spec, "lakefs_spec", **arguments)
+def _spec(bench: Bench, store: str, **arguments: Any) -> Callable[[], float]:
+    return functools.partial(_seconds, bench.lakefs_spec[store], "lakefs_spec", **arguments)
 
 
 def small_objects(bench: Bench, rounds: int) -> Iterator[Result]:
@@ -305,7 +306,7 @@ def lakefs_small_objects(bench: Bench, rounds: int) -> Iterator[Result]:
                 spec = {**lake.spec(f"spec-{key}" if op == "save" else key, ref or "main"), **more}
                 peers: dict[str, Callable[[], float]] = {
                     "ours": _call(bench.ours, op, entry, **more),
-                    "lakefs-spec": _spec(bench, verb=op, **spec),
+                    "lakefs-spec": _spec(bench, store, verb=op, **spec),
                     "bare HTTP": functools.partial(
                         _seconds, bench.ours, "http", **lake.bare(f"bare-{key}" if op == "save" else key, ref, size)
                     ),
@@ -323,7 +324,7 @@ def lakefs_large_objects(bench: Bench, rounds: int) -> Iterator[Result]:
     source = str(bench.file(size))
     for store, lake in bench.lakes.items():
         for op, target in (("save", 0.75), ("load", 0.9)):
-            spec = _spec(bench, verb=op, path=source, **lake.spec("spec-large"))
+            spec = _spec(bench, store, verb=op, path=source, **lake.spec("spec-large"))
             peers: dict[str, Callable[[], float]] = {
                 "ours": _call(bench.ours, op, lake.our_entry("large", _LINKED), path=source),
                 "peer": spec,
