@@ -50,8 +50,7 @@ def finish(metadata: ProjectMetadata, run_id: str, env: str | None, merge: str |
     from kedro_statisfactory import runs
 
     with _errors_as_text():
-        found = [runs.finish(backend, name, run_id, merge) for backend, name in _repositories(metadata, env)]
-        if not any(found):
+        if not runs.finish(_repositories(metadata, env), run_id, merge):
             raise click.ClickException(f"no repository of the catalog has a run {run_id!r}: check the id and --env.")
         click.echo(f"The run {run_id} is finished.")
 
@@ -65,13 +64,18 @@ def abort(metadata: ProjectMetadata, run_id: str, env: str | None) -> None:
     from kedro_statisfactory import runs
 
     with _errors_as_text():
-        found = [runs.abort(backend, name, run_id) for backend, name in _repositories(metadata, env)]
-        click.echo(f"The run {run_id} is dropped." if any(found) else f"There is no run {run_id} that waits.")
+        found = runs.abort(_repositories(metadata, env), run_id)
+        click.echo(f"The run {run_id} is dropped." if found else f"There is no run {run_id} that waits.")
 
 
 @statisfactory.command()
 @_env
-@click.option("--older-than", type=float, metavar="HOURS", help="Default: `grace_hours` of statisfactory.yml, else 24.")
+@click.option(
+    "--older-than",
+    type=click.FloatRange(0, float("inf")),
+    metavar="HOURS",
+    help="Age by which a run cannot be at work any more. Default: `grace_hours` of statisfactory.yml, else 24.",
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be dropped.")
 @click.pass_obj
 def clean(metadata: ProjectMetadata, env: str | None, older_than: float | None, dry_run: bool) -> None:
@@ -113,17 +117,38 @@ def _repositories(metadata: ProjectMetadata, env: str | None) -> list[tuple[Lake
     from kedro_statisfactory.datasets.artifact import ArtifactDataset
     from kedro_statisfactory.hooks import artifacts
 
-    with KedroSession.create(metadata.project_path, env=env) as session:
-        assert isinstance(session, KedroSession)  # for type checkers: it has no service's interface
-        catalog: Any = session.load_context().catalog
-    names = set(catalog.keys()).union(*(pipeline.datasets() for pipeline in pipelines.values()))
+    try:
+        with KedroSession.create(metadata.project_path, env=env) as session:
+            assert isinstance(session, KedroSession)  # for type checkers: it has no service's interface
+            catalog: Any = session.load_context().catalog
+        names = set(catalog.keys()).union(*(pipeline.datasets() for pipeline in pipelines.values()))
+    except Exception as error:  # whatever is wrong with a project of somebody else's
+        raise click.ClickException(f"the catalog cannot be read: {error}") from error
     found: dict[tuple[str, str], tuple[LakeFSBackend, str]] = {}
     for name in sorted(names):
-        for entry in artifacts(catalog.get(name), ArtifactDataset):
+        try:
+            entry_of_catalog = catalog.get(name)
+        except Exception as error:  # a package that is not installed here must not keep the others from being ended
+            click.echo(f"The entry {name} is left out: {error}", err=True)
+            continue
+        for entry in artifacts(entry_of_catalog, ArtifactDataset):
             backend = entry.backend
             if isinstance(backend, LakeFSBackend):
                 repository = backend.split(entry.location)[0]
-                found.setdefault((backend.api.host, repository), (backend, repository))
+                key = (backend.api.host, repository)
+                if key not in found and _is_there(backend, repository):
+                    found[key] = (backend, repository)
     if not found:
         raise click.ClickException("no entry of the catalog is in lakeFS: check --env.")
     return [found[key] for key in sorted(found)]
+
+
+def _is_there(backend: LakeFSBackend, repository: str) -> bool:
+    from kedro_statisfactory.errors import RepositoryNotFound
+
+    try:
+        backend.api.default_branch(repository)
+    except RepositoryNotFound as error:
+        click.echo(f"The repository {repository} is left out: {error}", err=True)
+        return False
+    return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kedro.config import MissingConfigException
@@ -65,14 +65,57 @@ class StatisfactoryHooks:
         self._of_thread.project = _ProjectOf(context)
         announce(self._of_thread.project)
 
-    @hook_impl(tryfirst=True)
-    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:
-        """Begin a run on lakeFS, where entries of the pipeline are there.
+    @hook_impl(wrapper=True, tryfirst=True)
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any
+    ) -> Generator[None, object, object]:
+        """Begin a run on lakeFS, where entries of the pipeline are there; end it when another package's hook fails.
 
         Raises:
             DatasetError: A generator node writes an entry whose format keeps only the last chunk; or the run cannot
                 begin.
         """
+        self._begin(run_params, pipeline, catalog)
+        try:
+            return (yield)
+        except BaseException:
+            self._abandon(catalog)
+            raise
+
+    @hook_impl(wrapper=True, tryfirst=True)
+    def after_pipeline_run(self, catalog: Any) -> Generator[None, object, object]:
+        """Let what the run wrote appear, after all that other packages may have added to it.
+
+        Raises:
+            StatisfactoryError: It does not appear, or not everywhere; the text says what is where.
+        """
+        try:
+            result = yield
+        except BaseException:
+            self._abandon(catalog)
+            raise
+        if found := self._runs.pop(id(catalog), None):
+            _, run, bound = found
+            try:
+                run.finish()
+            finally:
+                for each in bound:
+                    each.bind(run.after)
+        return result
+
+    @hook_impl
+    def on_pipeline_error(self, catalog: Any) -> None:
+        """Drop what the run wrote."""
+        self._abandon(catalog)
+
+    def _abandon(self, catalog: Any) -> None:
+        if found := self._runs.pop(id(catalog), None):
+            _, run, bound = found
+            run.abandon()
+            for each in bound:
+                each.bind(run.after)
+
+    def _begin(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:
         entries = {name: catalog.get(name) for name in sorted(pipeline.datasets())}
         module = sys.modules.get("kedro_statisfactory.datasets.artifact")
         if module is None:  # no entry is one of ours
@@ -105,30 +148,6 @@ class StatisfactoryHooks:
                 each.bind(run.inputs if name in inputs else run.project)
         self._runs[id(catalog)] = catalog, run, bound
 
-    @hook_impl(trylast=True)
-    def after_pipeline_run(self, catalog: Any) -> None:
-        """Let what the run wrote appear, after all that other packages may have added to it.
-
-        Raises:
-            StatisfactoryError: It does not appear, or not everywhere; the text says what is where.
-        """
-        if found := self._runs.pop(id(catalog), None):
-            _, run, bound = found
-            try:
-                run.finish()
-            finally:
-                for each in bound:
-                    each.bind(run.after)
-
-    @hook_impl
-    def on_pipeline_error(self, catalog: Any) -> None:
-        """Drop what the run wrote."""
-        if found := self._runs.pop(id(catalog), None):
-            _, run, bound = found
-            run.abandon()
-            for each in bound:
-                each.bind(run.after)
-
 
 def artifacts(entry: object, ours: type[ArtifactDataset]) -> Iterator[ArtifactDataset]:
     """The entry itself or, when it wraps others as CachedDataset does, those of ours within it."""
@@ -156,6 +175,7 @@ def _refuse_lost_chunks(pipeline: Pipeline, entries: Mapping[str, Any], module: 
 
 def _uses(pipeline: Pipeline, entries: Mapping[str, Any], ours: Mapping[str, list[ArtifactDataset]]) -> Iterator[Any]:
     """How the pipeline uses its entries, those of other packages included."""
+    from kedro_statisfactory.provenance import public_url
     from kedro_statisfactory.runs import Use
 
     outputs, inputs = pipeline.all_outputs(), pipeline.inputs()
@@ -168,11 +188,19 @@ def _uses(pipeline: Pipeline, entries: Mapping[str, Any], ours: Mapping[str, lis
                 each.location,
                 written=name in outputs and each.save_pin is None,
                 is_input=name in inputs,
-                version=each.load_pin,
+                version=each.load_pin or (_version_now(each) if name in inputs else None),
             )
-        url = getattr(entry, "_filepath", None)
-        if name not in ours and name in inputs and url is not None:
-            yield Use(name, str(url), is_input=True)
+        path = getattr(entry, "_filepath", None)
+        if name not in ours and name in inputs and path is not None:
+            yield Use(name, public_url(str(getattr(entry, "_protocol", "")), str(path)), is_input=True)
+
+
+def _version_now(entry: ArtifactDataset) -> str | None:
+    """The version in folders that the run is going to read; the entry remembers it."""
+    try:
+        return entry.resolve_load_version()
+    except DatasetError:  # there is none yet, which is told when the entry is loaded
+        return None
 
 
 def _facts(

@@ -22,8 +22,14 @@ from kedro_statisfactory.git import commit_url, read_worktree
 from kedro_statisfactory.project import Project
 
 # Names of parameters whose values nobody should read in a log.
-_SECRET_NAME = re.compile(r"passw|passphrase|secret|token|api_?key|access_?key|private|credential|auth", re.IGNORECASE)
-_USER_OF_URL = re.compile(r"(?<=://)[^/@\s\"]+@")
+_SECRET_NAME = re.compile(
+    r"pass|pwd|secret|token|api_?key|access_?key|private|credential|auth(?!or)|cookie|dsn|conn|(^|_)(sas|sig)(_|$)",
+    re.IGNORECASE,
+)
+# What may hide in values: users of URLs, to the last @ because a password may have one; queries; connection strings.
+_USER_OF_URL = re.compile(r"(?<=://)[^\s\"]*@")
+_QUERY = re.compile(r"(?<=\w)\?\S*=\S*")
+_IN_CONNECTION = re.compile(r"(?i)\b(\w*(?:password|pwd|secret|token|key|sig)\s*=\s*)[^;&\s\"]+")
 # How Kedro calls what narrows down a pipeline.
 _SELECTIONS = ("tags", "node_names", "from_nodes", "to_nodes", "from_inputs", "to_outputs", "namespaces")
 
@@ -33,14 +39,20 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
-def public_url(url: str) -> str:
-    """A URL without the user, and over HTTP without the query, in which signatures and tokens travel.
+def public_url(protocol: str, path: str) -> str:
+    """The URL of an entry of another package, without user and query, in which passwords and signatures travel.
 
-    >>> public_url("https://me:pw@example.org/x.csv?sig=abc")
+    Args:
+        protocol: As fsspec names it; ``file`` and nothing are paths.
+        path: What follows it; may still have it.
+
+    >>> public_url("https", "me:pw@example.org/x.csv?sig=abc")
     'https://example.org/x.csv'
     """
-    plain = _USER_OF_URL.sub("", url)
-    return plain.partition("?")[0] if plain.startswith(("http://", "https://")) else plain
+    if protocol in ("", "file"):
+        return path
+    rest = path.removeprefix(f"{protocol}://").partition("?")[0]
+    return f"{protocol}://{rest.rpartition('@')[2]}"
 
 
 def of_code(project: Project) -> dict[str, str]:
@@ -117,7 +129,14 @@ def _page_of_ci_job(environ: Mapping[str, str]) -> str | None:
 
 def _canonical(value: object) -> bytes:
     """The same bytes for equal parameters, whatever their order."""
-    return json.dumps(value, sort_keys=True, default=repr).encode()
+    return json.dumps(_with_text_keys(value), sort_keys=True, default=repr).encode()
+
+
+def _with_text_keys(value: object) -> object:
+    """YAML has keys that are numbers, and these do not sort among texts."""
+    if isinstance(value, Mapping):
+        return {str(key): _with_text_keys(item) for key, item in value.items()}
+    return [_with_text_keys(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _redacted(value: Any, name: str = "") -> Any:
@@ -127,4 +146,7 @@ def _redacted(value: Any, name: str = "") -> Any:
         return {str(key): _redacted(item, str(key)) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_redacted(item) for item in value]
-    return _USER_OF_URL.sub("<redacted>@", value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        value = _QUERY.sub("?<redacted>", _USER_OF_URL.sub("<redacted>@", value))
+        return _IN_CONNECTION.sub(r"\1<redacted>", value)
+    return value

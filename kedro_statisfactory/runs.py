@@ -10,6 +10,7 @@ branch and commit there, and the command ``kedro statisfactory run finish`` does
 from __future__ import annotations
 
 import atexit
+import calendar
 import contextlib
 import dataclasses
 import hashlib
@@ -19,6 +20,7 @@ import logging
 import os
 import re
 import secrets
+import shlex
 import signal
 import sys
 import tempfile
@@ -31,6 +33,7 @@ from types import FrameType
 from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends import Backend, LakeFSBackend
+from kedro_statisfactory.backends.lakefs import FOLDER_MARK
 from kedro_statisfactory.backends.lakefs_api import Commit, LakeFSAPI
 from kedro_statisfactory.branches import RUN_BRANCH, git_tag, id_digest, run_branch, run_tag
 from kedro_statisfactory.errors import (
@@ -40,13 +43,14 @@ from kedro_statisfactory.errors import (
     DirtyBranch,
     MergeConflict,
     NoChanges,
+    NoDataBranch,
     ObjectNotFound,
     RefNotFound,
     RunError,
     StatisfactoryError,
 )
 from kedro_statisfactory.project import Pin, Project
-from kedro_statisfactory.provenance import now, public_url
+from kedro_statisfactory.provenance import now
 
 #: Variable that makes several processes one run.
 RUN_ID = "STATISFACTORY_RUN_ID"
@@ -60,6 +64,7 @@ _TOKEN = "kedro_run_branch"  # key of the metadata that tells the commits of a r
 _DATA_BRANCH = "kedro_data_branch"
 _PART = "kedro_part_branch"  # the same for a part of a joined run, which has a branch of its own
 _PART_ID = "kedro_part"  # Kedro's id of a part
+_ASKED = "kedro_finish"  # key of the metadata that tells that all parts are there
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,8 @@ class _Target:
 
     @property
     def name(self) -> str:
+        if self.joined:
+            return f"the branch of the run in the repository {self.repository!r}"
         return f"the data branch {self.data_branch!r} of the repository {self.repository!r}"
 
 
@@ -131,7 +138,8 @@ class Run:
     """
 
     def __init__(self, kedro_id: str, project: Project, uses: Sequence[Use]) -> None:
-        self.project = self.inputs = self.after = project
+        self.after = project
+        self.project = self.inputs = dataclasses.replace(project, head=project.read_head())
         self._kedro_id = kedro_id
         joined = os.environ.get(RUN_ID)
         self._is_joined = bool(joined)
@@ -139,43 +147,44 @@ class Run:
         self._facts: Mapping[str, str] = {}
         self._uses = uses
         self._targets: list[_Target] = []
+        self._is_complete = False  # all nodes have done their work: nothing is dropped any more
         self._journal: Path
 
     # -- begin -----------------------------------------------------------------------------------------------------
 
-    def _begin(self) -> None:
+    def _begin(self, facts: Callable[[Project], Mapping[str, str]]) -> None:
         settings = self.project.settings
-        if settings.mode == "direct" and self._is_joined:
+        isolated = settings.mode == "isolated"
+        if self._is_joined and not isolated:
             raise RunError(f"{RUN_ID} is set and `mode` is 'direct': processes can be joined in 'isolated' runs only.")
-        branch = self.project.branch()
-        self._targets = _targets(self._uses, branch)
-        descriptor, journal = tempfile.mkstemp(prefix="statisfactory-run-")
-        os.close(descriptor)
-        self._journal = Path(journal)
-        _interrupted.add(self)
-        self.project = dataclasses.replace(self.project, journal=self._journal)
-        pins: dict[tuple[str, str], Pin] = {}
         read: dict[tuple[str, str], Pin] = {}
+        if any(use.written and use.place for use in self._uses):
+            self._facts = facts(self.project)
+            self._targets = _targets(self._uses, self.project.branch())
+            descriptor, journal = tempfile.mkstemp(prefix="statisfactory-run-")
+            os.close(descriptor)
+            self._journal = Path(journal)
+            _interrupted.add(self)
+            self.project = dataclasses.replace(self.project, journal=self._journal)
         for target in self._targets:
             uses = [use for use in self._uses if _is_in(use, target.key)]
-            has_inputs = any(use.is_input and use.version is None for use in uses)
-            if settings.mode == "direct":
+            if not isolated:
                 self._commit_strays(target)
                 continue
             if self._is_joined:
                 self._join(target, _backend_of(uses))
-            self._create(target, has_inputs, _backend_of(uses))
+            self._create(target, _backend_of(uses))
             inputs = target.base
-            if self.project.at and has_inputs:
+            if self.project.at and any(use.is_input and use.version is None for use in uses):
                 inputs = _backend_of(uses).resolved(target.repository, self.project.at)
-            pins[target.key] = Pin(target.run_branch, target.run_branch)
             read[target.key] = Pin(inputs)
-        if settings.mode == "isolated":
-            read.update(self._pins_for_reading(branch))
+        if isolated and (self._targets or self._is_joined):
+            read.update(self._pins_for_reading())
+        pins = {target.key: Pin(target.run_branch, target.run_branch) for target in self._targets if isolated}
         self.project = dataclasses.replace(self.project, pins=pins)
         self.inputs = dataclasses.replace(self.project, pins=read)
 
-    def _create(self, target: _Target, has_inputs: bool, backend: LakeFSBackend) -> None:
+    def _create(self, target: _Target, backend: LakeFSBackend) -> None:
         """Make the hidden branch of this process alone, from the last commit of the branch where it will land."""
         name = run_branch(self._kedro_id, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
         source = target.destination
@@ -192,8 +201,7 @@ class Run:
                 target.is_new = True
                 continue
             target.run_branch = name
-            # Only what a run reads has to be committed before it begins. What it does not read can wait for the merge.
-            if has_inputs and source == target.data_branch and self._commit_strays(target):
+            if source == target.data_branch and self._commit_strays(target):
                 target.api.delete_branch(target.repository, name)
                 target.run_branch = ""
                 continue
@@ -205,9 +213,14 @@ class Run:
         api, repository, name = target.api, target.repository, run_branch(self._id, _JOINED)
         target.joined = name
         try:
-            api.branch(repository, name)
+            data_branch = api.commit(repository, name).metadata.get(_DATA_BRANCH, target.data_branch)
+            if data_branch != target.data_branch:
+                raise RunError(
+                    f"the run {self._id!r} was begun for the data branch {data_branch!r}, and git is on the one for "
+                    f"{target.data_branch!r} now: all parts of a run have to be on one branch."
+                )
             return
-        except BranchNotFound:
+        except RefNotFound:
             if api.tag(repository, run_tag(self._id)):
                 raise RunError(
                     f"the run {self._id!r} was finished in {repository!r}: set {RUN_ID} to another id for a new one."
@@ -234,34 +247,39 @@ class Run:
         _commit_strays(target.api, target.repository, target.data_branch, self._id)
         return True
 
-    def _pins_for_reading(self, branch: str) -> Iterator[tuple[tuple[str, str], Pin]]:
+    def _pins_for_reading(self) -> Iterator[tuple[tuple[str, str], Pin]]:
         """Pin the repositories that the run only reads."""
-        written = {target.key for target in self._targets}
-        seen: set[tuple[str, str]] = set()
+        seen = {target.key for target in self._targets}
         for use in self._uses:
             if not (place := use.place) or use.version is not None or not use.is_input:
                 continue
             backend, repository, _ = place
             key = (backend.api.host, repository)
-            if key in written or key in seen:
-                continue
+            if key not in seen and (commit := self._commit_for_reading(backend, repository)):
+                yield key, Pin(commit)
             seen.add(key)
-            if self.project.at:
-                commit = backend.resolved(repository, self.project.at)
-            else:
-                try:
-                    commit = backend.api.commit(repository, branch).id
-                    if backend.api.has_uncommitted(repository, branch):
-                        _LOGGER.warning(
-                            "The branch %r of %r, which the run only reads, has uncommitted changes: they are read "
-                            "too, and cannot be pinned.",
-                            branch,
-                            repository,
-                        )
-                        continue
-                except (RefNotFound, BranchNotFound):
-                    continue  # read from where it would be made, as outside of a run
-            yield key, Pin(commit)
+
+    def _commit_for_reading(self, backend: LakeFSBackend, repository: str) -> str | None:
+        """The commit at which the run reads a repository; ``None``: as outside of runs."""
+        if self.project.at:
+            return backend.resolved(repository, self.project.at)
+        if self._is_joined:  # other parts of the run may have written what this one reads
+            with contextlib.suppress(RefNotFound):
+                return backend.api.commit(repository, run_branch(self._id, _JOINED)).id
+        try:
+            branch = self.project.branch()
+            commit = backend.api.commit(repository, branch).id
+            if not backend.api.has_uncommitted(repository, branch):
+                return commit
+            _LOGGER.warning(
+                "The branch %r of %r, which the run only reads, has uncommitted changes: they are read too, and cannot "
+                "be pinned.",
+                branch,
+                repository,
+            )
+        except (RefNotFound, BranchNotFound, NoDataBranch):
+            pass
+        return None
 
     # -- end -------------------------------------------------------------------------------------------------------
 
@@ -273,11 +291,13 @@ class Run:
             RunError: It could not be completed; the text says what is where.
             StatisfactoryError: Nothing has appeared.
         """
+        isolated = self.project.settings.mode == "isolated"
+        # A part is done again when it fails; what a run of its own has computed is not thrown away.
+        self._is_complete = isolated and not self._is_joined
         try:
-            if self._targets:
-                self._commit_all()
-                if self.project.settings.mode == "isolated":
-                    self._land_all()
+            self._commit_all()
+            if isolated:
+                self._land_all()
         finally:
             self.abandon()
 
@@ -298,7 +318,10 @@ class Run:
                 **({_PART: target.run_branch, _PART_ID: self._kedro_id} if target.joined else {}),
             }
             branch = target.run_branch or target.data_branch
-            target.commit = _commit(target.api, target.repository, branch, _message(target.metadata), target.metadata)
+            try:
+                target.commit = _commit(target.api, target.repository, branch, target.metadata)
+            except StatisfactoryError as error:
+                raise self._not_committed(target, error) from error
         if not isolated:
             for target in self._targets:
                 _tag(target.api, target.repository, target.commit, target.metadata)
@@ -317,7 +340,7 @@ class Run:
             if not target.landed:
                 continue
             if target.joined:
-                target.api.delete_branch(target.repository, target.run_branch)
+                self._drop(target)
                 continue
             try:
                 _seal(target)
@@ -329,13 +352,21 @@ class Run:
         if unsealed:
             raise unsealed
 
+    def _not_committed(self, target: _Target, error: StatisfactoryError) -> RunError:
+        kept = ", ".join(f"{each.run_branch!r} of {each.repository!r}" for each in self._targets if each.run_branch)
+        text = f"what the run {self._id!r} wrote to {target.repository!r} could not be committed: {error}"
+        if self._is_complete:
+            text += (
+                f" It is kept, uncommitted, on {kept}: commit and merge it by hand, or drop it by "
+                f"`{_command('abort', target.metadata)}` and run again."
+            )
+        return RunError(text)
+
     def _not_landed(self, target: _Target, error: StatisfactoryError) -> StatisfactoryError:
         if target.joined:  # the part is tried again, and this time finds what the others wrote
             return error
         left = [each for each in self._targets if not each.landed]
         done = [each for each in self._targets if each.landed]
-        for each in left:
-            each.landed = "kept"  # not to be dropped with the rest
         text = error.args[0]
         if done:
             text += f" The run has reached {', '.join(each.name for each in done)}."
@@ -343,40 +374,44 @@ class Run:
             text += f" It has not reached {', '.join(each.name for each in left)}."
         kept = ", ".join(f"{each.run_branch!r} of {each.repository!r}" for each in left)
         text += (
-            f" What it wrote is kept on {kept}: `kedro statisfactory run finish {self._id}` tries again, with `--merge "
-            f"source-wins` or `--merge dest-wins` to settle a conflict; `kedro statisfactory run abort {self._id}` "
-            "drops it."
+            f" What it wrote is kept on {kept}: `{_command('finish', target.metadata)}` tries again, with "
+            "`--merge source-wins` or `--merge dest-wins` to settle a conflict; "
+            f"`{_command('abort', target.metadata)}` drops it."
         )
         return MergeConflict(text) if isinstance(error, MergeConflict) else RunError(text)
 
     def abandon(self) -> None:
-        """End the run; what has not appeared until now never will. Does nothing to a run that has ended."""
+        """End the run: drop what a run that failed wrote. Does nothing to a run that has ended."""
         if self not in _interrupted:
             return
         _interrupted.discard(self)
         for target in self._targets:
             if target.landed or not target.run_branch:
                 continue
-            if self.project.settings.keep_failed:
+            if self._is_complete or self.project.settings.keep_failed:
                 _LOGGER.warning(
-                    "The run failed; what it wrote is kept on the branch %r of %r.",
+                    "What the run %r wrote is kept on the branch %r of %r.",
+                    self._id,
                     target.run_branch,
                     target.repository,
                 )
-                continue
-            try:
-                target.api.delete_branch(target.repository, target.run_branch)
-            except StatisfactoryError as error:  # of no importance beside what made the run fail
-                _LOGGER.warning(
-                    "The branch %r of %r is left over (%s); `kedro statisfactory clean` drops it later.",
-                    target.run_branch,
-                    target.repository,
-                    error,
-                )
+            else:
+                self._drop(target)
         self._journal.unlink(missing_ok=True)
 
+    def _drop(self, target: _Target) -> None:
+        try:
+            target.api.delete_branch(target.repository, target.run_branch)
+        except StatisfactoryError as error:  # of no importance beside what the run did, or what made it fail
+            _LOGGER.warning(
+                "The branch %r of %r is left over (%s); `kedro statisfactory clean` drops it later.",
+                target.run_branch,
+                target.repository,
+                error,
+            )
+
     def _described(self, use: Use) -> dict[str, str]:
-        found = {"url": public_url(use.url)}
+        found = {"url": use.url}
         if use.version is not None:
             found["version"] = use.version
         elif place := use.place:
@@ -455,58 +490,94 @@ def begin(kedro_id: str, project: Project, uses: Sequence[Use], facts: Callable[
         NoDataBranch: Neither git nor the settings name the branch to write to.
         RunError: The run cannot begin.
     """
-    project = dataclasses.replace(project, head=project.read_head())
     run = Run(kedro_id, project, uses)
-    if project.settings.mode != "off" and any(use.written and use.place for use in uses):
-        try:
-            run._facts = facts(project)
-            run._begin()
-        except BaseException:
-            run.abandon()
-            raise
+    try:
+        if project.settings.mode != "off":
+            run._begin(facts)
+    except BaseException:
+        run.abandon()
+        raise
     return run
 
 
 # -- what a run and the commands have in common ----------------------------------------------------------------------
 
 
-def finish(backend: LakeFSBackend, repository: str, run_id: str, merge: str | None) -> bool:
-    """Land a run that waits in a repository: one of several processes, or one that a conflict or a crash stopped.
+def finish(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, merge: str | None) -> bool:
+    """Land a run that waits: one of several processes, or one that a conflict or a crash stopped.
+
+    Args:
+        places: The repositories where it may wait.
+        run_id: Of the run.
+        merge: ``source-wins`` or ``dest-wins`` settles a conflict; ``None``: as the settings say.
 
     Returns:
         Whether there was such a run, now or before.
 
     Raises:
-        MergeConflict: As for :meth:`Run.finish`.
+        MergeConflict: Another run has changed the same entries.
         RunError: The run is not complete.
     """
-    api = backend.api
-    branches = _branches_of(api, repository, run_id)
-    for name in branches:
-        commits = _commits_of(api, repository, name)
-        complete = [commit for commit in commits if "kedro_outputs" in commit.metadata]
-        if not complete:
-            raise RunError(
-                f"the run {run_id!r} is not complete in {repository!r}: no process of it has ended well. "
-                f"`kedro statisfactory run abort {run_id}` drops it."
-            )
-        metadata = _combined(complete)
-        target = _Target(api, repository, metadata[_DATA_BRANCH], {}, name, commit=commits[0].id, metadata=metadata)
-        outputs = json.loads(metadata["kedro_outputs"])
-        target.outputs = {entry: described["path"] for entry, described in outputs.items()}
-        # A run of several processes may have been the first on its data branch; its record is that of the merge.
-        api.ensure_branch(repository, target.data_branch, commits[-1].parents[0])
-        target.landed = _landed(target) or _land(target, merge)
-        _seal(target)
-    return bool(branches) or api.tag(repository, run_tag(run_id)) is not None
+    waiting: list[tuple[_Target, str | None]] = []
+    empty: list[tuple[LakeFSAPI, str, str]] = []
+    for backend, repository in places:
+        for name in _branches_of(backend.api, repository, run_id):
+            if target := _waiting(backend.api, repository, name):
+                waiting.append((target, merge or backend.project.settings.merge))
+            else:
+                empty.append((backend.api, repository, name))
+    if empty and not waiting:
+        raise RunError(f"the run {run_id!r} is not complete: no process of it has ended well. Abort or repeat it.")
+    done: list[str] = []
+    for target, strategy in waiting:
+        try:
+            target.landed = _landed(target) or _land(target, strategy)
+            _seal(target)
+        except StatisfactoryError as error:
+            if target.api.tag(target.repository, run_tag(run_id)):
+                continue  # somebody else was faster
+            _keep_from_cleaning(target)
+            reached = f" The run has reached {', '.join(done)}." if done else ""
+            raise type(error)(
+                f"{error.args[0]}{reached} What it wrote is kept: `{_command('finish', target.metadata)}` tries again, "
+                "with `--merge source-wins` or `--merge dest-wins` to settle a conflict; "
+                f"`{_command('abort', target.metadata)}` drops it."
+            ) from error
+        done.append(target.name)
+    for api, repository, name in empty:  # parts of the run began to write here and failed; others did the work
+        api.delete_branch(repository, name)
+    return bool(waiting) or any(backend.api.tag(repository, run_tag(run_id)) for backend, repository in places)
 
 
-def abort(backend: LakeFSBackend, repository: str, run_id: str) -> bool:
-    """Drop a run that has not landed in a repository; gives whether there was one."""
-    branches = _branches_of(backend.api, repository, run_id)
-    for name in branches:
-        backend.api.delete_branch(repository, name)
-    return bool(branches)
+def _waiting(api: LakeFSAPI, repository: str, name: str) -> _Target | None:
+    """What waits on the branch of a run; ``None``: nothing that is complete."""
+    commits = _commits_of(api, repository, name)
+    complete = [commit for commit in commits if "kedro_outputs" in commit.metadata]
+    if not complete:
+        return None
+    metadata = _combined(complete)
+    outputs = {entry: each["path"] for entry, each in json.loads(metadata["kedro_outputs"]).items()}
+    target = _Target(api, repository, metadata[_DATA_BRANCH], outputs, name, commit=commits[0].id, metadata=metadata)
+    # A run of several processes may have been the first on its data branch; its record is that of the merge.
+    api.ensure_branch(repository, target.data_branch, commits[-1].parents[0])
+    return target
+
+
+def _keep_from_cleaning(target: _Target) -> None:
+    """Mark a run that is complete and could not land."""
+    with contextlib.suppress(StatisfactoryError):  # the error that is on its way says more
+        mark = {"kedro_run_id": target.metadata["kedro_run_id"], _TOKEN: target.run_branch, _ASKED: "true"}
+        message = f"kedro run {target.metadata['kedro_run_id']}: complete"
+        target.api.create_commit(target.repository, target.run_branch, message, mark, allow_empty=True)
+
+
+def abort(places: Sequence[tuple[LakeFSBackend, str]], run_id: str) -> bool:
+    """Drop a run that has not landed; gives whether there was one."""
+    found = [(backend, repository, _branches_of(backend.api, repository, run_id)) for backend, repository in places]
+    for backend, repository, names in found:
+        for name in names:
+            backend.api.delete_branch(repository, name)
+    return any(names for _, _, names in found)
 
 
 @dataclass(frozen=True)
@@ -529,10 +600,10 @@ def leftovers(backend: LakeFSBackend, repository: str) -> Iterator[Leftover]:
         else:
             run_id = rest.rpartition("--")[0]
             try:
-                since = time.mktime(time.strptime(began, "%Y%m%dT%H%M%SZ")) - time.timezone
+                since = float(calendar.timegm(time.strptime(began, "%Y%m%dT%H%M%SZ")))
             except ValueError:  # a joined run that is about to make its first commit
                 since = time.time()
-        complete = began != _JOINED and bool(commits)
+        complete = bool(commits) and (began != _JOINED or any(_ASKED in commit.metadata for commit in commits))
         yield Leftover(ref.id, run_id, complete, (time.time() - since) / 3600)
 
 
@@ -563,7 +634,9 @@ def _backend_of(uses: Iterable[Use]) -> LakeFSBackend:
 
 def _branches_of(api: LakeFSAPI, repository: str, run_id: str) -> list[str]:
     pattern = re.compile(rf".*--{id_digest(run_id)}(-[0-9a-f]{{4}})*")
-    return [ref.id for ref in api.branches(repository, RUN_BRANCH) if pattern.fullmatch(ref.id)]
+    found = [ref.id for ref in api.branches(repository, RUN_BRANCH) if pattern.fullmatch(ref.id)]
+    joined = run_branch(run_id, _JOINED)
+    return [joined] if joined in found else found  # a part may have the id of the run
 
 
 def _commits_of(api: LakeFSAPI, repository: str, branch: str) -> list[Commit]:
@@ -612,11 +685,18 @@ def _message(metadata: Mapping[str, str]) -> str:
     return f"kedro run {metadata['kedro_pipeline']}: {count} {'entry' if count == 1 else 'entries'} written"
 
 
-def _commit(api: LakeFSAPI, repository: str, branch: str, message: str, metadata: Mapping[str, str]) -> str:
+def _command(verb: str, metadata: Mapping[str, str]) -> str:
+    """What a person types to end a run."""
+    run_id = shlex.quote(metadata["kedro_run_id"])
+    env = f" --env {shlex.quote(metadata['kedro_env'])}" if "kedro_env" in metadata else ""
+    return f"kedro statisfactory run {verb}{env} {'-- ' if run_id.startswith('-') else ''}{run_id}"
+
+
+def _commit(api: LakeFSAPI, repository: str, branch: str, metadata: Mapping[str, str]) -> str:
     """Commit, once: when the answer is lost, the log tells whether it was done."""
     for _ in range(_TRIES):
         try:
-            return api.create_commit(repository, branch, message, metadata, allow_empty=True)
+            return api.create_commit(repository, branch, _message(metadata), metadata, allow_empty=True)
         except BackendUnreachable:
             newest = api.commit(repository, branch)
             if newest.metadata == dict(metadata):
@@ -640,6 +720,8 @@ def _land(target: _Target, merge: str | None) -> str:
     api, repository = target.api, target.repository
     message = _message(target.metadata)
     is_new = target.is_new
+    if merge:
+        _settle(target, merge)
     for _ in range(_TRIES):
         try:
             if is_new:
@@ -676,27 +758,58 @@ def _landed(target: _Target) -> str | None:
     return None
 
 
-def _conflict(target: _Target) -> MergeConflict:
-    """Name the entries and the other runs of a conflict."""
-    api, repository = target.api, target.repository
-    changes = api.changes(repository, target.destination, target.run_branch, three_dot=True)
-    paths = sorted(path for path, kind in changes if kind == "conflict")
-    names = sorted(
-        {
-            name
-            for name, output in target.outputs.items()
-            if any(path == output or path.startswith(f"{output}/") for path in paths)
-        }
+def _conflicts(target: _Target) -> list[str]:
+    """The paths that have changed on both sides; a folder is told by its mark."""
+    changes = target.api.changes(target.repository, target.destination, target.run_branch, three_dot=True)
+    return sorted(path.removeprefix(FOLDER_MARK) for path, kind in changes if kind == "conflict")
+
+
+def _entries_at(target: _Target, paths: Iterable[str]) -> list[str]:
+    """The entries to which paths belong."""
+    return sorted(
+        name
+        for name, output in target.outputs.items()
+        if any(path == output or path.startswith(f"{output}/") for path in paths)
     )
-    newest = next(api.log(repository, target.destination, paths[0], amount=1), None)
+
+
+def _settle(target: _Target, merge: str) -> None:
+    """See that a conflict can be settled as asked for, and tell in the metadata what the run loses by it.
+
+    Raises:
+        MergeConflict: A folder has changed on both sides, and lakeFS would mix its objects.
+    """
+    try:
+        lost = _entries_at(target, _conflicts(target))
+    except ObjectNotFound:
+        return  # one of the branches is missing, which is told elsewhere
+    outputs = json.loads(target.metadata["kedro_outputs"])
+    if any("objects" in outputs.get(name, ()) for name in lost):
+        raise _conflict(target, " They are folders, which no strategy of merging keeps whole: run again.")
+    if lost and merge == "dest-wins":
+        kept = {name: each for name, each in outputs.items() if name not in lost}
+        target.metadata = {
+            **target.metadata,
+            "kedro_outputs": json.dumps(kept, sort_keys=True),
+            "kedro_outputs_lost": json.dumps({name: outputs[name] for name in lost if name in outputs}),
+        }
+
+
+def _conflict(target: _Target, more: str = "") -> MergeConflict:
+    """Name the entries and the other run of a conflict."""
+    api, repository = target.api, target.repository
+    paths = _conflicts(target)
+    newest = next(api.log(repository, target.destination, paths[0], amount=1), None) if paths else None
     other = "another run"
     if newest is not None:
         other = f"the commit {newest.id[:12]} ({newest.message})"
         if "kedro_run_id" in newest.metadata:
             other = f"the run {newest.metadata['kedro_run_id']!r}"
+        if _PART_ID in newest.metadata and target.joined:
+            other = f"its part {newest.metadata[_PART_ID]!r}"
     return MergeConflict(
-        f"the entries {', '.join(names)} ({', '.join(paths)}) have changed on {target.name} since this run began, by "
-        f"{other}."
+        f"the entries {', '.join(_entries_at(target, paths))} ({', '.join(paths)}) have changed on {target.name} since "
+        f"this {'part' if target.joined else 'run'} began, by {other}.{more}"
     )
 
 
@@ -705,7 +818,8 @@ def _tag(api: LakeFSAPI, repository: str, commit: str, metadata: Mapping[str, st
     run_id = metadata["kedro_run_id"]
     _tag_once(api, repository, run_tag(run_id), commit)
     if "git_commit_id" in metadata:
-        _tag_once(api, repository, git_tag(metadata["git_commit_id"], int(time.time() * 1000), run_id), commit)
+        dirty = metadata.get("git_dirty") == "true"
+        _tag_once(api, repository, git_tag(metadata["git_commit_id"], int(time.time() * 1000), run_id, dirty), commit)
 
 
 def _tag_once(api: LakeFSAPI, repository: str, name: str, commit: str) -> None:
@@ -725,8 +839,7 @@ def _seal(target: _Target) -> None:
         _tag(target.api, target.repository, target.landed, target.metadata)
         target.api.delete_branch(target.repository, target.run_branch)
     except StatisfactoryError as error:
-        run_id = target.metadata["kedro_run_id"]
         raise RunError(
-            f"the run {run_id!r} is on {target.name}, but its tag is missing ({error}): `kedro statisfactory run "
-            f"finish {run_id}` makes it."
+            f"the run {target.metadata['kedro_run_id']!r} is on {target.name}, but a tag of it is missing or its "
+            f"branch is left over ({error}): `{_command('finish', target.metadata)}` mends that."
         ) from error

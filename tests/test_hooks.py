@@ -9,9 +9,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from kedro.framework.hooks.manager import _create_hook_manager
 from kedro.io import DataCatalog, DatasetError
-from kedro.pipeline import node, pipeline
+from kedro.pipeline import Pipeline, node, pipeline
 from kedro.runner import SequentialRunner
+from pluggy import PluginManager
 
 from kedro_statisfactory.hooks import hooks
 from kedro_statisfactory.project import current_project
@@ -21,6 +23,16 @@ from kedro_statisfactory.settings import Settings
 def _chunks() -> Iterator[str]:
     yield "one\n"
     yield "two\n"
+
+
+def _manager() -> PluginManager:
+    manager = _create_hook_manager()
+    manager.register(hooks)
+    return manager
+
+
+def _begin(nodes: Pipeline, catalog: DataCatalog) -> None:
+    _manager().hook.before_pipeline_run(run_params={}, pipeline=nodes, catalog=catalog)
 
 
 def _catalog(folder: Path, **dataset: Any) -> DataCatalog:
@@ -38,7 +50,7 @@ def _catalog(folder: Path, **dataset: Any) -> DataCatalog:
 
 def test_chunks_that_would_replace_each_other_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"(?s)entry 'out'.*E0502.*node 'chunks' saves in chunks.*mode: a"):
-        hooks.before_pipeline_run({}, pipeline([node(_chunks, None, "out", name="chunks")]), _catalog(tmp_path))
+        _begin(pipeline([node(_chunks, None, "out", name="chunks")]), _catalog(tmp_path))
 
 
 def test_chunks_of_plain_bytes_are_refused_too(tmp_path: Path) -> None:
@@ -46,7 +58,7 @@ def test_chunks_of_plain_bytes_are_refused_too(tmp_path: Path) -> None:
         {"raw": {"type": "kedro_statisfactory.ArtifactDataset", "filepath": str(tmp_path / "raw")}}
     )
     with pytest.raises(DatasetError, match="E0502"):
-        hooks.before_pipeline_run({}, pipeline([node(_chunks, None, "raw")]), catalog)
+        _begin(pipeline([node(_chunks, None, "raw")]), catalog)
 
 
 def test_without_the_refusal_chunks_are_lost(tmp_path: Path) -> None:
@@ -59,23 +71,23 @@ def test_without_the_refusal_chunks_are_lost(tmp_path: Path) -> None:
 def test_chunks_that_append_are_all_kept(tmp_path: Path) -> None:
     nodes = pipeline([node(_chunks, None, "out")])
     catalog = _catalog(tmp_path, fs_args={"open_args_save": {"mode": "a"}})
-    hooks.before_pipeline_run({}, nodes, catalog)
+    _begin(nodes, catalog)
     SequentialRunner().run(nodes, catalog)
     assert catalog.load("out") == "one\ntwo\n"
 
 
 def test_entries_of_others_and_plain_nodes_are_left_alone(tmp_path: Path) -> None:
     nodes = pipeline([node(_chunks, None, "stock"), node(lambda: "x", None, "out", name="plain")])
-    hooks.before_pipeline_run({}, nodes, _catalog(tmp_path))
-    hooks.before_pipeline_run({}, pipeline([node(_chunks, None, "memory")]), DataCatalog())
+    _begin(nodes, _catalog(tmp_path))
+    _begin(pipeline([node(_chunks, None, "memory")]), DataCatalog())
 
 
 def test_a_pipeline_without_an_entry_of_ours_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "kedro_statisfactory.datasets.artifact", raising=False)
-    nodes = pipeline([node(_chunks, None, "memory")])
-    hooks.before_pipeline_run({}, nodes, DataCatalog())
-    hooks.on_pipeline_error(DataCatalog())
-    hooks.after_pipeline_run(DataCatalog())
+    _begin(pipeline([node(_chunks, None, "memory")]), DataCatalog())
+    manager = _manager()
+    manager.hook.on_pipeline_error(error=None, run_params={}, pipeline=None, catalog=DataCatalog())
+    manager.hook.after_pipeline_run(run_params={}, run_result={}, pipeline=None, catalog=DataCatalog())
 
 
 def test_a_configuration_that_knows_no_patterns_has_the_default_settings(tmp_path: Path) -> None:

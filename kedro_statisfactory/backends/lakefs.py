@@ -9,6 +9,7 @@ import re
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -38,9 +39,14 @@ from kedro_statisfactory.session import Session, checked_lakefs_credentials
 
 _Answer = TypeVar("_Answer")
 
+#: Below this there is an object for each folder, named after it, with a digest of all that is in the folder. lakeFS
+#: merges object by object: two runs that write other names into one folder would mix, if they did not both write this.
+FOLDER_MARK = ".statisfactory/"
+
 # Tries of a read whose answer breaks off, is damaged, or changes half-way.
 _ATTEMPTS = 5
 _MD5 = re.compile(r"[0-9a-f]{32}")
+_FULL_SHA = re.compile(r"[0-9a-f]{40}")  # of git; lakeFS's own have 64 digits
 _GIT_SHA = re.compile(r"[0-9a-f]{7,64}")
 _REPOSITORY = re.compile(r"[a-z0-9][a-z0-9-]{2,62}")
 # What a path may begin with that could be a branch or tag in the spelling of other tools.
@@ -55,8 +61,18 @@ class _Known:
     """What a process has learnt of a repository and need not ask again, because it cannot change."""
 
     def __init__(self) -> None:
-        self.commits: dict[tuple[str, str], str] = {}  # by repository and run, tag or git SHA
+        self.commits: dict[tuple[str, str], str] = {}  # by repository and run id
         self.folders: set[tuple[str, str]] = set()  # first segments of paths that are not refs
+
+
+@dataclass(frozen=True)
+class _RunAt:
+    """A run that was made at a git commit, as the name of its tag tells it."""
+
+    run_id: str
+    commit: str
+    sha: str
+    time: str
 
 
 class LakeFSBackend(Backend, prefix="lakefs"):
@@ -149,15 +165,16 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         first, last = transfer.files_of(source)
 
         def send(branch: str) -> None:
-            def one(file: Path, _: threading.Event) -> None:
-                self._send_file(repository, branch, f"{path}/{file.as_posix()}", source / file)
+            def one(file: Path, _: threading.Event) -> Stat:
+                return self._send_file(repository, branch, f"{path}/{file.as_posix()}", source / file)
 
-            transfer.in_parallel(one, first, transfer.UPLOAD_WORKERS)
-            for file in last:
-                one(file, threading.Event())
-            kept = {f"{path}/{file.as_posix()}" for file in (*first, *last)}
+            sent = transfer.in_parallel(one, first, transfer.UPLOAD_WORKERS)
+            sent += [one(file, threading.Event()) for file in last]
+            kept = {stat.path for stat in sent}
             found = self._api.list(repository, branch, f"{path}/")
             self._api.delete(repository, branch, [stat.path for stat in found if stat.path not in kept])
+            mark = hashlib.sha256(repr(sorted((stat.path, stat.checksum) for stat in sent)).encode()).hexdigest()
+            self._api.upload(repository, branch, FOLDER_MARK + path, mark.encode, len(mark))
 
         self._write(repository, path, lake_ref, send)
 
@@ -235,7 +252,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         def remove(branch: str) -> None:
             self._api.branch(repository, branch)
             below = [stat.path for stat in self._api.list(repository, branch, f"{path}/")]
-            self._api.delete(repository, branch, [path, *below])
+            self._api.delete(repository, branch, [path, FOLDER_MARK + path, *below])
 
         self._write(repository, path, lake_ref, remove)
 
@@ -248,7 +265,8 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         repository, path = self.split(fragment)
 
         def look(ref: str) -> builtins.list[str]:
-            return [commit.metadata.get("kedro_run_id", commit.id) for commit in self._api.log(repository, ref, path)]
+            ids = (commit.metadata.get("kedro_run_id", commit.id) for commit in self._api.log(repository, ref, path))
+            return builtins.list(dict.fromkeys(ids))  # each part of a run may have changed it
 
         yield from self._read(repository, path, None, look)
 
@@ -381,17 +399,16 @@ class LakeFSBackend(Backend, prefix="lakefs"):
     def _read_at(self, repository: str, path: str, asked: str, look: Callable[[str], _Answer]) -> _Answer:
         """Read at what a user named: a ref, the id of a run, or the SHA of a git commit."""
         known = self._known().commits
-        ref = known.get((repository, asked), asked)
+        if (repository, asked) in known:
+            return self._or_missing(repository, path, known[repository, asked], look)
+        if _FULL_SHA.fullmatch(asked) and (run := self._run_at(repository, asked)):
+            return self._or_missing(repository, path, run.commit, look)
         try:
-            return look(ref)
+            return look(asked)
         except ObjectNotFound:
             pass
-        if ref is asked:
-            commit = self._resolve(repository, asked)
-            if commit is not None:
-                known[repository, asked] = commit
-                return self._or_missing(repository, path, commit, look)
-        raise self._missing(repository, path, asked) from None
+        commit = self._resolve(repository, asked)
+        return self._or_missing(repository, path, commit or asked, look)
 
     def resolved(self, repository: str, asked: str) -> str:
         """The id of the commit that a ref, the id of a run or the SHA of a git commit means now.
@@ -411,37 +428,47 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             self._api.commit(repository, asked)
             return None
         if tag := self._api.tag(repository, run_tag(asked)):
+            self._known().commits[repository, asked] = tag.commit_id
             return tag.commit_id
         if run := self._run_at(repository, asked):
-            return run[1]
+            return run.commit
         raise RefNotFound(
             f"the repository {repository!r} has no branch, tag or commit {asked!r}, no run of this id, and no run made "
             "at a git commit of this SHA."
         )
 
-    def _run_at(self, repository: str, sha: str) -> tuple[str, str] | None:
-        """Id and data commit of the newest run that was made at a git commit."""
+    def _run_at(self, repository: str, sha: str) -> _RunAt | None:
+        """The newest run that was made at a git commit. It may be another one soon, so it is asked for each time.
+
+        Raises:
+            RefNotFound: A short SHA means several commits.
+        """
         if not _GIT_SHA.fullmatch(sha):
             return None
-        tags = (tag for tag in self._api.tags(repository, f"{GIT_TAG}{sha}") if tag.id.count("--") > 1)
-        found = max(tags, key=lambda tag: tag.id.split("--")[1], default=None)
-        return (found.id.split("--", 2)[2], found.commit_id) if found else None
+        found = [
+            _RunAt(parts[2], tag.commit_id, parts[0].removeprefix(GIT_TAG), parts[1])
+            for tag in self._api.tags(repository, f"{GIT_TAG}{sha}")
+            if len(parts := tag.id.split("--", 2)) > 2
+        ]
+        if len(shas := {run.sha for run in found}) > 1:
+            raise RefNotFound(f"{sha!r} is short for several git commits with runs: {', '.join(sorted(shas))}.")
+        return max(found, key=lambda run: run.time, default=None)
 
     def _read_at_git_commit(
         self, repository: str, path: str, sha: str, look: Callable[[str], _Answer], no_branch: NoDataBranch
     ) -> _Answer:
         """Read what the newest run at the git commit made that is checked out without a branch."""
-        known = self._known().commits
-        if (repository, sha) not in known:
-            run = self._run_at(repository, sha)
-            if run is None:
-                made = {tag.id.removeprefix(GIT_TAG).partition("--")[0] for tag in self._api.tags(repository, GIT_TAG)}
-                near = next((each for each in ancestors(self._session.project.path, sha) if each in made), None)
-                hint = f" The nearest ancestor with a run is {near}: STATISFACTORY_AT={near} reads it." if near else ""
-                raise NoDataBranch(f"no run was made at the git commit {sha} in {repository!r}.{hint} {no_branch}")
-            self._say_once(f"Reading {repository!r} as the run {run[0]!r} left it, which was made at this git commit.")
-            known[repository, sha] = run[1]
-        return self._or_missing(repository, path, known[repository, sha], look)
+        run = self._run_at(repository, sha)
+        if run is None:
+            made = {tag.id.removeprefix(GIT_TAG).partition("--")[0] for tag in self._api.tags(repository, GIT_TAG)}
+            near = next((each for each in ancestors(self._session.project.path, sha) if each in made), None)
+            hint = f" The nearest ancestor with a run is {near}: STATISFACTORY_AT={near} reads it." if near else ""
+            raise NoDataBranch(f"no run was made at the git commit {sha} in {repository!r}.{hint} {no_branch}")
+        dirty = ", with uncommitted changes in the code" if run.time.endswith("dirty") else ""
+        self._say_once(
+            f"Reading {repository!r} as the run {run.run_id!r} left it, which was made at this git commit{dirty}."
+        )
+        return self._or_missing(repository, path, run.commit, look)
 
     def _or_missing(self, repository: str, path: str, ref: str, look: Callable[[str], _Answer]) -> _Answer:
         try:
@@ -566,19 +593,20 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             digest.update(chunk)
         _compare_md5(digest.hexdigest(), found.checksum, verify)
 
-    def _store(self, repository: str, branch: str, path: str, payload: bytes) -> None:
-        self._note(repository, self._api.upload(repository, branch, path, lambda: payload, len(payload)))
+    def _store(self, repository: str, branch: str, path: str, payload: bytes) -> Stat:
+        return self._note(repository, self._api.upload(repository, branch, path, lambda: payload, len(payload)))
 
-    def _note(self, repository: str, stored: Stat) -> None:
+    def _note(self, repository: str, stored: Stat) -> Stat:
         """Leave word of what was written, for the commit of the run."""
         self._session.project.note_written(self._api.host, repository, stored.path, stored.checksum)
+        return stored
 
-    def _send_file(self, repository: str, branch: str, path: str, source: Path) -> None:
+    def _send_file(self, repository: str, branch: str, path: str, source: Path) -> Stat:
         size = source.stat().st_size
         if size <= transfer.SMALL:
-            self._store(repository, branch, path, source.read_bytes())
+            return self._store(repository, branch, path, source.read_bytes())
         elif self._api.presigns()[1]:
-            self._send_signed(repository, branch, path, source, size)
+            return self._send_signed(repository, branch, path, source, size)
         else:
             with source.open("rb") as file:
 
@@ -587,9 +615,9 @@ class LakeFSBackend(Backend, prefix="lakefs"):
                     return file
 
                 crc32 = transfer.file_crc32(source)
-                self._note(repository, self._api.upload(repository, branch, path, from_start, size, crc32))
+                return self._note(repository, self._api.upload(repository, branch, path, from_start, size, crc32))
 
-    def _send_signed(self, repository: str, branch: str, path: str, source: Path, size: int) -> None:
+    def _send_signed(self, repository: str, branch: str, path: str, source: Path, size: int) -> Stat:
         """Send a large file to where lakeFS keeps it, in parts side by side; they become an object all at once."""
         cut = transfer.parts(size, transfer.UPLOAD_PART)
         upload_id, address, urls = self._api.begin_parts(repository, branch, path, len(cut))
@@ -604,7 +632,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             pairs = zip(sent, cut, strict=True)
             whole = transfer.combined_crc32((crc32, part.length) for (_, crc32), part in pairs)
             etags = [etag for etag, _ in sent]
-            self._note(repository, self._api.complete_parts(repository, branch, path, upload, etags, whole))
+            return self._note(repository, self._api.complete_parts(repository, branch, path, upload, etags, whole))
         except BaseException:  # an interrupt, too, must not leave parts that somebody pays for
             with contextlib.suppress(StatisfactoryError):  # the error that is on its way says more
                 self._api.abort_parts(repository, branch, path, upload)

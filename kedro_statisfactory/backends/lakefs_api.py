@@ -340,8 +340,9 @@ class LakeFSAPI:
         lakeFS says that it has done so on a tag and where there is no branch, too, and does nothing.
         """
         where = _path("repositories", repository, "branches", branch, "objects", "delete")
+        paths = [path for path in paths if len(path.encode()) <= LONGEST_PATH]  # no other can be there
         for start in range(0, len(paths), _PAGE):
-            found = self._json("POST", where, json_body={"paths": list(paths[start : start + _PAGE])})
+            found = self._json("POST", where, json_body={"paths": paths[start : start + _PAGE]})
             for error in found.get("errors") or ():
                 raise TransferError(f"the object {error.get('path')!r} was not deleted: {error.get('message')}")
 

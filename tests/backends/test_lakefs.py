@@ -19,6 +19,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from kedro_statisfactory.backends import LakeFSBackend, lakefs_api, transfer
+from kedro_statisfactory.backends.lakefs import FOLDER_MARK
 from kedro_statisfactory.backends.lakefs_api import LakeFSAPI
 from kedro_statisfactory.branches import git_tag, run_tag
 from kedro_statisfactory.errors import (
@@ -535,6 +536,16 @@ def test_a_detached_head_reads_what_the_newest_run_at_this_commit_made(
         detached.put(payload=b"x", fragment=parse(f"lakefs://{local}/x"))
 
 
+def test_a_run_with_uncommitted_code_is_named_as_such(
+    lakefs_local: LakeFSServer, local: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(lakefs_local, local, "x", b"dirty")
+    tag(lakefs_local, local, git_tag(SHA, 1, "clean"), "main")
+    tag(lakefs_local, local, git_tag(SHA, 2, "dirty", dirty=True), commit(lakefs_local, local))
+    assert on(lakefs_local, None, SHA).get(fragment=parse(f"lakefs://{local}/x")) == b"dirty"
+    assert "as the run 'dirty' left it, which was made at this git commit, with uncommitted" in caplog.text
+
+
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Runs git in a repository of its own, apart from the developer's configuration and the CI job."""
@@ -690,8 +701,28 @@ def test_a_run_once_found_takes_one_request(
     sent = requests_of(backend)
     backend.get(fragment=where, lake_ref=run)
     assert sent == ["GET objects"]
-    with pytest.raises(ObjectNotFound, match=f"at '{run}'"):
+    with pytest.raises(ObjectNotFound, match="there is no 'none'"):
         backend.get(fragment=parse(f"lakefs://{local}/none"), lake_ref=run)
+
+
+def test_the_newest_run_at_a_git_commit_is_looked_for_each_time(
+    lakefs_local: LakeFSServer, local: str, history: Mapping[str, str]
+) -> None:
+    where = parse(f"lakefs://{local}/x")
+    backends = on(lakefs_local, "main", settings=Settings(at=SHA)), on(lakefs_local, None, SHA)
+    assert [backend.get(fragment=where) for backend in backends] == [b"old"] * 2
+    tag(lakefs_local, local, git_tag(SHA, 3, "a-newer-run"))
+    assert [backend.get(fragment=where) for backend in backends] == [b"new"] * 2
+
+
+def test_a_short_git_sha_of_several_commits_is_refused(
+    lakefs_local: LakeFSServer, local: str, history: Mapping[str, str]
+) -> None:
+    tag(lakefs_local, local, git_tag(SHA[:-1] + "0", 3, "of-another-commit"))
+    backend = on(lakefs_local, "main")
+    with pytest.raises(RefNotFound, match="'0123456' is short for several git commits with runs"):
+        backend.get(fragment=parse(f"lakefs://{local}/x"), lake_ref=SHA[:7])
+    assert backend.get(fragment=parse(f"lakefs://{local}/x"), lake_ref=SHA) == b"old"
 
 
 def pinned(server: LakeFSServer, repository: str, pin: Pin) -> LakeFSBackend:
@@ -849,7 +880,8 @@ def test_files_that_say_that_the_rest_is_complete_go_last(
     source = make_files(tmp_path / "source", "_delta_log/1.json", "_delta_log/0.json", "z", "a", "_SUCCESS")
     on(lakefs_local, "main").upload(source=source, fragment=parse(f"lakefs://{local}/tree"))
     assert sorted(sent[:2]) == ["tree/a", "tree/z"]
-    assert sent[2:] == ["tree/_SUCCESS", "tree/_delta_log/0.json", "tree/_delta_log/1.json"]
+    assert sent[2:5] == ["tree/_SUCCESS", "tree/_delta_log/0.json", "tree/_delta_log/1.json"]
+    assert sent[5:] == [FOLDER_MARK + "tree"]
 
 
 def test_what_a_new_folder_does_not_have_is_removed(lakefs_local: LakeFSServer, local: str, tmp_path: Path) -> None:
@@ -871,6 +903,22 @@ def test_a_folder_on_a_new_branch_has_nothing_of_the_source(
     feature.upload(source=make_files(tmp_path / "source", "a", "b"), fragment=parse(f"lakefs://{local}/tree"))
     assert [info.path for info in feature.list(fragment=parse(f"lakefs://{local}/tree"))] == ["a", "b"]
     assert on(lakefs_local, "main").exists(fragment=parse(f"lakefs://{local}/tree/old"))
+
+
+def test_a_folder_leaves_a_mark_that_changes_when_anything_in_it_does(
+    lakefs_local: LakeFSServer, local: str, tmp_path: Path
+) -> None:
+    backend = on(lakefs_local, "main")
+    where, mark = parse(f"lakefs://{local}/tree"), parse(f"lakefs://{local}/{FOLDER_MARK}tree")
+    marks = []
+    for names in (("a",), ("a", "b"), ("a", "b", "b2"), ("a", "b", "b2")):
+        backend.upload(source=make_files(tmp_path / "source", *names), fragment=where)
+        marks.append(backend.get(fragment=mark))
+    assert len(set(marks)) == 3
+    assert marks[2] == marks[3], "the same files are no change"
+    assert all("statisfactory" not in info.path for info in backend.list(fragment=where))
+    backend.delete(fragment=where)
+    assert not backend.exists(fragment=mark)
 
 
 def test_an_empty_folder_cannot_be_stored(lakefs_local: LakeFSServer, local: str, tmp_path: Path) -> None:

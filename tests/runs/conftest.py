@@ -6,10 +6,12 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -256,3 +258,19 @@ def project(lakefs_local: LakeFSServer, tmp_path: Path, environment: pytest.Monk
     environment.chdir(tmp_path)
     with kedro_project(tmp_path, lakefs_local) as made:
         yield made
+
+
+@pytest.fixture
+def calls(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Counter[str]]:
+    """What this process asked the server: method and the kind of thing, without objects' bytes apart."""
+    pool: Any = Session().lakefs.rest_client.pool_manager
+    sent: Counter[str] = Counter()
+    request = pool.request
+
+    def record(method: str, url: str, **more: Any) -> Any:
+        kind = "objects" if "/objects" in url else re.sub(r"\?.*", "", url.split("/api/v1/")[1]).split("/")[2]
+        sent[f"{method} {kind}"] += 1
+        return request(method, url, **more)
+
+    monkeypatch.setattr(pool, "request", record)
+    return lambda: Counter(sent)

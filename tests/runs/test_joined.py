@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 import traceback
 
 import pytest
+import yaml
 from kedro.io import DatasetError
 
 from kedro_statisfactory import runs
 from kedro_statisfactory.backends.lakefs_api import LakeFSAPI, Ref
-from kedro_statisfactory.branches import RUN_BRANCH
-from kedro_statisfactory.errors import BranchNotFound, MergeConflict, RunError
+from kedro_statisfactory.branches import RUN_BRANCH, run_branch
+from kedro_statisfactory.errors import BackendUnreachable, BranchNotFound, MergeConflict, RunError
 from kedro_statisfactory.runs import RUN_ID
 from tests.runs.conftest import KedroProject
 
@@ -219,6 +221,96 @@ def test_parts_that_write_the_same_conflict_and_can_be_tried_again(joined: Kedro
     assert len(_hidden(joined)) == 1
 
 
+def test_parts_that_only_read_see_what_other_parts_wrote(joined: KedroProject) -> None:
+    joined.run(7, nodes=["first"])
+    joined.run(pipeline="elsewhere")
+    joined.run(7, nodes=["second", "add"])
+    joined.run(pipeline="reads", expect=700)
+    assert joined.invoke("run", "finish").exit_code == 0
+    assert joined.read(repository=joined.other) == {"elsewhere": 70}
+
+
+def test_parts_are_on_one_git_branch(joined: KedroProject) -> None:
+    joined.run(3, nodes=["first"])
+    joined.git("switch", "-qc", "other")
+    with pytest.raises(DatasetError, match=r"E0710.*begun for the data branch 'main'.*'other'"):
+        joined.run(3, nodes=["second", "add"])
+
+
+def test_a_part_that_has_landed_does_not_fail_afterwards(
+    joined: KedroProject, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise BackendUnreachable("no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LakeFSAPI, "delete_branch", fail)
+        joined.run(3)
+    assert "is left over" in caplog.text
+    assert joined.invoke("run", "finish").exit_code == 0
+    assert joined.read()["total"] == 3
+
+
+def test_a_repository_that_no_part_finished_to_write_does_not_keep_the_others(joined: KedroProject) -> None:
+    with pytest.raises(RuntimeError):
+        joined.run(3, pipeline="both", fail=["second"])
+    joined.run(3)
+    done = joined.invoke("run", "finish")
+    assert done.exit_code == 0, done.output
+    assert joined.read() == {"a": 3, "b": 30, "total": 3}
+    assert joined.branches(joined.other) == ["main"]
+
+
+def test_a_part_whose_own_id_is_that_of_the_run_can_be_killed(joined: KedroProject) -> None:
+    joined.run(3)
+    joined.api.create_branch(
+        joined.repository, run_branch(ID, "20260101T000000Z"), "main", hidden=True
+    )  # as a service would leave it
+    assert joined.invoke("run", "finish").exit_code == 0
+    assert joined.read()["total"] == 3
+
+
+def test_the_setting_settles_conflicts_of_joined_runs_too(
+    joined: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined.settings(merge="source-wins")
+    joined.run(3)
+    monkeypatch.delenv(RUN_ID)
+    joined.run(2)
+    assert joined.invoke("run", "finish", ID).exit_code == 0
+    assert joined.read()["a"] == 3
+
+
+def test_whoever_finishes_second_finds_it_done(joined: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    joined.run(3)
+    land = runs._land
+
+    def raced(target: runs._Target, merge: str | None) -> str:
+        monkeypatch.setattr(runs, "_land", land)
+        assert joined.invoke("run", "finish").exit_code == 0
+        return land(target, merge)
+
+    monkeypatch.setattr(runs, "_land", raced)
+    done = joined.invoke("run", "finish")
+    assert done.exit_code == 0, done.output
+    assert len(joined.tags()) == 2
+    assert joined.read() == {"a": 3, "b": 30, "total": 3}
+
+
+def test_a_conflict_in_one_of_several_repositories_names_what_has_landed(
+    joined: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined.run(3, pipeline="both")
+    monkeypatch.delenv(RUN_ID)
+    first, last = sorted([joined.repository, joined.other])
+    name = "total" if last == joined.repository else "elsewhere"
+    joined.server.call("POST", f"/repositories/{last}/branches/main/objects?path={name}.json", body=b'{"n": 50}')
+    done = joined.invoke("run", "finish", ID)
+    assert done.exit_code == 1
+    assert f"has reached the data branch 'main' of the repository '{first}'" in done.output
+    assert f"kedro statisfactory run finish {ID}" in done.output
+
+
 # -- cleaning up ---------------------------------------------------------------------------------------------------
 
 
@@ -250,6 +342,67 @@ def test_a_joined_run_is_cleaned_away_when_nothing_goes_on_in_it(joined: KedroPr
     assert "it may be at work" in joined.invoke("clean").output
     assert "dropped" in joined.invoke("clean", "--older-than", "0").output
     assert joined.branches() == ["main"]
+
+
+def test_a_joined_run_that_could_not_land_is_never_cleaned_away(
+    joined: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined.run(3)
+    monkeypatch.delenv(RUN_ID)
+    joined.run(2)
+    assert joined.invoke("run", "finish", ID).exit_code == 1
+    assert "kept" in joined.invoke("clean", "--older-than", "0").output
+    assert joined.invoke("run", "finish", ID, "--merge", "source-wins").exit_code == 0
+    assert joined.read()["a"] == 3
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Australia/Sydney", "America/Los_Angeles"])
+def test_the_age_of_a_run_does_not_depend_on_the_clock_on_the_wall(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        project.killed_run("SIGKILL")
+        assert "(0.0 hours old)" in project.invoke("clean").output
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize("hours", ["-5", "nan", "soon"])
+def test_an_age_is_a_number(project: KedroProject, hours: str) -> None:
+    project.killed_run("SIGKILL")
+    done = project.invoke("clean", "--older-than", hours)
+    assert done.exit_code == 2
+    assert len(_hidden(project)) == 1
+
+
+def test_entries_that_cannot_be_used_here_do_not_keep_runs_from_being_ended(project: KedroProject) -> None:
+    file = project.path / "conf/base/catalog.yml"
+    entries = yaml.safe_load(file.read_text())
+    entries["broken"] = {"type": "not_installed.Dataset", "filepath": "x"}
+    entries["nowhere"] = {"type": "kedro_statisfactory.ArtifactDataset", "filepath": "lakefs://no-such-repository/x"}
+    file.write_text(yaml.safe_dump(entries))
+    project.killed_run("SIGKILL", nodes=["first", "add"])
+    done = project.invoke("clean", "--older-than", "0")
+    assert done.exit_code == 0, done.output
+    assert "The entry broken is left out" in done.output
+    assert "The repository no-such-repository is left out" in done.output
+    assert project.branches() == ["main"]
+    entries["locked"] = {**entries["nowhere"], "credentials": "no_such_credentials"}
+    file.write_text(yaml.safe_dump(entries))
+    done = project.invoke("clean")
+    assert done.exit_code == 1
+    assert "no_such_credentials" in done.output
+    assert "Traceback" not in done.output
+
+
+def test_hints_can_be_copied(project: KedroProject) -> None:
+    assert runs._command("finish", {"kedro_run_id": "my run; x", "kedro_env": "prod"}) == (
+        "kedro statisfactory run finish --env prod 'my run; x'"
+    )
+    assert runs._command("abort", {"kedro_run_id": "-x"}) == "kedro statisfactory run abort -- -x"
 
 
 def test_a_joined_run_that_is_about_to_begin_is_at_work(project: KedroProject) -> None:

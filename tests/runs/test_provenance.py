@@ -13,6 +13,7 @@ import pytest
 import yaml
 from kedro.framework.session import KedroServiceSession
 from kedro.framework.startup import bootstrap_project
+from kedro.io import AbstractDataset, DatasetError
 
 from kedro_statisfactory import git, provenance
 from kedro_statisfactory.errors import GitNotFound
@@ -98,6 +99,46 @@ def test_inputs_of_other_packages_are_named(project: KedroProject) -> None:
     assert read["total_before"] == {"url": str(project.path / "data/before.json")}
 
 
+class Signed(AbstractDataset[None, dict[str, int]]):
+    """Keeps its URL as the datasets of kedro-datasets do: without the protocol."""
+
+    def __init__(self, filepath: str) -> None:
+        self._protocol, _, self._filepath = filepath.partition("://")
+
+    def _load(self) -> dict[str, int]:
+        return {"n": 5}
+
+    def _save(self, data: None) -> None: ...
+
+    def _describe(self) -> dict[str, str]:
+        return {}
+
+
+def test_urls_of_inputs_are_told_without_passwords_and_signatures(project: KedroProject) -> None:
+    file = project.path / "conf/base/catalog.yml"
+    catalog = yaml.safe_load(file.read_text())
+    catalog["total_before"] = {
+        "type": "tests.runs.test_provenance.Signed",
+        "filepath": "https://me:hunter2@example.org/x.csv?sig=hunter2",
+    }
+    file.write_text(yaml.safe_dump(catalog))
+    project.run(1)
+    assert json.loads(_metadata(project)["kedro_inputs"])["total_before"] == {"url": "https://example.org/x.csv"}
+
+
+def test_the_version_of_an_input_in_folders_is_told(project: KedroProject) -> None:
+    file = project.path / "conf/base/catalog.yml"
+    catalog = yaml.safe_load(file.read_text())
+    catalog["total_before"] = {**catalog["local"], "versioned": True}
+    file.write_text(yaml.safe_dump(catalog))
+    with pytest.raises(DatasetError, match="total_before"):
+        project.run(1)
+    project.catalog(save_version="v1").save("total_before", {"n": 5})
+    project.run(1)
+    assert json.loads(_metadata(project)["kedro_inputs"])["total_before"]["version"] == "v1"
+    assert project.read()["total"] == 6
+
+
 def test_a_folder_has_a_checksum_over_its_objects(project: KedroProject) -> None:
     file = project.path / "conf/base/catalog.yml"
     catalog = yaml.safe_load(file.read_text())
@@ -139,7 +180,7 @@ def test_the_same_bytes_add_nothing_but_the_record_of_the_run(project: KedroProj
 
 def test_parameters_decide_the_digest_and_their_order_does_not(project: KedroProject) -> None:
     digests = []
-    for parameters in ({"x": 1, "y": {"a": 1, "b": 2}}, {"y": {"b": 2, "a": 1}, "x": 1}, {"x": 2}):
+    for parameters in ({"x": 1, "y": {1: 0.5, "b": 2}}, {"y": {"b": 2, 1: 0.5}, "x": 1}, {"x": 2}):
         project.run(1, **parameters)
         digests.append(_metadata(project)["kedro_parameters_sha256"])
     assert digests[0] == digests[1] != digests[2]
@@ -150,12 +191,19 @@ def test_secrets_never_get_into_a_commit(project: KedroProject) -> None:
         1,
         db={"password": "hunter2", "url": "postgresql://me:hunter2@host/db", "names": ["x"]},
         api_token="hunter2",
+        sas="hunter2",
+        session={"Cookie": "hunter2", "pwd": ["hunter2"], "conn_str": "hunter2"},
+        text="Server=x;Password=hunter2;Encrypt=yes",
+        signed="https://example.org/x?sig=hunter2",
+        odd="redis://:p/w@hunter2@host/0",
+        author="Horst",
         plain=f"the key is {project.server.secret_key}",
         group_key="species",
     )
     file = project.path / "conf/base/catalog.yml"
     catalog = yaml.safe_load(file.read_text())
     assert "hunter2" not in json.dumps(_metadata(project))
+    assert json.loads(_metadata(project)["kedro_runtime_params"])["author"] == "Horst"
     for entry in catalog.values():
         entry["credentials"] = "lake"
     file.write_text(yaml.safe_dump(catalog))

@@ -15,7 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from kedro.framework.session import KedroServiceSession
+import yaml
+from kedro.framework.hooks import hook_impl
+from kedro.framework.session import KedroServiceSession, KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError
 from kedro.runner import AbstractRunner, ParallelRunner, SequentialRunner, ThreadRunner
@@ -24,7 +26,6 @@ from kedro_statisfactory import runs
 from kedro_statisfactory.backends.lakefs_api import LakeFSAPI
 from kedro_statisfactory.branches import RUN_BRANCH
 from kedro_statisfactory.errors import BackendUnreachable, Conflict, MergeConflict, RunError, TransferError
-from kedro_statisfactory.session import Session
 from tests.runs.conftest import ROOT, KedroProject
 
 pytestmark = [
@@ -32,22 +33,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:register_new_resolver\\(\\) is deprecated:UserWarning"),
 ]
 BEFORE = {"total": 0}
-
-
-@pytest.fixture
-def calls(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Counter[str]]:
-    """What this process asked the server: method and the kind of thing, without objects' bytes apart."""
-    pool: Any = Session().lakefs.rest_client.pool_manager
-    sent: Counter[str] = Counter()
-    request = pool.request
-
-    def record(method: str, url: str, **more: Any) -> Any:
-        kind = "objects" if "/objects" in url else re.sub(r"\?.*", "", url.split("/api/v1/")[1]).split("/")[2]
-        sent[f"{method} {kind}"] += 1
-        return request(method, url, **more)
-
-    monkeypatch.setattr(pool, "request", record)
-    return lambda: Counter(sent)
 
 
 # -- all or nothing ------------------------------------------------------------------------------------------------
@@ -119,6 +104,50 @@ def test_an_interrupt_leaves_no_trace_when_the_process_ends(project: KedroProjec
     assert project.read() == BEFORE
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("call", ["create_commit", "merge", "create_tag", "delete_branch"])
+def test_an_interrupt_while_a_run_lands_loses_nothing(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch, call: str, when: str, error: type[BaseException]
+) -> None:
+    original, count = getattr(LakeFSAPI, call), [0]
+    nth = 2 if call in ("merge", "create_commit") else 1  # between two repositories
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        count[0] += 1
+        if count[0] == nth and when == "before":
+            raise error
+        answer = original(*arguments, **options)
+        if count[0] == nth:
+            raise error
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LakeFSAPI, call, interrupted)
+        with pytest.raises(error):
+            project.run(3, pipeline="both")
+    runs._abandon_all()
+    assert project.read() in (BEFORE, {"a": 3, "b": 30, "total": 3})
+    waiting = [name for name in project.branches() + project.branches(project.other) if name.startswith(RUN_BRANCH)]
+    if call == "create_commit" and when == "before":
+        assert len(waiting) == 2, "nothing is dropped that nobody has committed"
+        return
+    run_id = next(
+        commit.metadata["kedro_run_id"]
+        for repository in (project.repository, project.other)
+        for name in project.branches(repository)
+        for commit in project.log(name, repository)
+        if "kedro_run_id" in commit.metadata
+    )
+    done = project.invoke("run", "finish", run_id)
+    assert done.exit_code == 0, done.output
+    assert project.read() == {"a": 3, "b": 30, "total": 3}
+    assert project.read(repository=project.other) == {"elsewhere": 30}
+    for repository in (project.repository, project.other):
+        assert project.branches(repository) == ["main"]
+        assert project.tags(repository)[f"kedro-{run_id}"] == project.log(repository=repository)[0].id
+
+
 def test_sigterm_leaves_no_trace(project: KedroProject) -> None:
     done = project.command("run", "--params", "signal.add=SIGTERM")
     assert done.returncode == 143, done.stderr
@@ -168,27 +197,29 @@ def test_with_mode_off_nothing_is_committed(project: KedroProject) -> None:
 # -- what a run costs ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("pipeline", "saves", "loads"), [("wide", 40, 0), ("__default__", 3, 3)])
+@pytest.mark.parametrize("git", [True, False])
 def test_a_run_costs_six_calls_whatever_the_number_of_entries(
-    project: KedroProject, calls: Callable[[], Counter[str]]
+    project: KedroProject, calls: Callable[[], Counter[str]], pipeline: str, saves: int, loads: int, git: bool
 ) -> None:
-    project.run(pipeline="wide")
+    if not git:
+        (project.path / ".git").rename(project.path / "not-git")
+        project.settings(branch="main")
+    project.run(pipeline=pipeline)
     sent = calls()
-    assert sent.pop("POST objects") == 40
-    # Once per process: is `wide/` a folder, or the name of a branch as other tools write it?
-    assert sent.pop("GET commits") == 1
-    # The second tag is the index by git commit.
-    assert sent == {"POST branches": 2, "POST refs": 1, "POST tags": 2, "DELETE branches": 1}
-
-
-def test_a_run_that_reads_what_it_did_not_write_asks_once_more(
-    project: KedroProject, calls: Callable[[], Counter[str]]
-) -> None:
-    project.run()
-    sent = calls()
-    # The question is whether the data branch has changes that are not committed.
-    assert sent.pop("GET branches") == 1
-    assert (sent.pop("POST objects"), sent.pop("GET objects")) == (3, 3)
-    assert sent == {"POST branches": 2, "POST refs": 1, "POST tags": 2, "DELETE branches": 1}
+    assert (sent.pop("POST objects"), sent["GET objects"]) == (saves, loads)
+    del sent["GET objects"]
+    # Once per process and first folder: is `wide/` a folder, or the name of a branch as other tools write it?
+    assert sent.pop("GET commits", 0) == (pipeline == "wide")
+    # Make the branch and commit; ask whether the data branch has uncommitted changes; merge; tag; drop the branch. In a
+    # git repository one more: the tag that finds the run by its commit.
+    assert sent == {
+        "POST branches": 2,
+        "GET branches": 1,
+        "POST refs": 1,
+        "POST tags": 1 + git,
+        "DELETE branches": 1,
+    }
 
 
 def test_a_pipeline_without_lakefs_outputs_asks_for_nothing(
@@ -330,6 +361,39 @@ def test_a_run_that_is_ended_elsewhere_is_told(project: KedroProject) -> None:
     assert project.branches() == ["main"]
 
 
+def test_changes_made_before_a_run_that_reads_nothing_do_not_conflict_with_it(project: KedroProject) -> None:
+    project.write("wide/0.json", 7)
+    project.run(3, pipeline="wide")
+    assert project.read()["wide/0"] == 3
+    assert project.log()[1].message == "Changes made outside of runs"
+
+
+def test_a_hook_of_another_package_that_fails_ends_the_run(project: KedroProject) -> None:
+    class Other:
+        when = "before"
+
+        @hook_impl
+        def before_pipeline_run(self) -> None:
+            if self.when == "before":
+                raise ValueError("another package fails")
+
+        @hook_impl
+        def after_pipeline_run(self) -> None:
+            if self.when == "after":
+                raise ValueError("another package fails")
+
+    other = Other()
+    for when in ("before", "after"):
+        other.when = when
+        bootstrap_project(project.path)
+        with KedroSession.create(project.path) as session:
+            session._hook_manager.register(other)  # type: ignore[attr-defined]
+            with pytest.raises(ValueError, match="another package fails"):
+                session.run()
+        assert project.branches() == ["main"]
+    assert project.read() == BEFORE
+
+
 # -- conflicts and several repositories ----------------------------------------------------------------------------
 
 
@@ -371,6 +435,38 @@ def test_a_conflict_can_be_settled_by_a_setting(project: KedroProject, merge: st
     run.result()
     assert project.read()["total"] == total
     assert project.branches() == ["main"]
+    metadata = project.log()[0].metadata
+    lost = json.loads(metadata.get("kedro_outputs_lost", "{}"))
+    assert json.loads(metadata["kedro_outputs"]).keys() == {"a", "b", "total"} - lost.keys()
+    assert lost.keys() == ({"a", "b", "total"} if merge == "dest-wins" else set())
+
+
+def _with_folder(project: KedroProject) -> None:
+    """Let `a` be a folder of a file that is named after its content."""
+    file = project.path / "conf/base/catalog.yml"
+    catalog = yaml.safe_load(file.read_text())
+    catalog["a"] |= {"filepath": f"lakefs://{project.repository}/a", "dataset": "tests.runs.project.folder.Parts"}
+    file.write_text(yaml.safe_dump(catalog))
+
+
+@pytest.mark.parametrize("merge", [None, "source-wins", "dest-wins"])
+def test_two_runs_that_write_one_folder_do_not_mix(project: KedroProject, merge: str | None) -> None:
+    _with_folder(project)
+    project.settings(merge=merge)
+    with project.waiting_run("second", value=3, nodes=["first", "second"]) as run:
+        project.run(5, nodes=["first", "second"])
+    with pytest.raises(MergeConflict, match=r"entries a, b ") as caught:
+        run.result()
+    assert ("which no strategy of merging keeps whole" in str(caught.value)) == bool(merge)
+    assert project.catalog().load("a") == {"n": 5}
+
+
+def test_two_runs_that_write_the_same_into_a_folder_agree(project: KedroProject) -> None:
+    _with_folder(project)
+    with project.waiting_run("second", value=3, nodes=["first", "second"]) as run:
+        project.run(3, nodes=["first", "second"])
+    run.result()
+    assert project.catalog().load("a") == {"n": 3}
 
 
 @pytest.mark.parametrize("merge", [[], ["--merge", "source-wins"]])
@@ -513,9 +609,13 @@ def test_a_server_that_stays_silent_is_told(project: KedroProject, monkeypatch: 
         raise BackendUnreachable("no answer")
 
     monkeypatch.setattr(LakeFSAPI, call, fail)
-    with pytest.raises(RunError, match="does not answer"):
+    with pytest.raises(RunError, match="does not answer") as caught:
         project.run(3)
     assert project.read() == BEFORE
+    (kept,) = (name for name in project.branches() if name.startswith(RUN_BRANCH))
+    assert kept in str(caught.value)
+    assert project.read(kept) == {"a": 3, "b": 30, "total": 3}
+    assert project.invoke("clean", "--older-than", "0").exit_code == 0
 
 
 def test_a_tag_that_cannot_be_made_is_told_and_can_be_made_later(
@@ -526,7 +626,7 @@ def test_a_tag_that_cannot_be_made_is_told_and_can_be_made_later(
 
     with monkeypatch.context() as patch:
         patch.setattr(LakeFSAPI, "create_tag", fail)
-        with pytest.raises(RunError, match="its tag is missing") as caught:
+        with pytest.raises(RunError, match="a tag of it is missing") as caught:
             project.run(3)
     assert project.read() == {"a": 3, "b": 30, "total": 3}
     (run_id,) = re.findall(r"finish (\S+)`", str(caught.value))
@@ -541,10 +641,8 @@ def test_two_runs_with_one_id_have_two_tags(project: KedroProject) -> None:
     session = KedroServiceSession.create(project_path=project.path)
     for value in (1, 2):
         session.run(run_id="nightly", runtime_params={"value": value})
-    tags = [name for name in project.tags() if name.startswith("kedro-nightly")]
-    assert len(tags) == 2
-    with project.waiting_run("add", value=3):
-        pass
+    tags = {name: project.read(commit)["a"] for name, commit in project.tags().items() if "kedro-nightly" in name}
+    assert sorted(tags.values()) == [1, 2]
 
 
 def test_a_branch_that_can_never_be_made_is_told(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -568,7 +666,7 @@ def test_a_missing_tag_in_one_repository_does_not_keep_the_other_from_landing(
         create(self, repository, *more)
 
     monkeypatch.setattr(LakeFSAPI, "create_tag", fail)
-    with pytest.raises(RunError, match="its tag is missing"):
+    with pytest.raises(RunError, match="a tag of it is missing"):
         project.run(3, pipeline="both")
     assert project.read() == {"a": 3, "b": 30, "total": 3}
     assert project.read(repository=project.other) == {"elsewhere": 30}

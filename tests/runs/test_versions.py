@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Callable
 
 import pytest
 from kedro.io import DatasetError
 from kedro.runner import ParallelRunner
 
+from kedro_statisfactory.branches import git_tag
 from kedro_statisfactory.git import Head
 from kedro_statisfactory.project import AT, Project
+from kedro_statisfactory.runs import RUN_ID
 from tests.runs.conftest import KedroProject
 
 pytestmark = [
@@ -83,6 +87,35 @@ def test_a_pin_that_means_nothing_is_an_error_before_anything_runs(
     assert project.branches(project.other) == ["main"]
 
 
+def test_a_sha_means_the_newest_run_there_even_if_it_was_asked_for_before(project: KedroProject) -> None:
+    sha = project.git("rev-parse", "HEAD")
+    for value in (1, 2):
+        project.run(value)
+        assert project.catalog().load("b", version=sha) == {"n": 10 * value}
+        assert project.entry("b", Project(project.path, head=Head(None, sha, "a test"))).load() == {"n": 10 * value}
+
+
+def test_a_short_sha_of_several_commits_is_refused(project: KedroProject) -> None:
+    commit = project.log()[0].id
+    for number in (1, 2):
+        project.api.create_tag(project.repository, git_tag(f"abcdefa{number}{'0' * 32}", number, "x"), commit)
+    with pytest.raises(DatasetError, match=r"E0703.*'abcdefa' is short for several git commits with runs"):
+        project.entry("total", version="abcdefa").load()
+    assert project.entry("total", version="abcdefa1").load() == {"n": 0}
+
+
+def test_a_version_is_listed_once_whatever_the_number_of_parts(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(RUN_ID, "parts")
+    project.run(1)
+    project.run(2)
+    assert project.invoke("run", "finish").exit_code == 0
+    entry = project.catalog().get("b")
+    assert entry is not None
+    assert entry.list_versions() == ["parts"]  # type: ignore[attr-defined]
+
+
 # -- data follows code ---------------------------------------------------------------------------------------------
 
 
@@ -100,6 +133,16 @@ def test_on_a_detached_head_the_data_is_that_of_the_newest_run_there(
     assert catalog.load("total") == {"n": 3}
     assert f"as the run {newest!r} left it" in caplog.text
     assert caplog.text.count("left it") == 1
+
+
+def test_it_is_told_that_the_code_of_a_run_was_not_committed(
+    project: KedroProject, caplog: pytest.LogCaptureFixture
+) -> None:
+    (project.path / "conf/base/parameters.yml").write_text("value: 2\n")
+    project.run()
+    project.git("checkout", "-q", "--detach")
+    assert project.catalog().load("a") == {"n": 1}
+    assert "made at this git commit, with uncommitted changes in the code" in caplog.text
 
 
 def test_a_commit_without_a_run_names_the_nearest_ancestor_that_has_one(project: KedroProject) -> None:
@@ -136,13 +179,17 @@ def test_old_shas_are_found_after_a_merge_and_a_rebase(project: KedroProject) ->
     assert project.catalog().load("b") == {"n": 10}
 
 
-def test_a_sha_is_found_with_one_question_among_many_runs(project: KedroProject) -> None:
+def test_a_sha_is_found_with_one_question_among_many_runs(
+    project: KedroProject, calls: Callable[[], Counter[str]]
+) -> None:
     commit = project.log()[0].id
     for number in range(50):
         project.api.create_tag(project.repository, f"kedro-git-{number:040x}--{number:013}--run{number}", commit)
     sha = f"{7:040x}"
     entry = project.entry("total", Project(project.path, head=Head(None, sha, "a test")))
+    before = calls()
     assert entry.load() == {"n": 0}
+    assert calls() - before == {"GET tags": 1, "GET objects": 1}
 
 
 def test_reading_follows_git(project: KedroProject) -> None:

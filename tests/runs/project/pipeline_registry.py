@@ -40,6 +40,7 @@ def first(parameters: dict[str, Any]) -> Value:
 def second(a: Value, parameters: dict[str, Any]) -> Value:
     """Make ``b`` from ``a``."""
     act("second", parameters)
+    assert parameters.get("expect", a["n"] * 10) == a["n"] * 10
     return {"n": a["n"] * 10}
 
 
