@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 _env = click.option("--env", "-e", help="Kedro environment whose catalog names the repositories.")
 
 
+def _hours(_: click.Context, __: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not value >= 0:  # a "nan" is neither above nor below
+        raise click.BadParameter("write a number of hours, 0 or more.")
+    return value
+
+
 def _run_id(command: Callable[..., None]) -> Callable[..., None]:
     return click.argument("run_id", envvar="STATISFACTORY_RUN_ID")(command)
 
@@ -72,7 +78,8 @@ def abort(metadata: ProjectMetadata, run_id: str, env: str | None) -> None:
 @_env
 @click.option(
     "--older-than",
-    type=click.FloatRange(0, float("inf")),
+    type=float,
+    callback=_hours,
     metavar="HOURS",
     help="Age by which a run cannot be at work any more. Default: `grace_hours` of statisfactory.yml, else 24.",
 )

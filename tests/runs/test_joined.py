@@ -13,9 +13,9 @@ import yaml
 from kedro.io import DatasetError
 
 from kedro_statisfactory import runs
-from kedro_statisfactory.backends.lakefs_api import LakeFSAPI, Ref
+from kedro_statisfactory.backends.lakefs_api import Commit, LakeFSAPI
 from kedro_statisfactory.branches import RUN_BRANCH, run_branch
-from kedro_statisfactory.errors import BackendUnreachable, BranchNotFound, MergeConflict, RunError
+from kedro_statisfactory.errors import BackendUnreachable, MergeConflict, PermissionDenied, RefNotFound, RunError
 from kedro_statisfactory.runs import RUN_ID
 from tests.runs.conftest import KedroProject
 
@@ -145,11 +145,12 @@ def test_eight_processes_join_at_once(joined: KedroProject) -> None:
             try:
                 joined.run(number, pipeline="wide", nodes=[f"n{number}"])
             except BaseException:
-                traceback.print_exc()
-                os._exit(1)
+                (joined.path / f"begun-{number}").write_text(traceback.format_exc())
             os._exit(0)
         children.append(child)
-    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 8
+    for child in children:
+        os.waitpid(child, 0)
+    assert [error.read_text() for error in joined.path.glob("begun-*")] == []
     assert len(_hidden(joined)) == 1
     done = joined.invoke("run", "finish")
     assert done.exit_code == 0, done.output
@@ -162,17 +163,16 @@ def test_two_first_parts_share_the_branch_that_one_of_them_made(
 ) -> None:
     joined.run(3, nodes=["first"])
     asked: list[str] = []
-    branch = LakeFSAPI.branch
+    commit = LakeFSAPI.commit
 
-    def not_yet(self: LakeFSAPI, repository: str, name: str) -> Ref:
-        asked.append(name)
+    def not_yet(self: LakeFSAPI, repository: str, ref: str) -> Commit:
+        asked.append(ref)
         if len(asked) == 1:
-            raise BranchNotFound("not yet")
-        return branch(self, repository, name)
+            raise RefNotFound("not yet")
+        return commit(self, repository, ref)
 
-    monkeypatch.setattr(LakeFSAPI, "branch", not_yet)
+    monkeypatch.setattr(LakeFSAPI, "commit", not_yet)
     joined.run(3, nodes=["second", "add"])
-    assert len(asked) == 2
     assert joined.invoke("run", "finish").exit_code == 0
     assert joined.read() == {"a": 3, "b": 30, "total": 3}
 
@@ -249,6 +249,21 @@ def test_a_part_that_has_landed_does_not_fail_afterwards(
     assert "is left over" in caplog.text
     assert joined.invoke("run", "finish").exit_code == 0
     assert joined.read()["total"] == 3
+
+
+def test_a_part_that_cannot_be_committed_is_told_and_dropped(
+    joined: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined.run(3, nodes=["first"])
+
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionDenied("a hook says no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LakeFSAPI, "create_commit", refuse)
+        with pytest.raises(RunError, match=r"could not be committed: .*a hook says no"):
+            joined.run(3, nodes=["second", "add"])
+    assert len(_hidden(joined)) == 1
 
 
 def test_a_repository_that_no_part_finished_to_write_does_not_keep_the_others(joined: KedroProject) -> None:

@@ -51,6 +51,19 @@ def test_a_run_lands_as_one_commit(project: KedroProject, runner: type[AbstractR
 
 @pytest.mark.parametrize("start_method", ["spawn", "forkserver"])
 def test_processes_that_inherit_nothing_write_to_the_run(project: KedroProject, start_method: str) -> None:
+    # A fork server may have been started long ago, without the variables of this test.
+    (project.path / "conf/local/credentials.yml").write_text(yaml.safe_dump({"lake": project.server.credentials}))
+    file = project.path / "conf/base/catalog.yml"
+    entries = yaml.safe_load(file.read_text())
+    file.write_text(
+        yaml.safe_dump(
+            {
+                name: {**entry, "credentials": "lake"}
+                for name, entry in entries.items()
+                if entry["filepath"].startswith("lakefs")
+            }
+        )
+    )
     previous = multiprocessing.get_start_method(allow_none=True)
     multiprocessing.set_start_method(start_method, force=True)
     try:
@@ -301,6 +314,7 @@ def test_what_is_not_committed_in_a_repository_that_is_only_read_cannot_be_pinne
 def test_a_new_git_branch_gets_a_data_branch_when_its_first_run_succeeds(project: KedroProject) -> None:
     project.run(1)
     project.git("switch", "-qc", "feature/x")
+    project.settings(merge="source-wins")
     with pytest.raises(RuntimeError):
         project.run(2, fail=["add"])
     assert project.branches() == ["main"]
@@ -546,13 +560,14 @@ def test_sixteen_processes_land_or_tell(project: KedroProject) -> None:
             except MergeConflict:
                 os._exit(7)
             except BaseException:
-                traceback.print_exc()
+                (project.path / f"begun-{value}").write_text(traceback.format_exc())
                 os._exit(1)
             os._exit(0)
         return child
 
     children = {one(value): value for value in range(1, 17)}
     ended = {value: os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child, value in children.items()}
+    assert [error.read_text() for error in project.path.glob("begun-*")] == []
     assert set(ended.values()) <= {0, 7}
     landed = [value for value, code in ended.items() if code == 0]
     assert landed
