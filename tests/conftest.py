@@ -97,7 +97,6 @@ def lakefs_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LakeFSSer
 @pytest.fixture(scope="session")
 def lakefs_s3(tmp_path_factory: pytest.TempPathFactory, seaweed: S3Server) -> Iterator[LakeFSServer]:
     """A real lakeFS that keeps its objects in SeaweedFS: it hands out signed URLs."""
-    session.Session(seaweed.credentials).s3.create_bucket(Bucket="lakefs-blocks")
     try:
         with lakefs(tmp_path_factory.mktemp("lakefs"), seaweed) as server:
             yield server

@@ -577,11 +577,11 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         found = self._api.stat(repository, ref, path, presign=True)
 
         def fetch(part: Part, stop: threading.Event) -> None:
-            writer.fill(part, [self._api.get_signed(found.address, part.offset, part.offset + part.length)], stop)
+            writer.fill(part, self._api.get_signed(found.address, part.offset, part.offset + part.length), stop)
 
         target.unlink(missing_ok=True)
         with transfer.PartWriter(target, found.size) as writer:
-            transfer.in_parallel(fetch, transfer.parts(found.size, transfer.UPLOAD_PART), transfer.DOWNLOAD_WORKERS)
+            transfer.in_parallel(fetch, transfer.parts(found.size, transfer.DOWNLOAD_PART), transfer.DOWNLOAD_WORKERS)
             crc32 = writer.crc32()
         if not verify:
             return

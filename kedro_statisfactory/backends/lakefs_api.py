@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote, urlencode
 
+from kedro_statisfactory.backends.transfer import CHUNK
 from kedro_statisfactory.errors import (
     BackendUnreachable,
     BranchNotFound,
@@ -288,7 +289,7 @@ class LakeFSAPI:
         try:
             yield Answer(response)
         finally:
-            response.release_conn() if response.length_remaining == 0 else response.close()
+            _let_go(response)
 
     def upload(
         self,
@@ -390,12 +391,24 @@ class LakeFSAPI:
         headers = {"Content-MD5": digest, "Content-Length": str(len(payload))}
         return str(self._send("PUT", url, headers, lambda: payload, False, True).headers["ETag"])
 
-    def get_signed(self, url: str, start: int, end: int) -> bytes:
-        """Fetch bytes from a signed URL."""
-        response = self._send("GET", url, {"Range": f"bytes={start}-{end - 1}"}, None, False, True)
-        if len(response.data) != end - start:
-            raise IntegrityError("an answer broke off")
-        return response.data
+    def get_signed(self, url: str, start: int, end: int) -> Iterator[bytes]:
+        """Fetch bytes from a signed URL as they come, going on where an answer breaks off."""
+        attempt = 0
+        while True:
+            attempt += 1
+            response = self._send("GET", url, {"Range": f"bytes={start}-{end - 1}"}, None, True, True)
+            try:
+                if response.headers.get("Content-Length") != str(end - start):
+                    raise IntegrityError("an answer has another length than what was asked for")
+                for chunk in _chunks(response, end - start, CHUNK):
+                    start += len(chunk)
+                    yield chunk
+                return
+            except IntegrityError:
+                if attempt == ATTEMPTS:
+                    raise
+            finally:
+                _let_go(response)
 
     # -- requests --------------------------------------------------------------------------------------------------
 
@@ -571,17 +584,26 @@ class Answer:
         Raises:
             IntegrityError: They end too early.
         """
-        from urllib3.exceptions import HTTPError
+        return _chunks(self._response, self.length, size)
 
-        got = 0
-        try:
-            while got < self.length and (chunk := self._response.read(min(size, self.length - got))):
-                got += len(chunk)
-                yield chunk
-        except (HTTPError, OSError) as error:
-            raise IntegrityError(f"an answer broke off ({_plain(error)})") from None
-        if got != self.length:
-            raise IntegrityError("an answer broke off")
+
+def _chunks(response: BaseHTTPResponse, length: int, size: int) -> Iterator[bytes]:
+    from urllib3.exceptions import HTTPError
+
+    got = 0
+    try:
+        while got < length and (chunk := response.read(min(size, length - got))):
+            got += len(chunk)
+            yield chunk
+    except (HTTPError, OSError) as error:
+        raise IntegrityError(f"an answer broke off ({_plain(error)})") from None
+    if got != length:
+        raise IntegrityError("an answer broke off")
+
+
+def _let_go(response: BaseHTTPResponse) -> None:
+    """Give the connection back when all of the answer was read; else close it."""
+    response.release_conn() if response.length_remaining == 0 else response.close()
 
 
 class _Hashing:

@@ -1014,7 +1014,7 @@ def test_a_large_object_travels_whole(
     sent.clear()
     backend.download(target=tmp_path / "large", fragment=where)
     assert sent == ["GET objects", "GET stat", *sent[2:]]
-    assert len(sent) == (parts + 2 if signs else 2)
+    assert len(sent) == 2 + (len(transfer.parts(LARGE, transfer.DOWNLOAD_PART)) if signs else 0)
     assert (tmp_path / "large").read_bytes() == large_file.read_bytes()
     assert backend.stat(fragment=where).size == LARGE
     assert backend.get(fragment=where) == large_file.read_bytes()
@@ -1244,7 +1244,7 @@ def test_a_large_read_that_is_flipped_is_an_error_and_never_data(
     write(lakefs_s3, repository, "whole", large_file.read_bytes())
     for name in ("large", "whole"):
         backend._session.lakefs.rest_client.pool_manager.clear()
-        store_network.faults.append(Fault(3_000_000, flip=True))
+        store_network.faults.extend([Fault(3_000_000, flip=True)] * 3)  # the last part is shorter than that
         with pytest.raises(IntegrityError):
             backend.download(target=tmp_path / name, fragment=parse(f"lakefs://{repository}/{name}"))
         assert not (tmp_path / name).exists()
@@ -1279,11 +1279,11 @@ def test_a_store_that_is_gone_is_told_without_the_signed_url(
     backend.upload(source=large_file, fragment=where)
     get_signed, seen = LakeFSAPI.get_signed, list[str]()
 
-    def astray(self: LakeFSAPI, url: str, start: int, end: int) -> bytes:
+    def astray(self: LakeFSAPI, url: str, start: int, end: int) -> Iterator[bytes]:
         seen.append(url)
         return get_signed(self, urlsplit(url)._replace(netloc="127.0.0.1:9").geturl(), start, end)
 
-    def forged(self: LakeFSAPI, url: str, start: int, end: int) -> bytes:
+    def forged(self: LakeFSAPI, url: str, start: int, end: int) -> Iterator[bytes]:
         return get_signed(self, f"{url}0", start, end)
 
     for wrong, error in ((astray, BackendUnreachable), (forged, PermissionDenied)):

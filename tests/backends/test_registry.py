@@ -114,6 +114,8 @@ def test_verbs_that_two_methods_cannot_give_are_refused(tmp_path: Path) -> None:
         backend.list(fragment=parse("two://a/b"))
     with pytest.raises(NotSupported, match="delete"):
         backend.delete(fragment=parse("two://a/b"))
+    with pytest.raises(NotSupported, match="versions"):
+        backend.versions(fragment=parse("two://a/b"))
     with pytest.raises(NotSupported, match="folders"):
         backend.upload(source=tmp_path, fragment=parse("two://a/b"))
     assert backend.local_path(fragment=parse("two://a/b")) is None

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kedro_statisfactory import session
 from tests.benchmarks.environment import (
     Worker,
     environment,
@@ -97,7 +96,6 @@ class Bench:
     @functools.cached_property
     def lakes(self) -> dict[str, Lake]:
         """A repository on each block store."""
-        session.Session(self.server.credentials).s3.create_bucket(Bucket="lakefs-blocks")
         servers = {
             "disk": self._stack.enter_context(lakefs(self._folder("lakefs-disk"))),
             "S3": self._stack.enter_context(lakefs(self._folder("lakefs-s3"), self.server)),

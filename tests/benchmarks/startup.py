@@ -52,7 +52,10 @@ class Project:
         info = visible / "kedro_statisfactory-0.dist-info"
         info.mkdir()
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: kedro-statisfactory\nVersion: 0\n")
-        (info / "entry_points.txt").write_text("[kedro.hooks]\nstatisfactory = kedro_statisfactory.hooks:hooks\n")
+        (info / "entry_points.txt").write_text(
+            "[kedro.hooks]\nstatisfactory = kedro_statisfactory.hooks:hooks\n"
+            "[kedro.project_commands]\nstatisfactory = kedro_statisfactory.cli:commands\n"
+        )
 
     def run(self, visible: bool, extra: tuple[str, ...] = ()) -> tuple[float, float, str]:
         """Run it in a new process: seconds on the wall, seconds of processor, and what it printed."""

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import random
 import signal
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +71,13 @@ def _torn(save: Callable[[int], None], load: Callable[[], set[int]], kills: int,
 
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+
+
+@pytest.fixture(autouse=True)
+def _staging_that_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is killed leaves his copy of what he was sending: not in the system's folder, where it would stay."""
+    (tmp_path / "staging").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "staging"))
 
 
 def test_two_hundred_kills_tear_nothing(tmp_path: Path) -> None:

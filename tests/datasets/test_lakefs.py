@@ -113,6 +113,27 @@ def test_versions_are_the_commits_that_changed_the_object(lakefs_local: LakeFSSe
     assert [catalog.load("x", version=version) for version in entry.list_versions()] == [{"n": 2}, {"n": 1}]
 
 
+@pytest.mark.parametrize("load_ref", [None, "v1"])
+def test_what_is_appended_to_another_branch_is_added_to_what_is_there(
+    lakefs_local: LakeFSServer, load_ref: str | None
+) -> None:
+    repository = lakefs_local.new_repository()
+    text = {"type": "text.TextDataset", "fs_args": {"open_args_save": {"mode": "a"}}}
+    main = _catalog(lakefs_local, repository, dataset=text, versioned=False)
+    main.save("x", "one ")
+    _commit(lakefs_local, repository)
+    _tag(lakefs_local, repository, "v1")
+    _branch(lakefs_local, repository, "kept")
+    refs: dict[str, Any] = {"save_args": {"lake_ref": "kept"}}
+    if load_ref:
+        refs["load_args"] = {"lake_ref": load_ref}
+    kept = _catalog(lakefs_local, repository, dataset=text, versioned=False, **refs)
+    kept.save("x", "two ")
+    kept.save("x", "three")
+    read = _catalog(lakefs_local, repository, "kept", dataset=text)
+    assert (read.load("x"), main.load("x"), kept.load("x")) == ("one two three", "one ", "one ")
+
+
 def test_an_unknown_version_is_named(lakefs_local: LakeFSServer) -> None:
     repository = lakefs_local.new_repository()
     catalog = _catalog(lakefs_local, repository)

@@ -28,6 +28,7 @@ def test_each_save_is_a_version_and_any_can_be_loaded(folder_place: Place) -> No
     assert _catalog(folder_place, load_versions={"x": "2026-01-02"}).load("x") == {"n": 2}
     assert catalog.exists("x")
     entry: Any = catalog.get("x")
+    assert entry.list_versions(full_path=False) == ["2026-01-03", "2026-01-02", "2026-01-01"]
     assert [Path(version).parent.name for version in entry.list_versions()] == [
         "2026-01-03",
         "2026-01-02",

@@ -10,7 +10,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from kedro_statisfactory.session import Session
 from tests.servers.lakefs import NoServer, lakefs
 from tests.servers.s3 import S3Server, seaweedfs
 
@@ -44,7 +43,6 @@ def main(arguments: list[str]) -> int:
 
 def _lakefs(stack: contextlib.ExitStack, folder: Path, s3: S3Server) -> dict[str, str]:
     """Start lakeFS with the repository of the demo; gives the variables that lead there."""
-    Session(s3.credentials).s3.create_bucket(Bucket="lakefs-blocks")
     server = stack.enter_context(lakefs(folder, s3))
     repository = server.new_repository(os.environ.get(_REPOSITORY, "demo"))
     return {**server.environment, _REPOSITORY: repository}

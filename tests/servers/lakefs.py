@@ -18,11 +18,13 @@ from typing import Any
 import yaml
 from urllib3 import BaseHTTPResponse, request
 
+from kedro_statisfactory.session import Session
 from tests.servers.process import free_ports, running
 from tests.servers.s3 import S3Server
 
 VERSION = "1.84.0"
 _MODULE = Path(__file__).with_name("lakefs")
+_BLOCKS = "lakefs-blocks"
 _BUILT_WITHIN = 1500.0  # seconds; two to four minutes are usual
 
 
@@ -108,7 +110,8 @@ def _build(target: Path) -> None:
     print(told, file=sys.__stderr__, flush=True)
     with tempfile.TemporaryDirectory(prefix="build-", dir=target.parent, ignore_cleanup_errors=True) as folder:
         # Go's caches take 3 GB and make their files read-only: they go with the folder, unless there are some already.
-        keep = {name: str(Path(folder, name)) for name in ("GOPATH", "GOCACHE")} if not shutil.which("go") else {}
+        of_wheel = Path(go).parent == Path(sys.executable).parent
+        keep = {name: str(Path(folder, name)) for name in ("GOPATH", "GOCACHE")} if of_wheel else {}
         environment = {**os.environ, **keep, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod -modcacherw"}
         command = [go, "build", "-trimpath", "-o", f"{folder}/lakefs", "-ldflags"]
         flags = f"-s -w -X github.com/treeverse/lakefs/pkg/version.Version={VERSION}"
@@ -141,13 +144,14 @@ def _go_of_the_wheel() -> str:
 
 @contextlib.contextmanager
 def lakefs(folder: Path, blocks: S3Server | None = None) -> Iterator[LakeFSServer]:
-    """lakeFS with its database in memory; objects are kept in ``folder``, or in a bucket of ``blocks``."""
+    """lakeFS with its database in memory; objects are kept in ``folder``, or in a bucket of ``blocks``, made for it."""
     (port,) = free_ports(1)
     key, secret = "AKIAIOSFODNN7LAKEFS0", "another-secret-of-the-tests"
     if blocks is None:
         store, namespace = {"type": "local", "local": {"path": str(folder / "blocks")}}, "local://"
     else:
-        namespace = "s3://lakefs-blocks/"
+        Session(blocks.credentials).s3.create_bucket(Bucket=_BLOCKS)
+        namespace = f"s3://{_BLOCKS}/"
         store = {
             "type": "s3",
             "s3": {
