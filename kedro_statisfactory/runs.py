@@ -344,6 +344,7 @@ class Run:
                 continue
             try:
                 _seal(target)
+                target.run_branch = ""
                 _LOGGER.info("The run %r is on %s. Load it again by this id.", self._id, target.name)
             except RunError as error:
                 unsealed = error
@@ -386,26 +387,25 @@ class Run:
             return
         _interrupted.discard(self)
         for target in self._targets:
-            if target.landed or not target.run_branch:
-                continue
-            if self._is_complete or self.project.settings.keep_failed:
+            if target.run_branch and (self._is_complete or self.project.settings.keep_failed):
                 _LOGGER.warning(
                     "What the run %r wrote is kept on the branch %r of %r.",
                     self._id,
                     target.run_branch,
                     target.repository,
                 )
-            else:
+            elif target.run_branch:
                 self._drop(target)
         self._journal.unlink(missing_ok=True)
 
     def _drop(self, target: _Target) -> None:
+        name, target.run_branch = target.run_branch, ""
         try:
-            target.api.delete_branch(target.repository, target.run_branch)
+            target.api.delete_branch(target.repository, name)
         except StatisfactoryError as error:  # of no importance beside what the run did, or what made it fail
             _LOGGER.warning(
                 "The branch %r of %r is left over (%s); `kedro statisfactory clean` drops it later.",
-                target.run_branch,
+                name,
                 target.repository,
                 error,
             )
@@ -528,6 +528,12 @@ def finish(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, merge: str 
                 empty.append((backend.api, repository, name))
     if empty and not waiting:
         raise RunError(f"the run {run_id!r} is not complete: no process of it has ended well. Abort or repeat it.")
+    for _, repository, name in empty:
+        if name != run_branch(run_id, _JOINED):
+            raise RunError(
+                f"what the run {run_id!r} wrote to {repository!r} was never committed: commit it by hand on the branch "
+                f"{name!r}, or abort the run."
+            )
     done: list[str] = []
     for target, strategy in waiting:
         try:

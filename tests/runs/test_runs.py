@@ -25,7 +25,14 @@ from kedro.runner import AbstractRunner, ParallelRunner, SequentialRunner, Threa
 from kedro_statisfactory import runs
 from kedro_statisfactory.backends.lakefs_api import LakeFSAPI
 from kedro_statisfactory.branches import RUN_BRANCH
-from kedro_statisfactory.errors import BackendUnreachable, Conflict, MergeConflict, RunError, TransferError
+from kedro_statisfactory.errors import (
+    BackendUnreachable,
+    Conflict,
+    MergeConflict,
+    PermissionDenied,
+    RunError,
+    TransferError,
+)
 from tests.runs.conftest import ROOT, KedroProject
 
 pytestmark = [
@@ -631,6 +638,29 @@ def test_a_server_that_stays_silent_is_told(project: KedroProject, monkeypatch: 
     assert kept in str(caught.value)
     assert project.read(kept) == {"a": 3, "b": 30, "total": 3}
     assert project.invoke("clean", "--older-than", "0").exit_code == 0
+
+
+def test_what_could_not_be_committed_in_one_repository_keeps_the_others_from_landing(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last, commit = max(project.repository, project.other), LakeFSAPI.create_commit
+
+    def refuse(self: LakeFSAPI, repository: str, *more: Any, **options: Any) -> str:
+        if repository == last:
+            raise PermissionDenied("a hook says no")
+        return commit(self, repository, *more, **options)
+
+    monkeypatch.setattr(LakeFSAPI, "create_commit", refuse)
+    with pytest.raises(RunError, match=r"could not be committed: .*a hook says no.*kept, uncommitted") as caught:
+        project.run(3, pipeline="both")
+    (run_id,) = re.findall(r"abort (\S+)`", str(caught.value))
+    done = project.invoke("run", "finish", run_id)
+    assert done.exit_code == 1
+    assert "was never committed" in done.output
+    assert project.read() == BEFORE
+    assert len(project.branches()) == len(project.branches(project.other)) == 2
+    assert project.invoke("run", "abort", run_id).exit_code == 0
+    assert project.branches() == project.branches(project.other) == ["main"]
 
 
 def test_a_tag_that_cannot_be_made_is_told_and_can_be_made_later(

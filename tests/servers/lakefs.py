@@ -109,7 +109,7 @@ def _build(target: Path) -> None:
     told = f"\nBuilding lakeFS {VERSION} with {go}; this takes about four minutes, once."
     print(told, file=sys.__stderr__, flush=True)
     with tempfile.TemporaryDirectory(prefix="build-", dir=target.parent, ignore_cleanup_errors=True) as folder:
-        # Go's caches take 3 GB and make their files read-only: they go with the folder, unless there are some already.
+        # Go's caches take 3 GB and make their files read-only: with the Go of a wheel they go too.
         of_wheel = Path(go).parent == Path(sys.executable).parent
         keep = {name: str(Path(folder, name)) for name in ("GOPATH", "GOCACHE")} if of_wheel else {}
         environment = {**os.environ, **keep, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod -modcacherw"}
