@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -155,10 +155,8 @@ def s3_configuration(credentials: Mapping[str, Any]) -> S3Configuration:
             flat.update(_present(_mapping(key, value)))
         else:
             flat[_S3FS_NAMES.get(key, key)] = value
-    unknown = sorted(str(key) for key in flat if key not in _SESSION_KEYS | _CLIENT_KEYS)
-    if unknown:
-        known = ", ".join(sorted(_SESSION_KEYS | _CLIENT_KEYS | _S3FS_KEYS | _S3FS_NAMES.keys()))
-        raise UnknownCredential(f"credentials for S3 have an unknown key: {', '.join(unknown)}. Known are: {known}.")
+    known = _SESSION_KEYS | _CLIENT_KEYS
+    _refuse_unknown("S3", flat.keys() - known, known | _S3FS_KEYS | _S3FS_NAMES.keys())
     for key in sorted(_TEXTS & flat.keys()):
         if not isinstance(flat[key], str):
             raise InvalidCredentials(
@@ -212,12 +210,7 @@ def checked_lakefs_credentials(credentials: Mapping[str, Any]) -> dict[str, Any]
         InvalidCredentials: A value has the wrong type, or one half of a key pair is missing.
     """
     given = _present(credentials)
-    unknown = sorted(str(key) for key in given if key not in _LAKEFS_NAMES)
-    if unknown:
-        known = ", ".join(sorted(_LAKEFS_NAMES))
-        raise UnknownCredential(
-            f"credentials for lakeFS have an unknown key: {', '.join(unknown)}. Known are: {known}."
-        )
+    _refuse_unknown("lakeFS", given.keys() - _LAKEFS_NAMES.keys(), _LAKEFS_NAMES)
     flat = {_LAKEFS_NAMES[key]: value for key, value in given.items()}
     for key, value in flat.items():
         if not isinstance(value, bool if key == "verify_ssl" else str):
@@ -282,6 +275,13 @@ def _proxy(url: str) -> tuple[str, dict[str, str] | None]:
     if parts.username is None:
         return address, None
     return address, make_headers(proxy_basic_auth=f"{unquote(parts.username)}:{unquote(parts.password or '')}")
+
+
+def _refuse_unknown(service: str, unknown: Iterable[object], known: Iterable[str]) -> None:
+    if names := sorted(map(str, unknown)):
+        raise UnknownCredential(
+            f"credentials for {service} have an unknown key: {', '.join(names)}. Known are: {', '.join(sorted(known))}."
+        )
 
 
 def _lakectl_variables() -> dict[str, str]:
