@@ -17,6 +17,7 @@ from kedro_statisfactory.project import Project, current_project
 if TYPE_CHECKING:
     from lakefs_client import ApiClient
     from mypy_boto3_s3 import S3Client
+    from urllib3 import PoolManager
 
 _Connection = TypeVar("_Connection")
 
@@ -75,18 +76,22 @@ _LAKECTL_VARIABLES = {
     "access_key_id": "LAKECTL_CREDENTIALS_ACCESS_KEY_ID",
     "secret_access_key": "LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY",
 }
+_KEY_PAIR = frozenset(("access_key_id", "secret_access_key"))
 _LAKECTL_FILE = "LAKECTL_CONFIG_FILE"
 # What decides how the network is reached; read by every HTTP client.
 _NETWORK_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE")
+_LAKEFS_VARIABLES = (*_LAKECTL_VARIABLES.values(), _LAKECTL_FILE, "HOME", *_NETWORK_VARIABLES)
 _LAKEFS_API = "/api/v1"
 
-# What a user of boto3 would have to ask for. Standard retries are the bounded ones that AWS recommends; the pool has
-# a connection for every part of a large transfer and for every thread of a runner.
+# Connections that are kept: one for every part of a large transfer and for every thread of a runner.
+_POOL_SIZE = 64
+
+# What a user of boto3 would have to ask for. Standard retries are the bounded ones that AWS recommends.
 _CLIENT_DEFAULTS: Mapping[str, Any] = {
     "retries": {"mode": "standard", "total_max_attempts": 5},
     "connect_timeout": 10,
     "read_timeout": 60,
-    "max_pool_connections": 64,
+    "max_pool_connections": _POOL_SIZE,
     "tcp_keepalive": True,
 }
 
@@ -95,8 +100,10 @@ class _Connections:
     """The connections of this process."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self.lock = threading.Lock()
+        self.locks: dict[Hashable, threading.Lock] = {}  # one each: a server that hangs must not stop the others
         self.made: dict[Hashable, Any] = {}
+        self.making_client = threading.Lock()  # botocore loads its models without one of its own
 
 
 _connections = _Connections()
@@ -235,19 +242,24 @@ def lakefs_configuration(credentials: Mapping[str, Any]) -> LakeFSConfiguration:
         MissingCredentials: The server or the keys are named nowhere.
     """
     flat = checked_lakefs_credentials(credentials)
-    for source in (_lakectl_variables, _lakectl_file):
+    halves = ""
+    for name, source in (("the environment", _lakectl_variables), ("lakectl's file", _lakectl_file)):
         if {"endpoint_url", "access_key_id"} <= flat.keys():
             break
         found = source()
-        if "access_key_id" in flat or not {"access_key_id", "secret_access_key"} <= found.keys():
+        if len(_KEY_PAIR & found.keys()) == 1:
+            halves += f" {name.capitalize()} has one half of a key pair, and halves of two places are not joined."
+        if "access_key_id" in flat or not found.keys() >= _KEY_PAIR:
             found = {key: value for key, value in found.items() if key == "endpoint_url"}
         flat = {**found, **flat}
     missing = [key for key in _LAKECTL_VARIABLES if key not in flat]
     if missing:
         raise MissingCredentials(
             f"there is no {' and no '.join(missing)} for lakeFS: name them under `credentials` of the entry, set "
-            f"{', '.join(_LAKECTL_VARIABLES[key] for key in missing)}, or run `lakectl config`."
+            f"{', '.join(_LAKECTL_VARIABLES[key] for key in missing)}, or run `lakectl config`.{halves}"
         )
+    if not (flat["access_key_id"] + flat["secret_access_key"]).isascii():
+        raise InvalidCredentials("a key for lakeFS has a character that no key of lakeFS has: copy it again.")
     endpoint = flat.pop("endpoint_url")
     if "://" not in endpoint:
         endpoint = f"https://{endpoint}"
@@ -264,6 +276,16 @@ def _split_url(name: str, url: str) -> SplitResult:
     except ValueError:  # the port is no number, or an IPv6 address has no end
         pass
     raise InvalidCredentials(f"{name} is no URL of a server: write http://host or https://host, with a port if needed.")
+
+
+def _proxy_for(url: str, named: str | None) -> str | None:
+    """The proxy by which a server is reached: as ``named``, where ``""`` is none, else as the environment says."""
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(url)
+    if named is None and not proxy_bypass(parts.netloc):
+        named = getproxies().get(parts.scheme)
+    return named or None
 
 
 def _proxy(url: str) -> tuple[str, dict[str, str] | None]:
@@ -300,7 +322,10 @@ def _lakectl_file() -> dict[str, str]:
         return {}
     except (OSError, AttributeError, TypeError, ValueError, yaml.YAMLError) as error:
         # the text of the error could show a line of the file
-        raise InvalidCredentials(f"lakectl's file {file} cannot be read ({type(error).__name__}).") from None
+        raise InvalidCredentials(
+            f"lakectl's file {file} cannot be read ({type(error).__name__}): correct it, or let `lakectl config` write "
+            "it again."
+        ) from None
     return {key: str(given[key]) for key in _LAKECTL_VARIABLES if given.get(key)}
 
 
@@ -344,14 +369,17 @@ class Session:
 
         Args:
             kind: Name of the service, with all but the credentials that the connection depends on.
-            make: Makes the connection; called under a lock, at most once per process and configuration.
+            make: Makes the connection; called under a lock of its own, at most once per process and configuration.
         """
         shared = _connections
         key = (os.getpid(), kind, _frozen(self.credentials))
-        with shared.lock:
-            if key not in shared.made:
-                shared.made[key] = make()
-            made: _Connection = shared.made[key]
+        if key not in shared.made:
+            with shared.lock:
+                lock = shared.locks.setdefault(key, threading.Lock())
+            with lock:
+                if key not in shared.made:
+                    shared.made[key] = make()
+        made: _Connection = shared.made[key]
         return made
 
     @property
@@ -362,19 +390,41 @@ class Session:
     @property
     def lakefs(self) -> ApiClient:
         """The lakeFS client of these credentials."""
-        variables = (*_LAKECTL_VARIABLES.values(), _LAKECTL_FILE, "HOME", *_NETWORK_VARIABLES)
-        return self.connection(("lakefs", *map(os.environ.get, variables)), self._make_lakefs_client)
+        return self.connection(("lakefs", *map(os.environ.get, _LAKEFS_VARIABLES)), self._make_lakefs_client)
+
+    def object_store(self, origin: str) -> PoolManager:
+        """Connections to the object store behind a lakeFS server: another host, with another proxy or none.
+
+        Certificates are trusted that the system trusts, and those of ``ssl_ca_cert``.
+
+        Args:
+            origin: Scheme and host of its URLs.
+        """
+        kind = ("lakefs object store", origin, *map(os.environ.get, _LAKEFS_VARIABLES))
+        return self.connection(kind, lambda: self._make_object_store_pool(origin))
+
+    def _make_object_store_pool(self, origin: str) -> PoolManager:
+        import ssl
+
+        from urllib3 import PoolManager, ProxyManager
+
+        found = lakefs_configuration(self.credentials)
+        context = ssl.create_default_context()
+        if found.ssl_ca_cert:
+            context.load_verify_locations(found.ssl_ca_cert)
+        if not found.verify_ssl:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        proxy = _proxy_for(origin, found.proxy)
+        if proxy is None:
+            return PoolManager(maxsize=_POOL_SIZE, ssl_context=context)
+        address, headers = _proxy(proxy)
+        return ProxyManager(address, proxy_headers=headers, maxsize=_POOL_SIZE, ssl_context=context)
 
     def _make_lakefs_client(self) -> ApiClient:
-        from urllib.request import getproxies, proxy_bypass
-
         from lakefs_client import ApiClient, Configuration
 
         found = lakefs_configuration(self.credentials)
-        url = urlsplit(found.host)
-        proxy = found.proxy
-        if proxy is None and not proxy_bypass(url.netloc):
-            proxy = getproxies().get(url.scheme)
+        proxy = _proxy_for(found.host, found.proxy)
         configuration = Configuration(
             host=found.host,
             username=found.access_key_id,
@@ -384,7 +434,7 @@ class Session:
         configuration.verify_ssl = found.verify_ssl
         if proxy:
             configuration.proxy, configuration.proxy_headers = _proxy(proxy)
-        configuration.connection_pool_maxsize = 64
+        configuration.connection_pool_maxsize = _POOL_SIZE
         return ApiClient(configuration)
 
     def _make_s3_client(self) -> S3Client:
@@ -400,7 +450,8 @@ class Session:
             config = Config(**options)
         except TypeError as error:
             raise UnknownCredential(f"config_kwargs in the credentials for S3: {error}.") from None
-        return boto3.session.Session(**configuration.session).client("s3", config=config, **configuration.client)
+        with _connections.making_client:
+            return boto3.session.Session(**configuration.session).client("s3", config=config, **configuration.client)
 
 
 def _present(mapping: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from urllib.parse import ParseResult
 from kedro_statisfactory.backends import transfer
 from kedro_statisfactory.backends.base import Backend, ObjectInfo
 from kedro_statisfactory.backends.lakefs_api import CRC32_KEY, LONGEST_PATH, Answer, LakeFSAPI, Stat
+from kedro_statisfactory.backends.lakefs_store import LakeFSStore, StoreFailed
 from kedro_statisfactory.backends.transfer import CHUNK, Part
 from kedro_statisfactory.branches import GIT_TAG, LEGAL_BRANCH, run_tag
 from kedro_statisfactory.errors import (
@@ -29,7 +30,6 @@ from kedro_statisfactory.errors import (
     ObjectNotFound,
     RefInPath,
     RefNotFound,
-    StatisfactoryError,
     UnknownOption,
 )
 from kedro_statisfactory.git import ancestors
@@ -50,7 +50,7 @@ _FULL_SHA = re.compile(r"[0-9a-f]{40}")  # of git; lakeFS's own have 64 digits
 _GIT_SHA = re.compile(r"[0-9a-f]{7,64}")
 _REPOSITORY = re.compile(r"[a-z0-9][a-z0-9-]{2,62}")
 # What a path may begin with that could be a branch or tag in the spelling of other tools.
-_PERHAPS_REF = re.compile(r"[\w][-\w.]*", re.ASCII)
+_PERHAPS_REF = re.compile(r"\w[-\w.~^@]*", re.ASCII)
 _OPTIONS = ("lake_ref", "verify")
 
 _said: set[tuple[str, ...]] = set()
@@ -63,6 +63,7 @@ class _Known:
     def __init__(self) -> None:
         self.commits: dict[tuple[str, str], str] = {}  # by repository and run id
         self.folders: set[tuple[str, str]] = set()  # first segments of paths that are not refs
+        self.branches: set[tuple[str, str]] = set()  # data branches that are there
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         super().__init__(session, logger_name)
         checked_lakefs_credentials(session.credentials)
         self._api = LakeFSAPI(session)
+        self._store = LakeFSStore(session, self._api)
 
     def put(self, *, payload: bytes, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> None:
         """Store ``payload`` as one object, creating the data branch where it is missing.
@@ -119,7 +121,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             repository,
             path,
             lake_ref,
-            lambda branch: self._store(repository, branch, path, payload),
+            lambda branch: self._send(repository, branch, path, payload),
         )
 
     def get(self, *, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> bytes:
@@ -136,12 +138,15 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         verify = self._verify(kwargs)
         repository, path = self.split(fragment)
 
-        def fetch(answer: Answer) -> bytes:
-            payload = b"".join(answer.chunks(max(CHUNK, answer.length)))
-            _check_md5(payload, answer.checksum, verify)
+        def fetch(ref: str) -> bytes:
+            with self._api.open(repository, ref, path) as answer:
+                check = self._check(repository, ref, path, answer, verify)
+                payload = b"".join(answer.chunks(max(CHUNK, answer.length)))
+            check.update(payload)
+            check.compare()
             return payload
 
-        return self._read(repository, path, lake_ref, lambda ref: self._open(repository, ref, path, fetch))
+        return self._read(repository, path, lake_ref, lambda ref: _until_whole(lambda: fetch(ref)))
 
     def upload(
         self,
@@ -163,6 +168,8 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             self._write(repository, path, lake_ref, lambda branch: self._send_file(repository, branch, path, source))
             return
         first, last = transfer.files_of(source)
+        for below in (FOLDER_MARK + path, *(f"{path}/{file.as_posix()}" for file in (*first, *last))):
+            _check_length(below)
 
         def send(branch: str) -> None:
             def one(file: Path, _: threading.Event) -> Stat:
@@ -172,7 +179,8 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             sent += [one(file, threading.Event()) for file in last]
             kept = {stat.path for stat in sent}
             found = self._api.list(repository, branch, f"{path}/")
-            self._api.delete(repository, branch, [stat.path for stat in found if stat.path not in kept])
+            # An object at the path itself would be found before the folder.
+            self._api.delete(repository, branch, [path, *(each.path for each in found if each.path not in kept)])
             mark = hashlib.sha256(repr(sorted((stat.path, stat.checksum) for stat in sent)).encode()).hexdigest()
             self._api.upload(repository, branch, FOLDER_MARK + path, mark.encode, len(mark))
 
@@ -222,7 +230,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             return True
 
         try:
-            return self._read(repository, path, lake_ref, look)
+            return self._look_up(repository, path, lake_ref, look)
         except ObjectNotFound:
             return False
 
@@ -292,8 +300,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
                 "as a name: correct it."
             )
         path = full_path(fragment).removeprefix("/")
-        if len(path.encode()) > LONGEST_PATH:
-            raise InvalidURL(f"the path has {len(path.encode())} bytes, and lakeFS allows {LONGEST_PATH}: shorten it.")
+        _check_length(path)
         return fragment.netloc, path
 
     # -- branches and refs -----------------------------------------------------------------------------------------
@@ -337,6 +344,11 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         """Let ``send`` write to a branch, once more after creating it when that is what it lacks."""
         _check_lake_ref(lake_ref)
         if lake_ref is not None:
+            if path.startswith(f"{lake_ref}/"):
+                raise RefInPath(
+                    f"the path begins with {lake_ref!r}, which `save_args` names as the branch already: write "
+                    f"lakefs://{repository}/{path.removeprefix(f'{lake_ref}/')}."
+                )
             try:
                 send(lake_ref)
             except BranchNotFound as error:
@@ -362,7 +374,19 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             send(branch)
 
     def _read(self, repository: str, path: str, lake_ref: str | None, look: Callable[[str], _Answer]) -> _Answer:
-        """Let ``look`` read at the right ref; when it finds nothing, say what exactly is missing."""
+        """Let ``look`` read at the right ref; when it finds nothing, say what is missing and what may be meant."""
+        try:
+            return self._look_up(repository, path, lake_ref, look)
+        except ObjectNotFound as error:
+            first, slash, rest = path.partition("/")
+            if not slash or not self._is_ref(repository, first):
+                raise
+            raise ObjectNotFound(
+                f"{error.args[0]} {first!r} is a branch or tag there: write lakefs://{repository}/{rest}, and "
+                f"`load_args: {{lake_ref: {first}}}` if it is to be read there."
+            ) from None
+
+    def _look_up(self, repository: str, path: str, lake_ref: str | None, look: Callable[[str], _Answer]) -> _Answer:
         _check_lake_ref(lake_ref)
         pin = self._pin(repository)
         asked = lake_ref or (None if pin else self._session.project.at)
@@ -373,7 +397,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
                 return look(pin.read)
             except ObjectNotFound:
                 self._api.commit(repository, pin.read)  # the branch of the run, or the object: which one is gone?
-                raise self._missing(repository, path, pin.read) from None
+                raise _missing(repository, path, pin.read) from None
         try:
             branch = self._get_current_branch_name()
         except NoDataBranch as error:
@@ -381,6 +405,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             if commit is None:
                 raise
             return self._read_at_git_commit(repository, path, commit, look, error)
+        known = (repository, branch) in self._known().branches
         try:
             return look(branch)
         except ObjectNotFound:
@@ -394,7 +419,11 @@ class LakeFSBackend(Backend, prefix="lakefs"):
                 "will be made on the first write."
             )
             return self._read_at(repository, path, source, look)
-        raise self._missing(repository, path, branch) from None
+        if known:
+            raise _missing(repository, path, branch) from None
+        # It may have been made since it was read from.
+        self._known().branches.add((repository, branch))
+        return self._or_missing(repository, path, branch, look)
 
     def _read_at(self, repository: str, path: str, asked: str, look: Callable[[str], _Answer]) -> _Answer:
         """Read at what a user named: a ref, the id of a run, or the SHA of a git commit."""
@@ -474,17 +503,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         try:
             return look(ref)
         except ObjectNotFound:
-            raise self._missing(repository, path, ref) from None
-
-    def _missing(self, repository: str, path: str, ref: str) -> ObjectNotFound:
-        first, slash, rest = path.partition("/")
-        hint = ""
-        if slash and self._is_ref(repository, first):
-            hint = (
-                f" {first!r} is a branch or tag there: write lakefs://{repository}/{rest}, and "
-                f"`load_args: {{lake_ref: {first}}}` if it is to be read there."
-            )
-        return ObjectNotFound(f"there is no {path!r} in {repository!r} at {ref!r}.{hint}")
+            raise _missing(repository, path, ref) from None
 
     def _is_ref(self, repository: str, name: str) -> bool:
         """Whether ``name`` is a branch or tag; the prefix of a commit's id is not meant."""
@@ -494,7 +513,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             commit = self._api.commit(repository, name)
         except RefNotFound:
             return False
-        return not commit.id.startswith(name)
+        return name == commit.id or not commit.id.startswith(name)
 
     def _refuse_ref_in_path(self, repository: str, branch: str, path: str) -> None:
         """See that a path does not begin with a branch or tag, as other tools write a ref; once per process."""
@@ -502,7 +521,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         known = self._known().folders
         if not slash or (repository, first) in known:
             return
-        if self._is_ref(repository, first):
+        if first == branch or self._is_ref(repository, first):
             try:
                 used = any(True for _ in self._api.list(repository, branch, f"{first}/", amount=1))
             except ObjectNotFound:
@@ -531,69 +550,40 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         self._refuse_unknown({key: value for key, value in kwargs.items() if key != "verify"}, _OPTIONS)
         return bool(kwargs.get("verify", True))
 
-    def _open(self, repository: str, ref: str, path: str, consume: Callable[[Answer], _Answer]) -> _Answer:
-        """Fetch an object, again and a bounded number of times when it breaks off or is damaged."""
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                with self._api.open(repository, ref, path) as answer:
-                    return consume(answer)
-            except IntegrityError:
-                if attempt == _ATTEMPTS:
-                    raise
+    def _check(self, repository: str, ref: str, path: str, answer: Answer, verify: bool) -> _Check:
+        """What to compare an answer with; a large object is asked about, because it may keep a checksum of its own."""
+        large = verify and answer.length > transfer.SMALL
+        found = self._api.stat(repository, ref, path) if large else None
+        crc32 = found.metadata.get(CRC32_KEY) if found and found.checksum == answer.checksum else None
+        return _Check(path, crc32, answer.checksum if verify else "")
 
     def _fetch_file(self, repository: str, ref: str, path: str, target: Path, verify: bool) -> None:
-        def fetch(answer: Answer) -> bool:
-            large = answer.length > transfer.SMALL
-            if large and self._api.presigns()[0]:
-                return False
-            known = self._api.stat(repository, ref, path) if large and verify else None
-            # A CRC-32 takes an eighth of the time of an MD5, which is longer than the transfer itself.
-            expected = known.metadata.get(CRC32_KEY) if known and known.checksum == answer.checksum else None
-            crc32, digest = 0, hashlib.md5(usedforsecurity=False)
-            with target.open("wb") as file:
-                for chunk in answer.chunks(CHUNK):
-                    if expected:
-                        crc32 = zlib.crc32(chunk, crc32)
-                    elif verify:
-                        digest.update(chunk)
-                    file.write(chunk)
-            if expected:
-                _compare_crc32(crc32, expected, path)
-            else:
-                _compare_md5(digest.hexdigest(), answer.checksum, verify)
-            return True
+        def fetch() -> None:
+            with self._api.open(repository, ref, path) as answer:
+                if answer.length <= transfer.SMALL or not self._store.use.reads:
+                    check = self._check(repository, ref, path, answer, verify)
+                    with target.open("wb") as file:
+                        for chunk in answer.chunks(CHUNK):
+                            check.update(chunk)
+                            file.write(chunk)
+                    check.compare()
+                    return
+            try:
+                found, crc32 = self._store.fetch(repository, ref, path, target)
+            except StoreFailed as error:
+                self._store.give_up(error)
+                fetch()
+                return
+            if verify:
+                _Check(path, found.metadata.get(CRC32_KEY), found.checksum).compare_file(target, crc32)
 
         try:
-            if not self._open(repository, ref, path, fetch):
-                self._fetch_signed(repository, ref, path, target, verify)
+            _until_whole(fetch)
         except BaseException:  # an interrupt, too, must not leave a part where the format would find it
             target.unlink(missing_ok=True)
             raise
 
-    def _fetch_signed(self, repository: str, ref: str, path: str, target: Path, verify: bool) -> None:
-        """Fetch a large object from where lakeFS keeps it, in ranges side by side."""
-        found = self._api.stat(repository, ref, path, presign=True)
-
-        def fetch(part: Part, stop: threading.Event) -> None:
-            writer.fill(part, self._api.get_signed(found.address, part.offset, part.offset + part.length), stop)
-
-        target.unlink(missing_ok=True)
-        with transfer.PartWriter(target, found.size) as writer:
-            transfer.in_parallel(fetch, transfer.parts(found.size, transfer.DOWNLOAD_PART), transfer.DOWNLOAD_WORKERS)
-            crc32 = writer.crc32()
-        if not verify:
-            return
-        if CRC32_KEY in found.metadata:
-            _compare_crc32(crc32, found.metadata[CRC32_KEY], path)
-            return
-        digest = hashlib.md5(usedforsecurity=False)
-        for chunk in transfer.read_chunks(target, Part(1, 0, found.size)):
-            digest.update(chunk)
-        _compare_md5(digest.hexdigest(), found.checksum, verify)
-
-    def _store(self, repository: str, branch: str, path: str, payload: bytes) -> Stat:
+    def _send(self, repository: str, branch: str, path: str, payload: bytes) -> Stat:
         return self._note(repository, self._api.upload(repository, branch, path, lambda: payload, len(payload)))
 
     def _note(self, repository: str, stored: Stat) -> Stat:
@@ -604,63 +594,88 @@ class LakeFSBackend(Backend, prefix="lakefs"):
     def _send_file(self, repository: str, branch: str, path: str, source: Path) -> Stat:
         size = source.stat().st_size
         if size <= transfer.SMALL:
-            return self._store(repository, branch, path, source.read_bytes())
-        elif self._api.presigns()[1]:
-            return self._send_signed(repository, branch, path, source, size)
-        else:
-            with source.open("rb") as file:
+            return self._send(repository, branch, path, source.read_bytes())
+        if self._store.use.writes:
+            try:
+                return self._note(repository, self._store.send(repository, branch, path, source, size))
+            except StoreFailed as error:
+                self._store.give_up(error)
+        with source.open("rb") as file:
 
-                def from_start() -> Any:
-                    file.seek(0)
-                    return file
+            def from_start() -> Any:
+                file.seek(0)
+                return file
 
-                crc32 = transfer.file_crc32(source)
-                return self._note(repository, self._api.upload(repository, branch, path, from_start, size, crc32))
+            crc32 = transfer.file_crc32(source)
+            return self._note(repository, self._api.upload(repository, branch, path, from_start, size, crc32))
 
-    def _send_signed(self, repository: str, branch: str, path: str, source: Path, size: int) -> Stat:
-        """Send a large file to where lakeFS keeps it, in parts side by side; they become an object all at once."""
-        cut = transfer.parts(size, transfer.UPLOAD_PART)
-        upload_id, address, urls = self._api.begin_parts(repository, branch, path, len(cut))
-        upload = upload_id, address
 
-        def send(part: Part, _: threading.Event) -> tuple[str, int]:
-            payload = transfer.read_part(source, part)
-            return self._api.put_signed(urls[part.number - 1], payload), zlib.crc32(payload)
+class _Check:
+    """Compares the bytes of an object with the fingerprint that is kept of them.
 
-        try:
-            sent = transfer.in_parallel(send, cut, transfer.UPLOAD_WORKERS)
-            pairs = zip(sent, cut, strict=True)
-            whole = transfer.combined_crc32((crc32, part.length) for (_, crc32), part in pairs)
-            etags = [etag for etag, _ in sent]
-            return self._note(repository, self._api.complete_parts(repository, branch, path, upload, etags, whole))
-        except BaseException:  # an interrupt, too, must not leave parts that somebody pays for
-            with contextlib.suppress(StatisfactoryError):  # the error that is on its way says more
-                self._api.abort_parts(repository, branch, path, upload)
-            raise
+    A CRC-32 goes before an MD5: it takes an eighth of the time, and an MD5 takes longer than the transfer itself.
+
+    Args:
+        path: Of the object, for the error.
+        crc32: In hex; ``None``: the object keeps none.
+        checksum: As lakeFS has it: an MD5 in hex, but for what others uploaded in parts. Empty: nothing is compared.
+    """
+
+    def __init__(self, path: str, crc32: str | None, checksum: str) -> None:
+        self._path = path
+        self._crc32 = crc32 if checksum else None
+        self._md5 = checksum if _MD5.fullmatch(checksum) else None
+        self._sum, self._digest = 0, hashlib.md5(usedforsecurity=False)
+
+    def update(self, chunk: bytes) -> None:
+        """Take in more of the bytes."""
+        if self._crc32:
+            self._sum = zlib.crc32(chunk, self._sum)
+        elif self._md5:
+            self._digest.update(chunk)
+
+    def compare(self) -> None:
+        """Raise :class:`IntegrityError` when the bytes were other ones."""
+        if self._crc32:
+            if f"{self._sum:08x}" != self._crc32:
+                raise IntegrityError(f"{self._path!r} did not arrive as it was stored.")
+        elif self._md5 and self._digest.hexdigest() != self._md5:
+            raise IntegrityError(
+                "what arrived is not what was stored. If the object was imported from a store whose ETags are no MD5 "
+                "(KMS encryption), set `load_args: {verify: false}`."
+            )
+
+    def compare_file(self, file: Path, crc32: int) -> None:
+        """The same for a file whose CRC-32 is known."""
+        self._sum = crc32
+        if self._md5 and not self._crc32:
+            for chunk in transfer.read_chunks(file, Part(1, 0, file.stat().st_size)):
+                self.update(chunk)
+        self.compare()
+
+
+def _until_whole(fetch: Callable[[], _Answer]) -> _Answer:
+    """Fetch, again and a bounded number of times when what arrives breaks off, is damaged or changes half-way."""
+    for _ in range(_ATTEMPTS - 1):
+        with contextlib.suppress(IntegrityError):
+            return fetch()
+    return fetch()
+
+
+def _missing(repository: str, path: str, ref: str) -> ObjectNotFound:
+    return ObjectNotFound(f"there is no {path!r} in {repository!r} at {ref!r}.")
+
+
+def _check_length(path: str) -> None:
+    if len(path.encode()) > LONGEST_PATH:
+        raise InvalidURL(
+            f"the path {path!r} has {len(path.encode())} bytes, and lakeFS allows {LONGEST_PATH}: shorten it."
+        )
 
 
 def _check_lake_ref(lake_ref: object) -> None:
     if lake_ref is not None and (not isinstance(lake_ref, str) or not lake_ref):
         raise UnknownOption(f"`lake_ref` is {lake_ref!r}, no text: put the ref between quotes.")
-
-
-def _check_md5(payload: bytes, checksum: str, verify: bool) -> None:
-    if verify:
-        _compare_md5(hashlib.md5(payload, usedforsecurity=False).hexdigest(), checksum, verify)
-
-
-def _compare_crc32(found: int, expected: str, path: str) -> None:
-    if f"{found:08x}" != expected:
-        raise IntegrityError(f"{path!r} did not arrive as it was stored.")
-
-
-def _compare_md5(found: str, checksum: str, verify: bool) -> None:
-    """Compare with the checksum that lakeFS keeps, where that is an MD5: not for what others uploaded in parts."""
-    if verify and _MD5.fullmatch(checksum) and found != checksum:
-        raise IntegrityError(
-            "what arrived is not what was stored. If the object was imported from a store whose ETags are no MD5 "
-            "(KMS encryption), set `load_args: {verify: false}`."
-        )
 
 
 def _info(path: str, stat: Stat) -> ObjectInfo:

@@ -15,9 +15,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, NoReturn
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
-from kedro_statisfactory.backends.transfer import CHUNK
 from kedro_statisfactory.errors import (
     BackendUnreachable,
     BranchNotFound,
@@ -41,7 +40,7 @@ from kedro_statisfactory.errors import (
 from kedro_statisfactory.session import Session
 
 if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
+    from urllib3 import BaseHTTPResponse, PoolManager
 
 #: Seconds for a connection and for each wait on an answer.
 CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 120.0
@@ -62,6 +61,9 @@ _PAGE = 1000  # the most that lakeFS gives at once
 _TRANSIENT = frozenset((429, 502, 503, 504))
 _UNKNOWN_OUTCOME = frozenset((502, 504))  # of a gateway that the server itself may have outlived
 _TRANSIENT_TEXTS = ("predicate failed", "locked", "too many requests", "try again", "slow down", "timeout")
+_CONFIG = "/config"
+# What lakeFS says to a call that it does not know; older ones said nothing.
+_NO_SUCH_CALL = "invalid API endpoint"
 # A name that no branch, tag or commit can have; lakeFS calls some of them its own error.
 _ILLEGAL_REF = re.compile(r"\b(ref|branch id|tag id): invalid value")
 
@@ -289,7 +291,7 @@ class LakeFSAPI:
         try:
             yield Answer(response)
         finally:
-            _let_go(response)
+            let_go(response)
 
     def upload(
         self,
@@ -333,7 +335,10 @@ class LakeFSAPI:
                 stored = _stat(self._json("POST", where, {"path": path}, headers=headers, body=hashed))
             if (stored.size, stored.checksum) == (size, digest.hexdigest()):
                 return stored
-        raise IntegrityError(f"the server has stored other bytes than were sent to {path!r}.")
+        raise IntegrityError(
+            f"the server has stored other bytes than were sent to {path!r}, {ATTEMPTS} times: what is there now is "
+            "damaged. Something on the way changes what is sent; save again by another way (https, no proxy)."
+        )
 
     def delete(self, repository: str, branch: str, paths: Sequence[str]) -> None:
         """Remove objects from a branch; those that are not there are as good.
@@ -347,16 +352,12 @@ class LakeFSAPI:
             for error in found.get("errors") or ():
                 raise TransferError(f"the object {error.get('path')!r} was not deleted: {error.get('message')}")
 
-    # -- large objects, past the server ----------------------------------------------------------------------------
+    # -- large objects, which travel past the server ---------------------------------------------------------------
 
     def presigns(self) -> tuple[bool, bool]:
-        """Whether the server hands out signed URLs for reading, and for writing in parts; asked once per process."""
-
-        def ask() -> tuple[bool, bool]:
-            storage = self._json("GET", "/config").get("storage_config", {})
-            return bool(storage.get("pre_sign_support")), bool(storage.get("pre_sign_multipart_upload"))
-
-        return self._session.connection(("lakefs storage", self.host), ask)
+        """Whether the server hands out signed URLs for reading, and for writing in parts."""
+        storage = self._json("GET", _CONFIG).get("storage_config", {})
+        return bool(storage.get("pre_sign_support")), bool(storage.get("pre_sign_multipart_upload"))
 
     def begin_parts(self, repository: str, branch: str, path: str, count: int) -> tuple[str, str, Sequence[str]]:
         """Begin an upload in parts; gives its id, its address and a signed URL for each part."""
@@ -364,6 +365,13 @@ class LakeFSAPI:
         with _branch_or_error(repository, branch):
             found = self._json("POST", where, {"path": path, "parts": str(count)})
         return found["upload_id"], found["physical_address"], found["presigned_urls"]
+
+    def sign_part(self, repository: str, branch: str, path: str, upload: tuple[str, str], number: int) -> str:
+        """A new signed URL for a part, where the first one is too old."""
+        where = _path(
+            "repositories", repository, "branches", branch, "staging", "pmpu", upload[0], "parts", str(number)
+        )
+        return str(self._json("PUT", where, {"path": path}, json_body={"physical_address": upload[1]})["presigned_url"])
 
     def complete_parts(
         self, repository: str, branch: str, path: str, upload: tuple[str, str], etags: Sequence[str], crc32: int
@@ -382,33 +390,6 @@ class LakeFSAPI:
         """Drop an upload in parts."""
         where = _path("repositories", repository, "branches", branch, "staging", "pmpu", upload[0])
         self._request("DELETE", where, {"path": path}, json_body={"physical_address": upload[1]})
-
-    def put_signed(self, url: str, payload: bytes) -> str:
-        """Send a part to a signed URL; gives its ETag."""
-        import base64
-
-        digest = base64.b64encode(hashlib.md5(payload, usedforsecurity=False).digest()).decode()
-        headers = {"Content-MD5": digest, "Content-Length": str(len(payload))}
-        return str(self._send("PUT", url, headers, lambda: payload, False, True).headers["ETag"])
-
-    def get_signed(self, url: str, start: int, end: int) -> Iterator[bytes]:
-        """Fetch bytes from a signed URL as they come, going on where an answer breaks off."""
-        attempt = 0
-        while True:
-            attempt += 1
-            response = self._send("GET", url, {"Range": f"bytes={start}-{end - 1}"}, None, True, True)
-            try:
-                if response.headers.get("Content-Length") != str(end - start):
-                    raise IntegrityError("an answer has another length than what was asked for")
-                for chunk in _chunks(response, end - start, CHUNK):
-                    start += len(chunk)
-                    yield chunk
-                return
-            except IntegrityError:
-                if attempt == ATTEMPTS:
-                    raise
-            finally:
-                _let_go(response)
 
     # -- requests --------------------------------------------------------------------------------------------------
 
@@ -451,21 +432,107 @@ class LakeFSAPI:
                 return encoded
 
         url = f"{client.configuration.host}{where}{'?' + urlencode(query, quote_via=quote) if query else ''}"
-        return self._send(method, url, sent, body, stream, repeatable)
+        peer = Peer(f"the lakeFS server {self.host}", "check endpoint_url, and that the server runs", _may_soon_do_it)
+        response = peer.send(client.rest_client.pool_manager, method, url, sent, body, stream, repeatable)
+        if response.status >= 300:
+            self._raise(response, url)
+        return response
 
-    def _send(
+    def _raise(self, response: BaseHTTPResponse, url: str) -> NoReturn:
+        status, message = response.status, _message(response.data)
+        if message in ("", _NO_SUCH_CALL) and (status < 400 or status in (404, 405, 501)):
+            self._refuse_stranger(response, url)
+        kinds: dict[int, type[StatisfactoryError]] = {
+            401: PermissionDenied,
+            403: PermissionDenied,
+            404: ObjectNotFound,
+            409: Conflict,
+            412: PreconditionFailed,
+        }
+        kind = kinds.get(status, TransferError)
+        if status == 404 and message == "repository not found":
+            name = url.removeprefix(f"{self.host}/repositories/").partition("/")[0]
+            raise RepositoryNotFound(
+                f"the lakeFS server {self.host} has no repository {name!r}: create it, or correct the URL; it is the "
+                "first name behind lakefs://."
+            )
+        if status in (401, 403) and not message:
+            message = f"it answers with HTTP status {status}, and not as lakeFS does: check endpoint_url and the proxy"
+        elif status == 401:
+            message = "it does not know these keys: check the credentials of the entry or of lakectl"
+        elif status == 403:
+            message = f"these keys may not do this, or the branch is protected ({message})"
+        elif status == 400 and "no changes" in message:
+            kind = NoChanges
+        elif status == 400 and "dirty branch" in message:
+            kind = DirtyBranch
+        elif status == 400 and "above maximum length" in message:
+            kind = InvalidURL
+        elif status in (400, 500) and _ILLEGAL_REF.search(message):
+            kind = ObjectNotFound
+        message = message or f"HTTP status {status}"
+        raise kind(f"the lakeFS server {self.host}: {message}.")
+
+    def _refuse_stranger(self, response: BaseHTTPResponse, url: str) -> NoReturn:
+        """Say why an answer is none that a lakeFS server of today gives to what it was asked."""
+        told = f"what answers at {self.host} (HTTP status {response.status})"
+        if location := response.headers.get("Location"):
+            parts = urlsplit(location)
+            to = f" but {parts.scheme}://{parts.hostname}" if parts.hostname else ""
+            raise InvalidCredentials(f"{told} sends elsewhere: endpoint_url is not {self.host}{to}.")
+        if url != f"{self.host}{_CONFIG}" and (version := self._version()):  # the one asks for the other
+            if tuple(int(part) for part in version.split(".")[:2]) < NEEDED_VERSION:
+                needed = ".".join(map(str, NEEDED_VERSION))
+                raise ServerTooOld(
+                    f"the lakeFS server {self.host} has the version {version}; {needed} or newer is needed."
+                )
+            raise TransferError(
+                f"the lakeFS server {self.host} {version} does not know a call (HTTP status {response.status}), or a "
+                "proxy before it does not."
+            )
+        raise InvalidCredentials(f"{told} is no lakeFS server: check endpoint_url.")
+
+    def _version(self) -> str | None:
+        """The version of the server; ``None`` where there is none that could be compared."""
+        try:
+            version = str(self._json("GET", _CONFIG)["version_config"]["version"])
+        except (StatisfactoryError, KeyError, TypeError):
+            return None
+        return version if re.match(r"\d+\.\d+\.", version) else None
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Somebody who is sent requests, again and a bounded number of times where that may help.
+
+    Attributes:
+        name: For errors.
+        advice: What to do when nothing answers.
+        may_soon_do_it: Whether an answer, told by its status and message, asks for another try.
+    """
+
+    name: str
+    advice: str
+    may_soon_do_it: Callable[[int, str], bool]
+
+    def send(
         self,
+        pool: PoolManager,
         method: str,
         url: str,
         headers: Mapping[str, str],
-        body: Callable[[], Any] | None,
-        stream: bool,
-        repeatable: bool,
+        body: Callable[[], Any] | None = None,
+        stream: bool = False,
+        repeatable: bool = True,
     ) -> BaseHTTPResponse:
+        """Send a request; gives the answer, which may say no.
+
+        Raises:
+            BackendUnreachable: Nothing answers, or nobody knows whether it was done.
+        """
         from urllib3 import Timeout
         from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProtocolError, SSLError
 
-        pool = self._session.lakefs.rest_client.pool_manager
         attempt = 0
         while True:
             attempt += 1
@@ -490,70 +557,19 @@ class LakeFSAPI:
             except (HTTPError, OSError) as error:
                 unsent = isinstance(error, NewConnectionError | ConnectTimeoutError)
                 if attempt == ATTEMPTS or not (repeatable or unsent) or isinstance(error, SSLError):
-                    raise BackendUnreachable(
-                        f"the lakeFS server {self.host} does not answer ({_plain(error)}): check endpoint_url, and "
-                        "that the server runs."
-                    ) from None
+                    raise BackendUnreachable(f"{self.name} does not answer ({plain(error)}): {self.advice}.") from None
             else:
-                # Object stores ask for another try after each error of theirs.
-                signed = "Authorization" not in headers
-                transient = response.status in _TRANSIENT or (
-                    response.status >= 500 and (signed or any(each in message.lower() for each in _TRANSIENT_TEXTS))
-                )
                 if response.status in _UNKNOWN_OUTCOME and not repeatable:
                     raise BackendUnreachable(
-                        f"the lakeFS server {self.host} may or may not have done what it was asked (HTTP status "
-                        f"{response.status})."
+                        f"{self.name} may or may not have done what it was asked (HTTP status {response.status})."
                     )
-                if not transient or attempt == ATTEMPTS:
-                    self._raise(response.status, message, url, signed)
+                if attempt == ATTEMPTS or not self.may_soon_do_it(response.status, message):
+                    return response
             time.sleep(random.uniform(0.2, 1) * min(LONGEST_PAUSE, 0.1 * 2**attempt))
 
-    def _raise(self, status: int, message: str, url: str, signed: bool) -> NoReturn:
-        if signed:
-            raise (PermissionDenied if status in (401, 403) else TransferError)(
-                f"the object store behind the lakeFS server {self.host} answers a signed URL with HTTP status {status}."
-            )
-        kinds: dict[int, type[StatisfactoryError]] = {
-            401: PermissionDenied,
-            403: PermissionDenied,
-            404: ObjectNotFound,
-            409: Conflict,
-            412: PreconditionFailed,
-        }
-        kind = kinds.get(status, TransferError)
-        if status == 404 and message == "repository not found":
-            name = url.removeprefix(f"{self.host}/repositories/").partition("/")[0]
-            raise RepositoryNotFound(
-                f"the lakeFS server {self.host} has no repository {name!r}: create it, or correct the URL; it is the "
-                "first name behind lakefs://."
-            )
-        if status == 401:
-            message = "it does not know these keys: check the credentials of the entry or of lakectl"
-        elif status == 403:
-            message = f"these keys may not do this, or the branch is protected ({message})"
-        elif status == 400 and "no changes" in message:
-            kind = NoChanges
-        elif status == 400 and "dirty branch" in message:
-            kind = DirtyBranch
-        elif status == 400 and "above maximum length" in message:
-            kind = InvalidURL
-        elif status in (400, 500) and _ILLEGAL_REF.search(message):
-            kind = ObjectNotFound
-        elif status in (404, 405, 501) and not message:
-            self._refuse_old_server()
-        message = message or f"HTTP status {status}"
-        raise kind(f"the lakeFS server {self.host}: {message}.")
 
-    def _refuse_old_server(self) -> None:
-        try:
-            version = self._json("GET", "/config")["version_config"]["version"]
-            numbers = tuple(int(part) for part in version.split(".")[:2])
-        except (StatisfactoryError, KeyError, ValueError, TypeError):
-            return
-        if numbers < NEEDED_VERSION:
-            needed = ".".join(map(str, NEEDED_VERSION))
-            raise ServerTooOld(f"the lakeFS server {self.host} has the version {version}; {needed} or newer is needed.")
+def _may_soon_do_it(status: int, message: str) -> bool:
+    return status in _TRANSIENT or (status >= 500 and any(each in message.lower() for each in _TRANSIENT_TEXTS))
 
 
 @contextlib.contextmanager
@@ -571,7 +587,8 @@ class Answer:
         self._response = response
         try:
             self.length = int(response.headers["Content-Length"])
-            self.checksum = response.headers["ETag"].strip('"')
+            # A proxy that compresses, or could, calls a checksum weak (RFC 9110 §8.8.1).
+            self.checksum = response.headers["ETag"].removeprefix("W/").strip('"')
         except (KeyError, ValueError):
             raise TransferError(
                 "an object came without its length or checksum: what answers at endpoint_url is no lakeFS server, or a "
@@ -584,10 +601,15 @@ class Answer:
         Raises:
             IntegrityError: They end too early.
         """
-        return _chunks(self._response, self.length, size)
+        return read_chunks(self._response, self.length, size)
 
 
-def _chunks(response: BaseHTTPResponse, length: int, size: int) -> Iterator[bytes]:
+def read_chunks(response: BaseHTTPResponse, length: int, size: int) -> Iterator[bytes]:
+    """So many bytes of an answer as they come.
+
+    Raises:
+        IntegrityError: They end too early.
+    """
     from urllib3.exceptions import HTTPError
 
     got = 0
@@ -596,12 +618,12 @@ def _chunks(response: BaseHTTPResponse, length: int, size: int) -> Iterator[byte
             got += len(chunk)
             yield chunk
     except (HTTPError, OSError) as error:
-        raise IntegrityError(f"an answer broke off ({_plain(error)})") from None
+        raise IntegrityError(f"an answer broke off ({plain(error)})") from None
     if got != length:
         raise IntegrityError("an answer broke off")
 
 
-def _let_go(response: BaseHTTPResponse) -> None:
+def let_go(response: BaseHTTPResponse) -> None:
     """Give the connection back when all of the answer was read; else close it."""
     response.release_conn() if response.length_remaining == 0 else response.close()
 
@@ -619,7 +641,9 @@ class _Hashing:
 
 
 def _path(*segments: str) -> str:
-    return "".join(f"/{quote(segment, safe='')}" for segment in segments)
+    # A dot or two would be resolved away on the way.
+    quoted = (quote(segment, safe="") if segment.strip(".") else segment.replace(".", "%2E") for segment in segments)
+    return "".join(f"/{segment}" for segment in quoted)
 
 
 def _message(body: bytes) -> str:
@@ -630,7 +654,7 @@ def _message(body: bytes) -> str:
         return ""
 
 
-def _plain(error: BaseException) -> str:
+def plain(error: BaseException) -> str:
     """What went wrong, without the URL, which may be signed."""
     cause = getattr(error, "reason", None) or error
     return type(cause).__name__ if "?" in str(cause) else f"{type(cause).__name__}: {str(cause).rpartition(': ')[2]}"

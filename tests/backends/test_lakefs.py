@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import multiprocessing
@@ -17,14 +18,17 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
+from urllib3 import PoolManager
 
 from kedro_statisfactory.backends import LakeFSBackend, lakefs_api, transfer
 from kedro_statisfactory.backends.lakefs import FOLDER_MARK
-from kedro_statisfactory.backends.lakefs_api import LakeFSAPI
+from kedro_statisfactory.backends.lakefs_api import LONGEST_PATH, LakeFSAPI
+from kedro_statisfactory.backends.lakefs_store import LakeFSStore, StoreFailed
 from kedro_statisfactory.branches import git_tag, run_tag
 from kedro_statisfactory.errors import (
     BackendUnreachable,
     BranchNotFound,
+    Conflict,
     IntegrityError,
     InvalidCredentials,
     InvalidURL,
@@ -115,17 +119,16 @@ def uncommitted(server: LakeFSServer, repository: str, branch: str = "main") -> 
 
 @pytest.fixture
 def requests_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[LakeFSBackend], list[str]]:
-    """Begins to record the requests that a backend's client sends."""
+    """Begins to record the requests that a backend sends, to lakeFS and to the store behind it."""
 
     def begin(backend: LakeFSBackend) -> list[str]:
-        pool = backend._session.lakefs.rest_client.pool_manager
-        original, sent = pool.request, list[str]()
+        original, sent = PoolManager.request, list[str]()
 
-        def request(method: str, url: str, **arguments: Any) -> Any:
+        def request(self: PoolManager, method: str, url: str, **arguments: Any) -> Any:
             sent.append(f"{method} {urlsplit(url).path.rpartition('/')[2]}")
-            return original(method, url, **arguments)
+            return original(self, method, url, **arguments)
 
-        monkeypatch.setattr(pool, "request", request)
+        monkeypatch.setattr(PoolManager, "request", request)
         return sent
 
     return begin
@@ -836,9 +839,26 @@ def test_a_path_of_one_segment_may_be_the_name_of_a_ref(lakefs_local: LakeFSServ
     assert uncommitted(lakefs_local, local) == ["main"]
 
 
-def test_a_pinned_write_may_go_to_such_a_folder(lakefs_local: LakeFSServer, local: str) -> None:
-    on(lakefs_local, "main").put(payload=b"x", fragment=parse(f"lakefs://{local}/main/x"), lake_ref="main")
-    assert uncommitted(lakefs_local, local) == ["main/x"]
+def test_a_pinned_write_does_not_name_its_branch_twice(lakefs_local: LakeFSServer, local: str) -> None:
+    with pytest.raises(RefInPath, match=rf"write lakefs://{local}/x\.$"):
+        on(lakefs_local, "main").put(payload=b"x", fragment=parse(f"lakefs://{local}/main/x"), lake_ref="main")
+    assert uncommitted(lakefs_local, local) == []
+
+
+def test_the_branch_that_a_write_would_make_is_no_folder(lakefs_local: LakeFSServer, local: str) -> None:
+    backend, where = on(lakefs_local, "feature/x"), parse(f"lakefs://{local}/feature--x/x.csv")
+    with pytest.raises(RefInPath, match=rf"write lakefs://{local}/x\.csv\."):
+        backend.put(payload=b"x", fragment=where)
+    assert not backend.exists(fragment=where)
+
+
+def test_a_commit_and_an_expression_are_no_folders(lakefs_local: LakeFSServer, local: str) -> None:
+    write(lakefs_local, local, "x.csv")
+    for ref in (commit(lakefs_local, local), "main~1", "main@"):
+        with pytest.raises(RefInPath):
+            on(lakefs_local, "main").put(payload=b"x", fragment=parse(f"lakefs://{local}/{ref}/x.csv"))
+        with pytest.raises(ObjectNotFound, match=r"write lakefs://\S+/x\.csv, and"):
+            on(lakefs_local, "main").get(fragment=parse(f"lakefs://{local}/{ref}/x.csv"))
 
 
 # -- folders ------------------------------------------------------------------------------------------------------
@@ -929,8 +949,37 @@ def test_an_empty_folder_cannot_be_stored(lakefs_local: LakeFSServer, local: str
 
 def test_a_long_path_within_a_folder_is_refused(lakefs_local: LakeFSServer, local: str, tmp_path: Path) -> None:
     source = make_files(tmp_path / "source", "x" * 200)
-    with pytest.raises(InvalidURL, match="maximum length"):
-        on(lakefs_local, "main").upload(source=source, fragment=parse(f"lakefs://{local}/{'y' * 1000}"))
+    for path in ("y" * 1000, "y" * (LONGEST_PATH - len(FOLDER_MARK) + 1)):
+        with pytest.raises(InvalidURL, match=f"bytes, and lakeFS allows {LONGEST_PATH}: shorten it"):
+            on(lakefs_local, "main").upload(source=source, fragment=parse(f"lakefs://{local}/{path}"))
+    assert uncommitted(lakefs_local, local) == []
+
+
+def test_a_folder_takes_the_place_of_an_object(lakefs_local: LakeFSServer, local: str, tmp_path: Path) -> None:
+    backend, where = on(lakefs_local, "main"), parse(f"lakefs://{local}/x")
+    backend.put(payload=b"an object", fragment=where)
+    backend.upload(source=make_files(tmp_path / "source", "part-0"), fragment=where)
+    backend.download(target=tmp_path / "x", fragment=where)
+    assert list(files_in(tmp_path / "x")) == ["part-0"]
+
+
+def test_what_is_read_while_its_branch_is_made_is_there(
+    lakefs_local: LakeFSServer, local: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(lakefs_local, local, "x")
+    commit(lakefs_local, local)
+    backend, branch = on(lakefs_local, "new"), LakeFSAPI.branch
+
+    def made_just_now(self: LakeFSAPI, repository: str, name: str) -> Any:
+        with contextlib.suppress(Conflict):
+            self.create_branch(repository, name, "main")
+        return branch(self, repository, name)
+
+    monkeypatch.setattr(LakeFSAPI, "branch", made_just_now)
+    assert backend.get(fragment=parse(f"lakefs://{local}/x")) == b"x"
+    assert not backend.exists(fragment=parse(f"lakefs://{local}/y"))
+    with pytest.raises(ObjectNotFound, match="at 'new'"):
+        backend.get(fragment=parse(f"lakefs://{local}/y"))
 
 
 def test_markers_of_other_tools_are_no_files(lakefs_local: LakeFSServer, local: str, tmp_path: Path) -> None:
@@ -1001,11 +1050,11 @@ def test_a_large_object_travels_whole(
     requests_of: Callable[[LakeFSBackend], list[str]],
 ) -> None:
     backend = LakeFSBackend(Session(lakefs_server.credentials))
-    backend.api.presigns()
+    signs = backend._store.use.reads
     where = parse(f"lakefs://{repository}/large")
     sent = requests_of(backend)
     backend.upload(source=large_file, fragment=where)
-    signs = "s3" in lakefs_server.namespace
+    assert signs == ("s3" in lakefs_server.namespace)
     parts = len(transfer.parts(LARGE, transfer.UPLOAD_PART))
     if signs:
         assert (sent[0], len(sent)) == ("POST pmpu", parts + 2)
@@ -1026,7 +1075,7 @@ def test_a_large_upload_whose_first_answer_is_lost_is_sent_again_from_its_start(
     where = parse(f"lakefs://{local}/large")
     with proxy(lakefs_local.endpoint_url) as network:
         backend = LakeFSBackend(Session({**lakefs_local.credentials, "endpoint": network.endpoint_url}))
-        backend.api.presigns()
+        assert not backend._store.use.writes
         backend._session.lakefs.rest_client.pool_manager.clear()
         network.faults.extend([Fault(0)] * 2)
         backend.upload(source=large_file, fragment=where)
@@ -1040,7 +1089,7 @@ def parts_left(seaweed: S3Server, repository: str) -> list[str]:
     return [upload["Key"] for upload in found]
 
 
-@pytest.mark.parametrize("call", ["put_signed", "complete_parts"])
+@pytest.mark.parametrize("call", ["_put", "complete_parts"])
 @pytest.mark.parametrize("abort", [True, False], ids=["abort", "no abort"])
 def test_an_upload_that_breaks_off_leaves_the_old_object_and_no_parts(
     lakefs_s3: LakeFSServer,
@@ -1052,10 +1101,11 @@ def test_an_upload_that_breaks_off_leaves_the_old_object_and_no_parts(
 ) -> None:
     repository = lakefs_s3.new_repository()
     write(lakefs_s3, repository, "large", b"old")
-    calls = threading.Semaphore(2 if call == "put_signed" else 0)
-    original = getattr(LakeFSAPI, call)
+    calls = threading.Semaphore(2 if call == "_put" else 0)
+    owner = LakeFSStore if call == "_put" else LakeFSAPI
+    original = getattr(owner, call)
 
-    def interrupt(self: LakeFSAPI, *arguments: Any) -> Any:
+    def interrupt(self: Any, *arguments: Any) -> Any:
         if not calls.acquire(blocking=False):
             assert parts_left(seaweed, repository)
             raise KeyboardInterrupt
@@ -1064,7 +1114,7 @@ def test_an_upload_that_breaks_off_leaves_the_old_object_and_no_parts(
     def fail(*_: Any) -> None:
         raise TransferError("another error that says less")
 
-    monkeypatch.setattr(LakeFSAPI, call, interrupt)
+    monkeypatch.setattr(owner, call, interrupt)
     if not abort:
         monkeypatch.setattr(LakeFSAPI, "abort_parts", fail)
     backend = LakeFSBackend(Session(lakefs_s3.credentials))
@@ -1206,17 +1256,21 @@ def test_a_checksum_that_is_none_need_not_be_trusted(lakefs_local: LakeFSServer,
 @pytest.fixture
 def store_network(seaweed: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     """A bad network between us and the store behind lakeFS, which leaves lakeFS itself alone."""
-    send = LakeFSAPI._send
+    ask_at = LakeFSStore._ask_at
 
-    def divert(self: LakeFSAPI, method: str, url: str, headers: Mapping[str, str], *more: Any) -> Any:
-        if not url.startswith(self.host):
-            headers = {**headers, "Host": urlsplit(url).netloc}  # which is signed
-            url = urlsplit(url)._replace(netloc=urlsplit(state.endpoint_url).netloc).geturl()
-        return send(self, method, url, headers, *more)
+    def divert(self: LakeFSStore, url: str, method: str, headers: Mapping[str, str], *more: Any) -> Any:
+        headers = {**headers, "Host": urlsplit(url).netloc}  # which is signed
+        diverted = urlsplit(url)._replace(netloc=urlsplit(state.endpoint_url).netloc).geturl()
+        return ask_at(self, diverted, method, headers, *more)
 
     with proxy(seaweed.endpoint_url) as state:
-        monkeypatch.setattr(LakeFSAPI, "_send", divert)
+        monkeypatch.setattr(LakeFSStore, "_ask_at", divert)
         yield state
+
+
+def hang_up(backend: LakeFSBackend, network: Proxy) -> None:
+    """Let the next requests to the store have connections of their own, which take the next faults."""
+    backend._session.object_store(network.endpoint_url).clear()
 
 
 def test_a_large_read_that_is_cut_goes_on(
@@ -1227,7 +1281,7 @@ def test_a_large_read_that_is_cut_goes_on(
     where = parse(f"lakefs://{repository}/large")
     store_network.faults.extend([Fault(0), Fault(20)])
     backend.upload(source=large_file, fragment=where)
-    backend._session.lakefs.rest_client.pool_manager.clear()
+    hang_up(backend, store_network)
     store_network.faults.extend([Fault(3_000_000), Fault(100), Fault(2_000_000)])
     backend.download(target=tmp_path / "large", fragment=where)
     assert (tmp_path / "large").read_bytes() == large_file.read_bytes()
@@ -1243,59 +1297,54 @@ def test_a_large_read_that_is_flipped_is_an_error_and_never_data(
     backend.upload(source=large_file, fragment=where)
     write(lakefs_s3, repository, "whole", large_file.read_bytes())
     for name in ("large", "whole"):
-        backend._session.lakefs.rest_client.pool_manager.clear()
-        store_network.faults.extend([Fault(3_000_000, flip=True)] * 3)  # the last part is shorter than that
+        hang_up(backend, store_network)
+        store_network.faults.extend([Fault(100_000, flip=True, again=True)] * 20)
         with pytest.raises(IntegrityError):
             backend.download(target=tmp_path / name, fragment=parse(f"lakefs://{repository}/{name}"))
         assert not (tmp_path / name).exists()
+
+
+def test_the_bytes_of_an_object_in_parts_are_verified_too(
+    lakefs_s3: LakeFSServer, large_file: Path, tmp_path: Path
+) -> None:
+    where = parse(f"lakefs://{lakefs_s3.new_repository()}/large")
+    LakeFSBackend(Session(lakefs_s3.credentials)).upload(source=large_file, fragment=where)
+    with proxy(lakefs_s3.endpoint_url) as network:
+        backend = LakeFSBackend(Session({**lakefs_s3.credentials, "endpoint": network.endpoint_url}))
+        assert "-" in backend.api.stat(where.netloc, "main", "large").checksum, "it is no MD5"
+        for faults, whole in ((1, True), (20, False)):
+            backend._session.lakefs.rest_client.pool_manager.clear()
+            network.faults.clear()
+            network.faults.extend([Fault(5_000_000, flip=True, again=not whole)] * faults)
+            if whole:
+                assert backend.get(fragment=where) == large_file.read_bytes()
+            else:
+                with pytest.raises(IntegrityError, match="did not arrive"):
+                    backend.get(fragment=where)
 
 
 def test_a_part_that_is_damaged_on_its_way_never_becomes_an_object(
     lakefs_s3: LakeFSServer, seaweed: S3Server, large_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repository = lakefs_s3.new_repository()
-    send, once = LakeFSAPI._send, threading.Semaphore(1)
+    ask_at, refused = LakeFSStore._ask_at, list[int]()
+    damaged = threading.Semaphore(1)
 
-    def damage(self: LakeFSAPI, method: str, url: str, headers: Any, body: Any, *more: Any) -> Any:
-        if "Content-MD5" in headers and once.acquire(blocking=False):
-            payload = body()
-            return send(self, method, url, headers, lambda: payload[:-1] + bytes([payload[-1] ^ 1]), *more)
-        return send(self, method, url, headers, body, *more)
+    def damage(self: LakeFSStore, url: str, method: str, headers: Any, payload: bytes | None) -> Any:
+        if payload and damaged.acquire(blocking=False):
+            payload = payload[:-1] + bytes([payload[-1] ^ 1])
+        try:
+            return ask_at(self, url, method, headers, payload)
+        except StoreFailed as error:
+            refused.append(error.status)
+            raise
 
-    monkeypatch.setattr(LakeFSAPI, "_send", damage)
+    monkeypatch.setattr(LakeFSStore, "_ask_at", damage)
     backend = LakeFSBackend(Session(lakefs_s3.credentials))
-    with pytest.raises(TransferError, match="HTTP status 400"):
-        backend.upload(source=large_file, fragment=parse(f"lakefs://{repository}/large"))
-    assert not backend.exists(fragment=parse(f"lakefs://{repository}/large"))
+    backend.upload(source=large_file, fragment=parse(f"lakefs://{repository}/large"))
+    assert refused == [400], "and it is sent again"
+    assert backend.get(fragment=parse(f"lakefs://{repository}/large")) == large_file.read_bytes()
     assert parts_left(seaweed, repository) == []
-
-
-def test_a_store_that_is_gone_is_told_without_the_signed_url(
-    lakefs_s3: LakeFSServer, large_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    repository = lakefs_s3.new_repository()
-    backend = LakeFSBackend(Session(lakefs_s3.credentials))
-    where = parse(f"lakefs://{repository}/large")
-    backend.upload(source=large_file, fragment=where)
-    get_signed, seen = LakeFSAPI.get_signed, list[str]()
-
-    def astray(self: LakeFSAPI, url: str, start: int, end: int) -> Iterator[bytes]:
-        seen.append(url)
-        return get_signed(self, urlsplit(url)._replace(netloc="127.0.0.1:9").geturl(), start, end)
-
-    def forged(self: LakeFSAPI, url: str, start: int, end: int) -> Iterator[bytes]:
-        return get_signed(self, f"{url}0", start, end)
-
-    for wrong, error in ((astray, BackendUnreachable), (forged, PermissionDenied)):
-        monkeypatch.setattr(LakeFSAPI, "get_signed", wrong)
-        with pytest.raises(error) as failed:
-            backend.download(target=tmp_path / "large", fragment=where)
-        shown = "".join(traceback.format_exception(failed.value))
-        assert "Signature" in seen[0]
-        assert "Signature" not in shown
-        assert urlsplit(seen[0]).query not in shown
-        assert lakefs_s3.secret_key not in shown
-        assert not (tmp_path / "large").exists()
 
 
 # -- processes ----------------------------------------------------------------------------------------------------

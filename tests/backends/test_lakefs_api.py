@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from urllib3 import HTTPResponse
+from urllib3 import HTTPResponse, PoolManager
 
 from kedro_statisfactory.backends import lakefs_api
 from kedro_statisfactory.backends.lakefs_api import ATTEMPTS, Answer, LakeFSAPI, Stat
+from kedro_statisfactory.backends.lakefs_store import LakeFSStore
 from kedro_statisfactory.errors import (
     BackendUnreachable,
     BranchNotFound,
@@ -183,7 +184,7 @@ def test_a_server_that_is_gone_is_asked_a_bounded_number_of_times(
     repeatable: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = Session({"endpoint": "http://127.0.0.1:9", "access_key_id": "hush", "secret_access_key": "hush"})
-    tried = recorded(gone, monkeypatch)
+    tried = recorded(monkeypatch)
     api = LakeFSAPI(gone)
     call = (lambda: api.branch("r", "main")) if repeatable else (lambda: api.create_commit("r", "main", "m", {}))
     with pytest.raises(BackendUnreachable, match=r"127\.0\.0\.1:9.*refused.*check endpoint_url") as unreachable:
@@ -206,10 +207,14 @@ def test_an_error_page_of_something_else_is_not_shown(
 
 
 def test_a_redirect_is_not_followed_with_our_keys(through: LakeFSAPI, between: Gateway, repository: str) -> None:
-    between.answers.append(Canned(302, headers={"Location": f"{between.endpoint_url}/elsewhere"}))
-    with pytest.raises(TransferError, match="HTTP status 302"):
-        through.branch(repository, "main")
-    assert len(between.seen) == 1
+    for location, to in (
+        ("https://lake.example.org/x?token=hush", " but https://lake.example.org"),
+        ("/elsewhere", ""),
+    ):
+        between.answers.append(Canned(302, headers={"Location": location}))
+        with pytest.raises(InvalidCredentials, match=rf"endpoint_url is not \S+/api/v1{to}\.$"):
+            through.branch(repository, "main")
+    assert len(between.seen) == 2
 
 
 def test_a_web_page_is_no_lakefs(through: LakeFSAPI, between: Gateway, repository: str) -> None:
@@ -240,26 +245,63 @@ def test_an_object_that_ends_too_early_is_an_error_and_never_data() -> None:
 
 
 @pytest.mark.parametrize("status", [404, 405, 501])
-def test_an_old_server_is_told_by_its_version(
+@pytest.mark.parametrize("page", [b"<html>hush</html>", b""])
+def test_what_knows_no_call_at_all_is_no_lakefs(
+    through: LakeFSAPI, between: Gateway, repository: str, status: int, page: bytes
+) -> None:
+    for call in (through.branch, through.default_branch, lambda *names: through.stat(*names, "x")):
+        between.answers.extend([Canned(status, page)] * 2)
+        with pytest.raises(
+            InvalidCredentials, match=rf"HTTP status {status}\) is no lakeFS server: check endpoint_url"
+        ):
+            call(*(repository, "main")[: 1 if call == through.default_branch else 2])  # type: ignore[operator]
+    between.answers.append(Canned(status, page))
+    with pytest.raises(InvalidCredentials, match="no lakeFS server"):
+        through.presigns()
+    assert len(between.seen) == 7
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_that_is_none_of_lakefs_says_so(
     through: LakeFSAPI, between: Gateway, repository: str, status: int
 ) -> None:
-    between.answers.extend([Canned(status), Canned(200, {"version_config": {"version": "1.20.3"}})])
+    between.answers.append(Canned(status, b"<Error><Code>SignatureDoesNotMatch</Code></Error>"))
+    with pytest.raises(PermissionDenied, match=f"status {status}, and not as lakeFS does: check endpoint_url"):
+        through.branch(repository, "main")
+
+
+def test_a_call_that_the_server_does_not_know_has_an_answer_of_its_own(lakefs_local: LakeFSServer) -> None:
+    with pytest.raises(RuntimeError, match=r'404 .*"invalid API endpoint"'):
+        lakefs_local.call("GET", "/no-such-call")
+
+
+@pytest.mark.parametrize("answer", [told(404, "invalid API endpoint"), Canned(404), Canned(405), Canned(501)])
+def test_an_old_server_is_told_by_its_version(
+    through: LakeFSAPI, between: Gateway, repository: str, answer: Canned
+) -> None:
+    between.answers.extend([answer, Canned(200, {"version_config": {"version": "1.20.3"}})])
     with pytest.raises(ServerTooOld, match=r"has the version 1\.20\.3; 1\.66 or newer is needed"):
         through.branch(repository, "main")
 
 
 @pytest.mark.parametrize(
     "config",
-    [None, Canned(200, {"version_config": {"version": "dev"}}), Canned(200, {}), Canned(200, b"[]"), Canned(500)],
-    ids=["young", "no number", "without", "no mapping", "not told"],
+    [Canned(200, {"version_config": {"version": "dev"}}), Canned(200, {}), Canned(200, b"[]"), Canned(500)],
+    ids=["no number", "without", "no mapping", "not told"],
 )
-def test_a_server_that_is_not_known_to_be_old_fails_as_it_does(
-    through: LakeFSAPI, between: Gateway, repository: str, config: Canned | None
+def test_what_tells_no_version_is_no_lakefs(
+    through: LakeFSAPI, between: Gateway, repository: str, config: Canned
+) -> None:
+    between.answers.extend([Canned(405), config])
+    with pytest.raises(InvalidCredentials, match="HTTP status 405"):
+        through.branch(repository, "main")
+
+
+def test_a_young_server_that_does_not_know_a_call_is_told(
+    through: LakeFSAPI, between: Gateway, repository: str
 ) -> None:
     between.answers.append(Canned(405))
-    if config:
-        between.answers.append(config)
-    with pytest.raises(TransferError, match="HTTP status 405"):
+    with pytest.raises(TransferError, match=r" does not know a call \(HTTP status 405\), or a proxy"):
         through.branch(repository, "main")
 
 
@@ -295,26 +337,25 @@ def test_what_is_not_allowed_is_denied(
 # -- every call ---------------------------------------------------------------------------------------------------
 
 
-def recorded(session: Session, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """The arguments of each request that the client of a session sends from now on."""
-    pool = session.lakefs.rest_client.pool_manager
+def recorded(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The arguments of each request that is sent from now on."""
     sent: list[dict[str, Any]] = []
-    original = pool.request
+    original = PoolManager.request
 
-    def request(method: str, url: str, **arguments: Any) -> Any:
+    def request(self: PoolManager, method: str, url: str, **arguments: Any) -> Any:
         sent.append({"method": method, "url": url, **arguments})
-        return original(method, url, **arguments)
+        return original(self, method, url, **arguments)
 
-    monkeypatch.setattr(pool, "request", request)
+    monkeypatch.setattr(PoolManager, "request", request)
     return sent
 
 
 def test_every_call_has_time_outs(
-    lakefs_s3: LakeFSServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    lakefs_s3: LakeFSServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     repository, session = lakefs_s3.new_repository(), Session(lakefs_s3.credentials)
-    sent, api = recorded(session, monkeypatch), LakeFSAPI(session)
+    sent, api, store = recorded(monkeypatch), LakeFSAPI(session), LakeFSStore(session, LakeFSAPI(session))
     assert api.default_branch(repository) == "main"
     first = put(api, repository, "main", "x")
     with api.open(repository, "main", "x"):
@@ -332,11 +373,11 @@ def test_every_call_has_time_outs(
     list(api.branches(repository, ""))
     list(api.log(repository, "main"))
     list(api.list(repository, "main", ""))
-    upload_id, address, urls = api.begin_parts(repository, "main", "z", 1)
-    etag = api.put_signed(urls[0], b"z")
-    api.complete_parts(repository, "main", "z", (upload_id, address), [etag], 0)
-    signed = api.stat(repository, "main", "z", presign=True).address
-    assert b"".join(api.get_signed(signed, 0, 1)) == b"z"
+    (tmp_path / "z").write_bytes(b"z")
+    store.send(repository, "main", "z", tmp_path / "z", 1)
+    store.fetch(repository, "main", "z", tmp_path / "again")
+    upload_id, address, _ = api.begin_parts(repository, "main", "y", 1)
+    api.sign_part(repository, "main", "y", (upload_id, address), 1)
     upload_id, address, _ = api.begin_parts(repository, "main", "z", 1)
     api.abort_parts(repository, "main", "z", (upload_id, address))
     assert api.presigns() == (True, True)
@@ -445,7 +486,7 @@ def test_a_server_with_an_unknown_certificate_gets_nothing(
     over_tls: tuple[dict[str, Any], Gateway, str], repository: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     credentials, between, certificate = over_tls
-    tried = recorded(Session(credentials), monkeypatch)
+    tried = recorded(monkeypatch)
     with pytest.raises(BackendUnreachable, match="SSL"):
         LakeFSAPI(Session(credentials)).branch(repository, "main")
     assert (len(tried), between.seen) == (1, [])
@@ -650,50 +691,3 @@ def test_a_server_with_a_local_store_hands_out_no_signed_urls(api: LakeFSAPI, re
     assert api.presigns() == (False, False)
     with pytest.raises(StatisfactoryError):
         api.begin_parts(repository, "main", "x", 1)
-
-
-# -- signed URLs --------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def signed(lakefs_s3: LakeFSServer, between: Gateway) -> tuple[LakeFSAPI, str]:
-    """The server that signs, and a URL as it could be."""
-    return LakeFSAPI(Session(lakefs_s3.credentials)), f"{between.endpoint_url}/blocks/x?X-Amz-Signature=hush"
-
-
-def test_a_signed_url_is_tried_again_after_any_error_of_the_store(
-    signed: tuple[LakeFSAPI, str], between: Gateway
-) -> None:
-    api, url = signed
-    between.answers.extend([Canned(500, b"<Error/>"), Canned(503), Canned(200, headers={"ETag": '"e"'})])
-    assert api.put_signed(url, b"abc") == '"e"'
-    between.answers.extend([Canned(500, b"<Error/>"), Canned(206, b"abc")])
-    assert b"".join(api.get_signed(url, 0, 3)) == b"abc"
-    assert not [seen for seen in between.seen if "authorization" in map(str.lower, seen.headers)]
-    assert {seen.headers.get("Range") for seen in between.seen if seen.method == "GET"} == {"bytes=0-2"}
-
-
-@pytest.mark.parametrize("body", [b"ab", b"abcd"])
-def test_a_signed_url_that_gives_another_length_is_an_error(
-    signed: tuple[LakeFSAPI, str], between: Gateway, body: bytes
-) -> None:
-    between.answers.append(Canned(200, body))
-    with pytest.raises(IntegrityError):
-        list(signed[0].get_signed(signed[1], 0, 3))
-
-
-@pytest.mark.parametrize(("status", "error"), [(403, PermissionDenied), (404, TransferError), (500, TransferError)])
-def test_a_signed_url_is_never_shown(
-    signed: tuple[LakeFSAPI, str], between: Gateway, status: int, error: type[Exception]
-) -> None:
-    between.answers.extend([Canned(status, b"<Error>hush</Error>")] * ATTEMPTS)
-    with pytest.raises(error, match=f"the object store behind.*HTTP status {status}") as failed:
-        list(signed[0].get_signed(signed[1], 0, 3))
-    assert "hush" not in "".join(traceback.format_exception(failed.value))
-
-
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9/x?sign=hush", "http://[/x?sign=hush", "nonsense://x?sign=hush"])
-def test_a_signed_url_that_leads_nowhere_is_not_shown_either(signed: tuple[LakeFSAPI, str], url: str) -> None:
-    with pytest.raises(BackendUnreachable) as failed:
-        signed[0].put_signed(url, b"abc")
-    assert "hush" not in "".join(traceback.format_exception(failed.value))

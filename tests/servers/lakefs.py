@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -92,16 +93,25 @@ def binary() -> Path:
     Raises:
         NoServer: It has to be built, and that fails.
     """
-    if named := os.environ.get("LAKEFS_BINARY"):
-        return Path(named)
-    if found := shutil.which("lakefs"):
-        return Path(found)
+    if found := os.environ.get("LAKEFS_BINARY") or shutil.which("lakefs"):
+        return _young_enough(Path(found))
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "kedro-statisfactory")
     built = cache / f"lakefs-{VERSION}"
     if not built.exists():
         cache.mkdir(parents=True, exist_ok=True)
         _build(built)
     return built
+
+
+def _young_enough(server: Path) -> Path:
+    try:
+        told = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=60).stdout
+    except OSError as error:
+        raise NoServer(f"LAKEFS_BINARY, or `lakefs` on PATH, is no lakeFS server: {error}") from error
+    number = re.search(r"(\d+)\.(\d+)\.\d+", told)
+    if number is None or (int(number[1]), int(number[2])) < tuple(map(int, VERSION.split(".")[:2])):
+        raise NoServer(f"{server} says that it is {told.strip()!r}, and {VERSION} or newer is needed.")
+    return server
 
 
 def _build(target: Path) -> None:
@@ -143,14 +153,16 @@ def _go_of_the_wheel() -> str:
 
 
 @contextlib.contextmanager
-def lakefs(folder: Path, blocks: S3Server | None = None) -> Iterator[LakeFSServer]:
+def lakefs(folder: Path, blocks: S3Server | None = None, pre_signed_expiry: str = "15m") -> Iterator[LakeFSServer]:
     """lakeFS with its database in memory; objects are kept in ``folder``, or in a bucket of ``blocks``, made for it."""
     (port,) = free_ports(1)
     key, secret = "AKIAIOSFODNN7LAKEFS0", "another-secret-of-the-tests"
     if blocks is None:
         store, namespace = {"type": "local", "local": {"path": str(folder / "blocks")}}, "local://"
     else:
-        Session(blocks.credentials).s3.create_bucket(Bucket=_BLOCKS)
+        client = Session(blocks.credentials).s3
+        with contextlib.suppress(client.exceptions.BucketAlreadyExists, client.exceptions.BucketAlreadyOwnedByYou):
+            client.create_bucket(Bucket=_BLOCKS)
         namespace = f"s3://{_BLOCKS}/"
         store = {
             "type": "s3",
@@ -159,6 +171,7 @@ def lakefs(folder: Path, blocks: S3Server | None = None) -> Iterator[LakeFSServe
                 "force_path_style": True,
                 "discover_bucket_region": False,
                 "region": "us-east-1",
+                "pre_signed_expiry": pre_signed_expiry,
                 "credentials": {"access_key_id": blocks.access_key, "secret_access_key": blocks.secret_key},
             },
         }

@@ -1,0 +1,209 @@
+"""The object store behind a lakeFS server: large objects go there directly, by URLs that the server signs."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import logging
+import threading
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from kedro_statisfactory.backends import transfer
+from kedro_statisfactory.backends.lakefs_api import ATTEMPTS, LakeFSAPI, Peer, Stat, let_go, read_chunks
+from kedro_statisfactory.backends.transfer import CHUNK, Part
+from kedro_statisfactory.errors import BackendUnreachable, IntegrityError, StatisfactoryError, TransferError
+from kedro_statisfactory.session import Session
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass
+class _Use:
+    """Which way large objects take in this process: by signed URLs or through the server."""
+
+    reads: bool
+    writes: bool
+
+
+class StoreFailed(TransferError):
+    """The object store gives or takes nothing; the lakeFS server itself may.
+
+    Attributes:
+        status: HTTP status of its answer; 0: there was none.
+    """
+
+    def __init__(self, text: str, status: int = 0) -> None:
+        super().__init__(text)
+        self.status = status
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the signature does not count any more, or what was sent came damaged."""
+        return self.status in (400, 401, 403)
+
+
+class _SignedURL:
+    """A URL that the server has signed, and how to get a new one: it is good for some minutes only."""
+
+    def __init__(self, sign: Callable[[], str], first: str) -> None:
+        self._sign, self.now = sign, first
+        self._lock = threading.Lock()
+
+    def renew(self, old: str) -> None:
+        """Have it signed anew, unless another thread has done so since ``old``."""
+        with self._lock:
+            if self.now == old:
+                self.now = self._sign()
+
+
+class LakeFSStore:
+    """What lakeFS keeps its objects in.
+
+    Args:
+        session: Credentials, and the connections made from them.
+        api: The server that signs the URLs.
+    """
+
+    def __init__(self, session: Session, api: LakeFSAPI) -> None:
+        self._session, self._api = session, api
+
+    @property
+    def use(self) -> _Use:
+        """Which way large objects take: what the server offers, asked once per process, as far as it has worked."""
+        return self._session.connection(("lakefs storage", self._api.host), lambda: _Use(*self._api.presigns()))
+
+    def give_up(self, error: StoreFailed) -> None:
+        """Let large objects go through the server from now on, since this machine cannot use signed URLs."""
+        use = self.use
+        if use.reads or use.writes:
+            _LOGGER.warning("Large objects go through the lakeFS server from now on, which is slower: %s", error)
+        use.reads = use.writes = False
+
+    def fetch(self, repository: str, ref: str, path: str, target: Path) -> tuple[Stat, int]:
+        """Fetch an object into a new file, in ranges side by side; gives its description and its CRC-32.
+
+        Raises:
+            IntegrityError: It was replaced meanwhile, or ended too early again and again.
+            StoreFailed: The store gives nothing.
+        """
+        found = self._api.stat(repository, ref, path, presign=True)
+
+        def sign() -> str:
+            again = self._api.stat(repository, ref, path, presign=True)
+            if (again.checksum, again.size) != (found.checksum, found.size):
+                raise IntegrityError(f"{path!r} was replaced while it was read")
+            return again.address
+
+        url = _SignedURL(sign, found.address)
+
+        def fetch(part: Part, stop: threading.Event) -> None:
+            writer.fill(part, self._get(url, part.offset, part.offset + part.length), stop)
+
+        target.unlink(missing_ok=True)
+        with transfer.PartWriter(target, found.size) as writer:
+            transfer.in_parallel(fetch, transfer.parts(found.size, transfer.DOWNLOAD_PART), transfer.DOWNLOAD_WORKERS)
+            return found, writer.crc32()
+
+    def send(self, repository: str, branch: str, path: str, source: Path, size: int) -> Stat:
+        """Store a file, in parts side by side; they become an object all at once.
+
+        Raises:
+            BranchNotFound: There is no branch of this name.
+            StoreFailed: The store takes nothing.
+        """
+        cut = transfer.parts(size, transfer.UPLOAD_PART)
+        upload_id, address, urls = self._api.begin_parts(repository, branch, path, len(cut))
+        upload = upload_id, address
+
+        def send(part: Part, _: threading.Event) -> tuple[str, int]:
+            def sign() -> str:
+                return self._api.sign_part(repository, branch, path, upload, part.number)
+
+            payload = transfer.read_part(source, part)
+            return self._put(_SignedURL(sign, urls[part.number - 1]), payload), zlib.crc32(payload)
+
+        try:
+            sent = transfer.in_parallel(send, cut, transfer.UPLOAD_WORKERS)
+            pairs = zip(sent, cut, strict=True)
+            whole = transfer.combined_crc32((crc32, part.length) for (_, crc32), part in pairs)
+            return self._api.complete_parts(repository, branch, path, upload, [etag for etag, _ in sent], whole)
+        except BaseException:  # an interrupt, too, must not leave parts that somebody pays for
+            with contextlib.suppress(StatisfactoryError):  # the error that is on its way says more
+                self._api.abort_parts(repository, branch, path, upload)
+            raise
+
+    def _put(self, url: _SignedURL, payload: bytes) -> str:
+        """Send a part; gives its ETag."""
+        digest = base64.b64encode(hashlib.md5(payload, usedforsecurity=False).digest()).decode()
+        headers = {"Content-MD5": digest, "Content-Length": str(len(payload))}
+        return str(self._ask("PUT", url, headers, payload).headers["ETag"])
+
+    def _get(self, url: _SignedURL, start: int, end: int) -> Iterator[bytes]:
+        """Fetch bytes as they come, going on where an answer breaks off."""
+        attempt = 0
+        while True:
+            attempt += 1
+            response = self._ask("GET", url, {"Range": f"bytes={start}-{end - 1}"})
+            try:
+                if response.headers.get("Content-Length") != str(end - start):
+                    raise IntegrityError("an answer has another length than what was asked for")
+                for chunk in read_chunks(response, end - start, CHUNK):
+                    start += len(chunk)
+                    yield chunk
+                return
+            except IntegrityError:
+                if attempt == ATTEMPTS:
+                    raise
+            finally:
+                let_go(response)
+
+    def _ask(
+        self, method: str, url: _SignedURL, headers: Mapping[str, str], payload: bytes | None = None
+    ) -> BaseHTTPResponse:
+        """Ask at a signed URL, which no error shows; once more at a new one when it has become too old."""
+        signed = url.now
+        try:
+            return self._ask_at(signed, method, headers, payload)
+        except StoreFailed as error:
+            if not error.is_refusal:
+                raise
+        url.renew(signed)
+        return self._ask_at(url.now, method, headers, payload)
+
+    def _ask_at(self, url: str, method: str, headers: Mapping[str, str], payload: bytes | None) -> BaseHTTPResponse:
+        origin = _origin(url)
+        name = f"the object store {origin} behind the lakeFS server {self._api.host}"
+        peer = Peer(name, "check that this machine reaches it", _may_soon_do_it)
+        body = None if payload is None else lambda: payload
+        try:
+            pool = self._session.object_store(origin)
+            response = peer.send(pool, method, url, headers, body, stream=method == "GET")
+        except BackendUnreachable as error:
+            raise StoreFailed(error.args[0]) from None
+        if response.status >= 300:
+            let_go(response)
+            raise StoreFailed(f"{name} answers a signed URL with HTTP status {response.status}.", response.status)
+        return response
+
+
+def _may_soon_do_it(status: int, _: str) -> bool:
+    """Object stores ask for another try after each error of theirs."""
+    return status == 429 or status >= 500
+
+
+def _origin(url: str) -> str:
+    """Scheme and host of a signed URL."""
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.netloc:
+            return f"{parts.scheme}://{parts.netloc}"
+    raise StoreFailed("the lakeFS server has signed a URL of no HTTP server.")

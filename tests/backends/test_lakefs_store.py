@@ -1,0 +1,207 @@
+"""Large objects past the lakeFS server: signed URLs that fail, grow old, or lead where this machine cannot go."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from kedro_statisfactory.backends import LakeFSBackend, lakefs_api, transfer
+from kedro_statisfactory.backends.lakefs_api import ATTEMPTS, LakeFSAPI
+from kedro_statisfactory.backends.lakefs_store import LakeFSStore, StoreFailed, _SignedURL
+from kedro_statisfactory.errors import IntegrityError
+from kedro_statisfactory.location import parse
+from kedro_statisfactory.session import Session
+from tests.servers.faults import Canned, Gateway, gateway
+from tests.servers.lakefs import LakeFSServer, NoServer, lakefs
+from tests.servers.s3 import S3Server
+
+LARGE = transfer.SMALL + 123_457
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lakefs_api, "LONGEST_PAUSE", 0.0)
+
+
+@pytest.fixture
+def between(seaweed: S3Server) -> Iterator[Gateway]:
+    """A gateway before the store."""
+    with gateway(seaweed.endpoint_url) as state:
+        yield state
+
+
+@pytest.fixture
+def store(lakefs_s3: LakeFSServer) -> LakeFSStore:
+    session = Session(lakefs_s3.credentials)
+    return LakeFSStore(session, LakeFSAPI(session))
+
+
+@pytest.fixture
+def url(between: Gateway) -> _SignedURL:
+    """A URL as it could be signed, which stays the same when it is signed anew."""
+    signed = f"{between.endpoint_url}/blocks/x?X-Amz-Signature=hush"
+    return _SignedURL(lambda: signed, signed)
+
+
+@pytest.fixture(scope="session")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("large") / "large.bin"
+    path.write_bytes(os.urandom(LARGE))
+    return path
+
+
+def test_it_is_tried_again_after_any_error_of_the_store(store: LakeFSStore, url: _SignedURL, between: Gateway) -> None:
+    between.answers.extend([Canned(500, b"<Error/>"), Canned(503), Canned(200, headers={"ETag": '"e"'})])
+    assert store._put(url, b"abc") == '"e"'
+    between.answers.extend([Canned(500, b"<Error/>"), Canned(206, b"abc")])
+    assert b"".join(store._get(url, 0, 3)) == b"abc"
+    assert not [seen for seen in between.seen if "authorization" in map(str.lower, seen.headers)]
+    assert {seen.headers.get("Range") for seen in between.seen if seen.method == "GET"} == {"bytes=0-2"}
+
+
+@pytest.mark.parametrize("body", [b"ab", b"abcd"])
+def test_another_length_than_asked_for_is_an_error(
+    store: LakeFSStore, url: _SignedURL, between: Gateway, body: bytes
+) -> None:
+    between.answers.extend([Canned(200, body)] * ATTEMPTS)
+    with pytest.raises(IntegrityError):
+        list(store._get(url, 0, 3))
+
+
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_a_signed_url_is_never_shown(store: LakeFSStore, url: _SignedURL, between: Gateway, status: int) -> None:
+    between.answers.extend([Canned(status, b"<Error>hush</Error>")] * ATTEMPTS)
+    with pytest.raises(StoreFailed, match=f"the object store http://\\S+ behind.*HTTP status {status}") as failed:
+        list(store._get(url, 0, 3))
+    assert "hush" not in "".join(traceback.format_exception(failed.value))
+
+
+@pytest.mark.parametrize("wrong", ["http://127.0.0.1:9/x?sign=hush", "http://[/x?sign=hush", "nonsense://x?sign=hush"])
+def test_a_signed_url_that_leads_nowhere_is_not_shown_either(store: LakeFSStore, wrong: str) -> None:
+    with pytest.raises(StoreFailed) as failed:
+        store._put(_SignedURL(lambda: wrong, wrong), b"abc")
+    assert "hush" not in "".join(traceback.format_exception(failed.value))
+
+
+def test_urls_that_have_grown_old_are_signed_anew(
+    seaweed: S3Server, large: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("lakefs")
+    try:
+        with lakefs(folder, seaweed, pre_signed_expiry="1s") as server:
+            where = parse(f"lakefs://{server.new_repository()}/large")
+            backend = LakeFSBackend(Session(server.credentials))
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(transfer, "read_part", _after_a_while(transfer.read_part))
+                backend.upload(source=large, fragment=where)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(LakeFSStore, "_get", _after_a_while(LakeFSStore._get))
+                backend.download(target=tmp_path / "large", fragment=where)
+            assert (backend._store.use.reads, backend._store.use.writes) == (True, True)
+    except NoServer as error:
+        pytest.skip(f"NOT TESTED: {error}")
+    assert (tmp_path / "large").read_bytes() == large.read_bytes()
+
+
+def _after_a_while(work: Any) -> Any:
+    def later(*arguments: Any) -> Any:
+        time.sleep(2.1)  # SeaweedFS counts whole seconds
+        return work(*arguments)
+
+    return later
+
+
+def test_an_object_that_was_replaced_when_its_url_is_signed_anew_is_read_again(
+    lakefs_s3: LakeFSServer, large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = lakefs_s3.new_repository()
+    where = parse(f"lakefs://{repository}/x")
+    backend = LakeFSBackend(Session(lakefs_s3.credentials))
+    (tmp_path / "old").write_bytes(bytes(LARGE))
+    backend.upload(source=tmp_path / "old", fragment=where)
+    ask_at = LakeFSStore._ask_at
+
+    def refuse_once(self: LakeFSStore, url: str, method: str, *more: Any) -> Any:
+        if method == "GET":
+            monkeypatch.undo()
+            monkeypatch.setattr(lakefs_api, "LONGEST_PAUSE", 0.0)
+            backend.upload(source=large, fragment=where)
+            raise StoreFailed("too old", 403)
+        return ask_at(self, url, method, *more)
+
+    monkeypatch.setattr(LakeFSStore, "_ask_at", refuse_once)
+    monkeypatch.setattr(transfer, "DOWNLOAD_WORKERS", 1)
+    backend.download(target=tmp_path / "new", fragment=where)
+    assert (tmp_path / "new").read_bytes() == large.read_bytes()
+
+
+@pytest.mark.parametrize("how", ["unreachable", "refused", "of no server"])
+def test_where_signed_urls_are_of_no_use_the_server_takes_and_gives_large_objects(
+    lakefs_s3: LakeFSServer,
+    seaweed: S3Server,
+    large: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    how: str,
+) -> None:
+    repository = lakefs_s3.new_repository()
+    # The credentials are one's own: what a process has learnt of the server is kept for them.
+    session = Session({**lakefs_s3.credentials, "verify_ssl": how != "refused"})
+    backend, where = LakeFSBackend(session), parse(f"lakefs://{repository}/large")
+    ask_at = LakeFSStore._ask_at
+
+    def astray(self: LakeFSStore, url: str, *more: Any) -> Any:
+        parts = urlsplit(url)
+        wrong = {
+            "unreachable": parts._replace(netloc="127.0.0.1:9"),
+            "refused": parts._replace(query=f"{parts.query}0"),
+            "of no server": parts._replace(scheme="quantum"),
+        }
+        return ask_at(self, wrong[how].geturl(), *more)
+
+    backend._store.use.reads = backend._store.use.writes = True
+    monkeypatch.setattr(LakeFSStore, "_ask_at", astray)
+    with caplog.at_level(logging.WARNING):
+        backend.upload(source=large, fragment=where)
+        backend._store.use.reads = True
+        backend.download(target=tmp_path / "large", fragment=where)
+        backend.download(target=tmp_path / "again", fragment=where)
+    assert (tmp_path / "large").read_bytes() == (tmp_path / "again").read_bytes() == large.read_bytes()
+    assert caplog.text.count("Large objects go through the lakeFS server") == 2
+    assert "Signature" not in caplog.text
+    client = Session(seaweed.credentials).s3
+    assert not client.list_multipart_uploads(Bucket="lakefs-blocks", Prefix=f"{repository}/").get("Uploads")
+
+
+def test_the_store_is_reached_by_its_own_proxy(
+    lakefs_s3: LakeFSServer, between: Gateway, large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = parse(f"lakefs://{lakefs_s3.new_repository()}/large")
+    monkeypatch.setenv("http_proxy", between.endpoint_url)
+    monkeypatch.setenv("no_proxy", urlsplit(lakefs_s3.endpoint_url).netloc)
+    backend = LakeFSBackend(Session(lakefs_s3.credentials))
+    backend.upload(source=large, fragment=where)
+    backend.download(target=tmp_path / "large", fragment=where)
+    assert between.seen
+    assert all("Signature" in seen.target for seen in between.seen), "lakeFS itself is asked directly"
+
+
+def test_the_store_is_reached_directly_when_its_host_needs_no_proxy(
+    lakefs_s3: LakeFSServer, seaweed: S3Server, between: Gateway, large: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = parse(f"lakefs://{lakefs_s3.new_repository()}/large")
+    monkeypatch.setenv("http_proxy", between.endpoint_url)
+    monkeypatch.setenv("no_proxy", urlsplit(seaweed.endpoint_url).netloc)
+    backend = LakeFSBackend(Session(lakefs_s3.credentials))
+    backend.upload(source=large, fragment=where)
+    assert between.seen
+    assert not [seen for seen in between.seen if "Signature" in seen.target]
