@@ -123,7 +123,7 @@ class StatisfactoryHooks:
         ours = {
             name: found for name, entry in entries.items() if (found := list(artifacts(entry, module.ArtifactDataset)))
         }
-        _refuse_lost_chunks(pipeline, entries, module)
+        _refuse_lost_chunks(pipeline, ours)
         if not any(each.backend.follows_git for found in ours.values() for each in found):
             return
         from kedro_statisfactory import runs
@@ -159,16 +159,15 @@ def artifacts(entry: object, ours: type[ArtifactDataset]) -> Iterator[ArtifactDa
                 yield from artifacts(value, ours)
 
 
-def _refuse_lost_chunks(pipeline: Pipeline, entries: Mapping[str, Any], module: Any) -> None:
+def _refuse_lost_chunks(pipeline: Pipeline, ours: Mapping[str, list[ArtifactDataset]]) -> None:
     for node in pipeline.nodes:
         if inspect.isgeneratorfunction(node.func):
             for name in node.outputs:
-                entry = entries[name]
-                if isinstance(entry, module.ArtifactDataset) and not entry.builds_on_old:
+                if not all(each.keeps_chunks for each in ours.get(name, ())):
                     error = ChunkedSave(
                         f"the node {node.name!r} saves in chunks, and each would replace the one before. Let the "
-                        "format append (for example `fs_args: {open_args_save: {mode: a}}` in `dataset`), or let "
-                        "the node return its data whole."
+                        "format append, without `versioned` (a text: `fs_args: {open_args_save: {mode: a}}` in "
+                        "`dataset`; Delta: `save_args: {mode: append}`), or let the node return its data whole."
                     )
                     raise DatasetError(f"catalog entry {name!r}: {error}") from error
 

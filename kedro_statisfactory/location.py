@@ -9,7 +9,10 @@ from urllib.parse import ParseResult
 from kedro_statisfactory.errors import InvalidURL
 
 #: RFC 3986 §3.1, but at least two characters: the letter of a Windows drive is no scheme.
-_PREFIX = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
+#: An underscore is not legal, and tells better than a path of that name what was mistyped.
+_PREFIX = re.compile(r"([A-Za-z][\w+.-]+)://(.*)", re.DOTALL | re.ASCII)
+#: What becomes of a URL in a ``Path``, which keeps one slash of two.
+_ONE_SLASH = re.compile(r"([A-Za-z][\w+.-]+):/(?!/)(.*)", re.DOTALL | re.ASCII)
 
 
 def parse(url: str) -> ParseResult:
@@ -35,6 +38,11 @@ def parse(url: str) -> ParseResult:
     ''
     """
     match = _PREFIX.fullmatch(url)
+    if found := _ONE_SLASH.fullmatch(url):
+        slashes = ":///" if found[1].lower() == "file" else "://"
+        raise InvalidURL(
+            f"{url!r} has one slash where a URL has two: write {found[1]}{slashes}{found[2]}, as text, not as a Path."
+        )
     if match is None:
         return checked(ParseResult("", "", url, "", "", ""))
     authority, slash, path = match[2].partition("/")

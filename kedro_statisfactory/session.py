@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -39,6 +40,9 @@ _AWS_VARIABLES = (
     "AWS_RESPONSE_CHECKSUM_VALIDATION",
 )
 
+_SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY")
+_USER_OF_URL = re.compile(r"(?<=://)[^\s/\"']*@")
+
 # s3fs's names (left) for what boto3 calls otherwise.
 _S3FS_NAMES = {
     "key": "aws_access_key_id",
@@ -54,8 +58,9 @@ _SESSION_KEYS = frozenset(
 _CLIENT_KEYS = frozenset(("endpoint_url", "use_ssl", "verify", "api_version"))
 _S3FS_KEYS = frozenset(("anon", "client_kwargs", "config_kwargs"))
 _PUBLIC_KEYS = frozenset(
-    "region_name profile_name profile endpoint_url api_version verify endpoint host ssl_ca_cert".split()
+    "region_name profile_name profile endpoint_url api_version verify endpoint host ssl_ca_cert config_kwargs".split()
 )
+_SHORTEST_SECRET = 4
 _TEXTS = _SESSION_KEYS | {"endpoint_url", "api_version"}
 
 # The names of lakectl (right) for what other lakeFS clients call otherwise.
@@ -155,7 +160,9 @@ def s3_configuration(credentials: Mapping[str, Any]) -> S3Configuration:
     anonymous = False
     for key, value in _present(credentials).items():
         if key == "anon":
-            anonymous = bool(value)
+            if not isinstance(value, bool):
+                raise InvalidCredentials("the credential 'anon' is neither true nor false.")
+            anonymous = value
         elif key == "config_kwargs":
             config.update(_mapping(key, value))
         elif key == "client_kwargs":
@@ -169,12 +176,12 @@ def s3_configuration(credentials: Mapping[str, Any]) -> S3Configuration:
             raise InvalidCredentials(
                 f"the credential {key!r} is of type {type(flat[key]).__name__}, not text: put it between quotes."
             )
+        _refuse_unprintable(key, flat[key])
     if ("aws_access_key_id" in flat) != ("aws_secret_access_key" in flat):
         raise InvalidCredentials(
             "credentials for S3 have one half of a key pair: give both aws_access_key_id and aws_secret_access_key."
         )
-    if "@" in flat.get("endpoint_url", ""):
-        raise InvalidCredentials("endpoint_url carries a user or password, which would show in errors: remove it.")
+    _refuse_secrets_in_url(flat.get("endpoint_url", ""))
     return S3Configuration(
         session={key: value for key, value in flat.items() if key in _SESSION_KEYS},
         client={key: value for key, value in flat.items() if key in _CLIENT_KEYS},
@@ -229,8 +236,7 @@ def checked_lakefs_credentials(credentials: Mapping[str, Any]) -> dict[str, Any]
         raise InvalidCredentials(
             "credentials for lakeFS have one half of a key pair: give both access_key_id and secret_access_key."
         )
-    if "@" in flat.get("endpoint_url", ""):
-        raise InvalidCredentials("endpoint_url carries a user or password, which would show in errors: remove it.")
+    _refuse_secrets_in_url(flat.get("endpoint_url", ""))
     return flat
 
 
@@ -258,8 +264,8 @@ def lakefs_configuration(credentials: Mapping[str, Any]) -> LakeFSConfiguration:
             f"there is no {' and no '.join(missing)} for lakeFS: name them under `credentials` of the entry, set "
             f"{', '.join(_LAKECTL_VARIABLES[key] for key in missing)}, or run `lakectl config`.{halves}"
         )
-    if not (flat["access_key_id"] + flat["secret_access_key"]).isascii():
-        raise InvalidCredentials("a key for lakeFS has a character that no key of lakeFS has: copy it again.")
+    for key in _KEY_PAIR:
+        _refuse_unprintable(key, flat[key])
     endpoint = flat.pop("endpoint_url")
     if "://" not in endpoint:
         endpoint = f"https://{endpoint}"
@@ -299,10 +305,25 @@ def _proxy(url: str) -> tuple[str, dict[str, str] | None]:
     return address, make_headers(proxy_basic_auth=f"{unquote(parts.username)}:{unquote(parts.password or '')}")
 
 
+def _refuse_unprintable(key: str, value: str) -> None:
+    if not (value.isascii() and value.isprintable()):
+        raise InvalidCredentials(
+            f"the credential {key!r} has a line break, or a character that none of its kind has: copy it again."
+        )
+
+
+def _refuse_secrets_in_url(url: str) -> None:
+    if "@" in url or "?" in url:
+        raise InvalidCredentials(
+            "endpoint_url carries a user, a password or a query, which would show in errors: remove it."
+        )
+
+
 def _refuse_unknown(service: str, unknown: Iterable[object], known: Iterable[str]) -> None:
     if names := sorted(map(str, unknown)):
         raise UnknownCredential(
-            f"credentials for {service} have an unknown key: {', '.join(names)}. Known are: {', '.join(sorted(known))}."
+            f"credentials for {service} (`credentials` and `fs_args` of the entry) have an unknown key: "
+            f"{', '.join(names)}. Known are: {', '.join(sorted(known))}."
         )
 
 
@@ -359,10 +380,11 @@ class Session:
         return f"Session(credentials={'<redacted>' if self.credentials else None})"
 
     def redacted(self, text: str) -> str:
-        """``text`` without any secret of these credentials."""
-        for secret in sorted(_secrets(self.credentials), key=len, reverse=True):
+        """``text`` without any secret of these credentials, or of those that the environment gives."""
+        ambient = {value for name in _SECRET_VARIABLES if (value := os.environ.get(name))}
+        for secret in sorted(_secrets(self.credentials) | ambient, key=len, reverse=True):
             text = text.replace(secret, "<redacted>")
-        return text
+        return _USER_OF_URL.sub("<redacted>@", text)
 
     def connection(self, kind: Hashable, make: Callable[[], _Connection]) -> _Connection:
         """Give the connection of ``kind`` for these credentials, made by ``make`` when this process has none yet.
@@ -465,12 +487,14 @@ def _mapping(key: str, value: object) -> Mapping[str, Any]:
 
 
 def _secrets(credentials: Mapping[str, Any]) -> set[str]:
-    """All texts in credentials but those that say where a service is."""
+    """All texts in credentials but those that say where and how a service is reached; none too short to be one."""
     found: set[str] = set()
     for key, value in credentials.items():
+        if key in _PUBLIC_KEYS:
+            continue
         if isinstance(value, Mapping):
             found |= _secrets(value)
-        elif isinstance(value, str) and value and key not in _PUBLIC_KEYS:
+        elif isinstance(value, str) and len(value) >= _SHORTEST_SECRET:
             found.add(value)
     return found
 

@@ -76,6 +76,49 @@ def test_chunks_that_append_are_all_kept(tmp_path: Path) -> None:
     assert catalog.load("out") == "one\ntwo\n"
 
 
+def _out(**config: Any) -> DataCatalog:
+    return DataCatalog.from_config({"out": {"type": "kedro_statisfactory.ArtifactDataset", **config}})
+
+
+def _appending(mode: str, kind: str = "text.TextDataset") -> dict[str, Any]:
+    return {"type": kind, "fs_args": {"open_args_save": {"mode": mode}}}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"dataset": "pandas.DeltaTableDataset"},
+        {"dataset": {"type": "pandas.DeltaTableDataset", "save_args": {"mode": "overwrite"}}},
+        {"dataset": {"type": "pandas.CSVDataset", "save_args": {"mode": "a"}}},
+        {"dataset": _appending("w+")},
+        {"dataset": _appending("r+")},
+        {"dataset": _appending("ab", "pandas.ParquetDataset")},
+        {"dataset": _appending("ab", "pickle.PickleDataset")},
+        {"dataset": _appending("a"), "versioned": True},
+        {"type": "CachedDataset", "dataset": {"type": "kedro_statisfactory.ArtifactDataset", "filepath": "out"}},
+    ],
+)
+def test_chunks_that_a_format_does_not_add_up_are_refused(config: dict[str, Any]) -> None:
+    own = config if "type" in config else {"filepath": "out", **config}
+    with pytest.raises(DatasetError, match="E0502"):
+        _begin(pipeline([node(_chunks, None, "out")]), _out(**own))
+
+
+def _tables() -> Iterator[Any]:
+    import pandas as pd
+
+    for number in (1, 2):
+        yield pd.DataFrame({"n": [number]})
+
+
+def test_tables_that_append_are_all_kept(tmp_path: Path) -> None:
+    dataset = {"type": "pandas.DeltaTableDataset", "save_args": {"mode": "append"}}
+    catalog, nodes = _out(filepath=str(tmp_path / "out"), dataset=dataset), pipeline([node(_tables, None, "out")])
+    _begin(nodes, catalog)
+    SequentialRunner().run(nodes, catalog)
+    assert sorted(catalog.load("out")["n"]) == [1, 2]
+
+
 def test_entries_of_others_and_plain_nodes_are_left_alone(tmp_path: Path) -> None:
     nodes = pipeline([node(_chunks, None, "stock"), node(lambda: "x", None, "out", name="plain")])
     _begin(nodes, _catalog(tmp_path))

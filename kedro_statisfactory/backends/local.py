@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -21,6 +22,10 @@ from kedro_statisfactory.errors import InvalidURL, ObjectNotFound, PermissionDen
 from kedro_statisfactory.location import checked, full_path, unparse
 
 _BUFFER = 1 << 20
+# A segment of a path as this package names what is not published: mkdtemp adds 8 characters, _temporary_beside 12.
+_IS_STAGING = re.compile(rf"(^|/){re.escape(STAGING_NAME)}[0-9a-z_]{{8,12}}(/|$)")
+# Where a Kedro project stages what it saves: nobody takes this folder for data, or for a change of the code.
+_STAGING_FOLDER = ".statisfactory"
 _AT_FDCWD = -100  # <fcntl.h> of Linux: paths are relative to the working directory
 _RENAME_EXCHANGE = 2  # renameat2(2)
 
@@ -66,19 +71,20 @@ class LocalFS(Backend, prefix="", aliases=("file",)):
         self._refuse_unknown(kwargs)
         with _translated(fragment):
             target = self._target(fragment)
-            with contextlib.ExitStack() as stack:
-                if not consume:
-                    temporary = stack.enter_context(_temporary_beside(target))
-                    if source.is_dir():
-                        shutil.copytree(source, temporary)
-                    else:
-                        with _created(temporary) as file, source.open("rb") as original:
-                            shutil.copyfileobj(original, file, _BUFFER)
-                    source = temporary
+            if consume:
+                try:
+                    _publish(source, target)
+                    return
+                except OSError as error:
+                    if error.errno != errno.EXDEV:  # another mount, perhaps of the same file system
+                        raise
+            with _temporary_beside(target) as temporary:
                 if source.is_dir():
-                    _publish_folder(source, target)
+                    shutil.copytree(source, temporary)
                 else:
-                    _publish_file(source, target)
+                    with _created(temporary) as file, source.open("rb") as original:
+                        shutil.copyfileobj(original, file, _BUFFER)
+                _publish(temporary, target)
 
     def download(self, *, target: Path, fragment: ParseResult, **kwargs: Any) -> None:
         """Copy a file or folder to ``target``."""
@@ -98,9 +104,14 @@ class LocalFS(Backend, prefix="", aliases=("file",)):
             return path
 
     def staging_parent(self, *, fragment: ParseResult) -> Path | None:
-        """The folder of the target, created where it is missing."""
+        """A folder of the Kedro project on the file system of the target, else the folder of the target.
+
+        Within the project because a listing of the target's folder, as PartitionedDataset makes it, would find what is
+        being written, and what a killed process has left.
+        """
         with _translated(fragment):
-            return self._target(fragment).parent
+            folder = self._target(fragment).parent
+            return _staging_folder_for(folder) or folder
 
     def exists(self, *, fragment: ParseResult, **kwargs: Any) -> bool:
         """Whether there is a file or folder.
@@ -129,7 +140,7 @@ class LocalFS(Backend, prefix="", aliases=("file",)):
                 path
                 for folder, _, names in os.walk(root, onerror=_raise_unless_absent)
                 for path in (Path(folder, name).relative_to(root).as_posix() for name in names)
-                if STAGING_NAME not in path
+                if not _IS_STAGING.search(path)
             )
             for path in found:
                 with contextlib.suppress(FileNotFoundError):  # removed since the walk: it is not there
@@ -164,6 +175,22 @@ class LocalFS(Backend, prefix="", aliases=("file",)):
             _sync_folder(path.parent.parent)
 
 
+def _staging_folder_for(folder: Path) -> Path | None:
+    """Where the project around ``folder`` stages what it saves; ``None`` without one, or on another file system."""
+    for root in (folder, *folder.parents):
+        if (root / "pyproject.toml").is_file():
+            staging = root / _STAGING_FOLDER
+            try:
+                if not staging.is_dir():
+                    staging.mkdir(exist_ok=True)
+                    (staging / ".gitignore").write_text("*\n")
+                same = staging.stat().st_dev == folder.stat().st_dev
+            except OSError:  # the project is read-only
+                return None
+            return staging if same and os.access(staging, os.W_OK) else None
+    return None
+
+
 def _path(fragment: ParseResult) -> Path:
     checked(fragment)
     if fragment.netloc not in ("", "localhost"):
@@ -171,7 +198,7 @@ def _path(fragment: ParseResult) -> Path:
             f"the URL {unparse(fragment)!r} names the host {fragment.netloc!r}: a file URL has three slashes, "
             f"as in 'file:///{fragment.netloc}{full_path(fragment)}'."
         )
-    return Path(full_path(fragment)).expanduser()
+    return Path(os.path.expanduser(full_path(fragment)))  # Path.expanduser fails at a name that is no user's
 
 
 @contextlib.contextmanager
@@ -189,8 +216,9 @@ def _translated(fragment: ParseResult) -> Iterator[None]:
     except IsADirectoryError as error:
         raise TransferError(f"{url!r} is a folder where a file is meant: move it away or name another path.") from error
     except FileExistsError as error:
+        what = error.strerror if error.filename is None else "folder"  # mkdir names what is in its way
         raise TransferError(
-            f"{url!r}, or something above it, is already there and is no {error.strerror}: move it away."
+            f"{url!r}, or something above it, is already there and is no {what}: move it away."
         ) from error
     except OSError as error:
         raise TransferError(f"the file system failed at {url!r}: {error.strerror or error}.") from error
@@ -224,6 +252,19 @@ def _created(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666), "wb")
 
 
+def _publish(source: Path, target: Path) -> None:
+    """Let a file or folder take the place of ``target``, on the same file system."""
+    parent = target.parent.stat()
+    if parent.st_mode & stat.S_ISGID:  # what is made in such a folder belongs to its group
+        for path in (source, *source.rglob("*")):
+            with contextlib.suppress(PermissionError):
+                os.chown(path, -1, parent.st_gid, follow_symlinks=False)
+    if source.is_dir():
+        _publish_folder(source, target)
+    else:
+        _publish_file(source, target)
+
+
 def _publish_file(source: Path, target: Path) -> None:
     """Let the file ``source`` take the place of ``target``, on the same file system, and bring both to the disk."""
     _sync_file(source)
@@ -244,7 +285,8 @@ def _publish_folder(source: Path, target: Path) -> None:
     """Let the folder ``source`` take the place of ``target``; what was there is at ``source`` afterwards."""
     for folder, _, names in os.walk(source, topdown=False):
         for name in names:
-            _sync_file(Path(folder, name))
+            if not os.path.islink(file := Path(folder, name)):
+                _sync_file(file)
         _sync_folder(Path(folder))
     old = _status(target)
     if old is None:
@@ -294,7 +336,8 @@ def _status(path: Path) -> os.stat_result | None:
 
 
 def _sync_file(path: Path) -> None:
-    with path.open("rb+") as file:  # some systems sync only what is open for writing
+    # Windows syncs only what is open for writing; elsewhere a file that may only be read has to do.
+    with path.open("rb" if hasattr(os, "O_DIRECTORY") else "rb+") as file:
         os.fsync(file.fileno())
 
 

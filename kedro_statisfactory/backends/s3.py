@@ -131,7 +131,8 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         """Store a file as an object, or each file of a folder as an object below the key.
 
         Files of a folder go in parallel, those below a name that begins with ``_`` last and in order: formats keep
-        there what says that the rest is complete. Then objects are removed that the folder does not have.
+        there what says that the rest is complete. Then objects are removed that the folder does not have, and one at
+        the key itself, which would be found before the folder.
         """
         if not source.is_dir():
             self._upload_file(source, fragment, kwargs)
@@ -148,7 +149,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         kept = {path.as_posix() for path in (*first, *last)}
         with self._translated(fragment):
             stale = [info.path for info in self._list(bucket, f"{key}/", {}) if info.path not in kept]
-            self._delete_keys(bucket, [f"{key}/{path}" for path in stale])
+            self._delete_keys(bucket, [key, *(f"{key}/{path}" for path in stale)])
 
     def download(self, *, target: Path, fragment: ParseResult, **kwargs: Any) -> None:
         """Fetch an object into a file or, where there is none, all objects below the key into a folder."""
@@ -184,10 +185,9 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             with self._translated(fragment):
                 options = self._known("ListObjectsV2", self._read_options(kwargs))
                 try:
-                    found = self._client.list_objects_v2(Bucket=bucket, Prefix=f"{key}/", MaxKeys=1, **options)
+                    return any(True for _ in self._list(bucket, f"{key}/", options, at_once=10))
                 except self._client.exceptions.NoSuchBucket:
                     return False
-                return found["KeyCount"] > 0
         return True
 
     def stat(self, *, fragment: ParseResult, **kwargs: Any) -> ObjectInfo:
@@ -387,9 +387,12 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
                 if attempts == _ATTEMPTS or _ERRORS_BY_CODE.get(_code(error)) is not PreconditionFailed:
                     raise
 
-    def _list(self, bucket: str, prefix: str, options: Mapping[str, Any]) -> Iterator[ObjectInfo]:
+    def _list(self, bucket: str, prefix: str, options: Mapping[str, Any], at_once: int = 1000) -> Iterator[ObjectInfo]:
         pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=bucket, Prefix=prefix, **self._known("ListObjectsV2", options)
+            Bucket=bucket,
+            Prefix=prefix,
+            PaginationConfig={"PageSize": at_once},
+            **self._known("ListObjectsV2", options),
         )
         for page in pages:
             for found in page.get("Contents", ()):
@@ -424,9 +427,11 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
     def _write_options(self, kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
         options = dict(kwargs)
         create_bucket = options.pop(_CREATE_BUCKET, True)
+        if not isinstance(create_bucket, bool):
+            raise UnknownOption(f"`{_CREATE_BUCKET}` is {create_bucket!r}: write true or false.")
         if options:
             self._refuse_unknown(options, self._members("PutObject") | {_CREATE_BUCKET})
-        return options, bool(create_bucket)
+        return options, create_bucket
 
     def _integrity(self, options: Mapping[str, Any], name: str, payload: bytes | int) -> dict[str, Any]:
         """The header with which the service verifies a payload, given itself or by its CRC-32.
@@ -468,7 +473,7 @@ def _raise_as_ours(error: Exception, fragment: ParseResult, session: Session) ->
             kind: type[StatisfactoryError] = _ERRORS_BY_CODE.get(code, TransferError)
             told: dict[type[StatisfactoryError], str] = {
                 ObjectNotFound: f"there is no object {url!r}.",
-                BucketNotFound: f"there is no bucket {bucket!r}, which {url!r} names, and it is not to be created.",
+                BucketNotFound: f"there is no bucket {bucket!r}, which {url!r} names: correct the URL or create it.",
                 PermissionDenied: f"the service refuses access to {url!r} ({code}): check the credentials of the "
                 "entry, or what these credentials are allowed to do.",
                 PreconditionFailed: f"another object is at {url!r} than the condition allows ({code}).",
@@ -483,9 +488,17 @@ def _raise_as_ours(error: Exception, fragment: ParseResult, session: Session) ->
             raise InvalidURL(f"{url!r} names the bucket {bucket!r}, which S3 does not allow as a name.") from None
         case sdk.ParamValidationError():
             # boto3 would print the value, which may be a key for encryption
-            raise UnknownOption(f"a value of `load_args` or `save_args` has the wrong type for {url!r}.") from None
+            raise UnknownOption(
+                f"a value of `load_args` or `save_args` for {url!r} has the wrong type, or a character that S3 does "
+                "not allow there."
+            ) from None
         case sdk.IncompleteReadError() | sdk.FlexibleChecksumError():
             raise IntegrityError(f"{url!r} did not arrive as it was stored: {text}.") from cause
+        case _ if "Invalid header value" in text:  # which it would show
+            raise InvalidCredentials(
+                f"a credential, or an option, for {url!r} has a line break or another character that cannot be sent: "
+                "copy it again."
+            ) from None
         case sdk.HTTPClientError() | sdk.ConnectionError() | HTTPError():
             raise BackendUnreachable(
                 f"the service of {url!r} does not answer: {text}. Check endpoint_url and that the service runs."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import importlib
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,8 @@ from kedro_statisfactory.session import Session
 
 _Data = TypeVar("_Data")
 
+_NOWHERE = Path()  # the path of a format's dataset that is not used again
+
 _CREDENTIALS_KEY = "credentials"
 
 # What PartitionedDataset's `fs_args` say to fsspec about its own caches and folders: nothing that a backend would do
@@ -44,12 +47,17 @@ _FSSPEC_ONLY = frozenset(
         "default_fill_cache",
         "dircache",
         "listings_expiry_time",
+        "max_concurrency",
         "max_paths",
         "skip_instance_cache",
         "use_listings_cache",
     )
 )
 _OF_THE_FORMAT = ("open_args_load", "open_args_save")
+# Arguments of a format in which passwords travel: a description shows none of them.
+_NOT_SHOWN = frozenset((_CREDENTIALS_KEY, "fs_args", "storage_options"))
+# Ways in which a format adds to what is there.
+_ADDING = frozenset(("append", "merge", "upsert"))
 # Methods that exist on the entry when, and only when, its format has them.
 _FOLLOWED = ("confirm", "preview")
 
@@ -108,16 +116,19 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
     ) -> None:
         self.filepath = os.fspath(filepath)
         self.metadata = metadata
-        self._load_args = dict(load_args or {})
-        self._save_args = dict(save_args or {})
-        self._credentials = {**_connection_args(fs_args or {}), **(credentials or {})}
+        self._load_args = _mapping("load_args", load_args)
+        self._save_args = _mapping("save_args", save_args)
+        self._credentials = {
+            **_connection_args(_mapping("fs_args", fs_args)),
+            **_mapping(_CREDENTIALS_KEY, credentials),
+        }
         self._format, self._format_args = _parse_format(dataset)
         self._EPHEMERAL = bool(getattr(self._format, "_EPHEMERAL", False))
         self._SINGLE_PROCESS = bool(getattr(self._format, "_SINGLE_PROCESS", False))
         self._transport: Backend | None = None
         self._project: Project | None = None
-        self._last_loaded: AbstractDataset[Any, Any] | None = None
-        self._last_path: Path | None = None
+        self._last: tuple[Path, AbstractDataset[Any, Any]] | None = None
+        self._module: str | None = None  # which defines the backend
 
         # PartitionedDataset makes one without a path to print itself.
         parsed = parse(self.filepath) if self.filepath else None
@@ -139,12 +150,15 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
             if self._format is None:
                 return backend.get(fragment=where, **options)
             with self._local_copy(backend, where, options) as (path, folder):
-                # A dataset on the same local file can be used again; to make one costs more than to read a small file.
-                inner, self._last_path = self._last_loaded if path == self._last_path else None, path
-                self._last_loaded = inner or self._inner(path)
-                data = self._call_format(self._last_loaded.load)
+                # A dataset on the same local file can be used again, unless it remembers what it has read; to make one
+                # costs more than to read a small file.
+                last = self._last
+                inner = last[1] if last and last[0] == path else self._inner(path)
+                before = dict(vars(inner))
+                data = self._call_format(path, inner.load)
+                self._last = (path if _is_as_before(inner, before) else _NOWHERE, inner)
                 if folder is not None:
-                    keep_for_lazy(folder, data)
+                    keep_for_lazy(folder, data, inner)
                 return data
 
     def _save(self, data: Any) -> None:
@@ -160,10 +174,11 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
             else:
                 with staging_folder(backend.staging_parent(fragment=where)) as folder:
                     staged = staged_path(folder, basename(where))
-                    if self.builds_on_old:
+                    if self.builds_on_old or (self._keeps_others and isinstance(data, list | Mapping)):
                         with contextlib.suppress(ObjectNotFound, FileNotFoundError):
                             backend.download(target=staged, fragment=where, **self._old_options())
-                    self._call_format(functools.partial(self._inner(staged).save, data))
+                    inner = self._inner(staged)
+                    self._call_format(staged, functools.partial(inner.save, data))
                     if not staged.exists():
                         raise InvalidFormat(f"{self._format.__qualname__} did not write to the path that it was given.")
                     backend.upload(source=staged, fragment=where, consume=True, **self._save_args)
@@ -179,15 +194,15 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
     def _describe(self) -> dict[str, Any]:
         return {
             "filepath": self.filepath,
-            "dataset": self._format and {"type": _type_name(self._format), **_without_credentials(self._format_args)},
+            "dataset": self._format and {"type": _type_name(self._format), **_shown(self._format_args)},
             "version": self._version,
         }
 
     def _release(self) -> None:
         super()._release()
-        if self._last_loaded is not None:
-            self._last_loaded.release()
-            self._last_loaded = None
+        if self._last is not None:
+            self._last[1].release()
+            self._last = None
 
     def bind(self, project: Project) -> None:
         """Make the entry work in ``project``: on its branches, in the run that it pins."""
@@ -217,18 +232,34 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
 
     @property
     def builds_on_old(self) -> bool:
-        """Whether a save of the format adds to what is there: it gets the old bytes, and may come in chunks."""
-        if self._format is None:
-            return False
-        opened = self._format_args.get("fs_args") or {}
-        modes = (
-            str((opened.get("open_args_save") or {}).get("mode", "")),
-            str((self._format_args.get("save_args") or {}).get("mode", "")),
-        )
-        # The folder of a Delta table is its history, whatever the mode; `a` and `+` are modes of `open`.
-        return "Delta" in self._format.__qualname__ or any(
-            mode in ("append", "merge", "upsert") or (len(mode) <= 3 and ("a" in mode or "+" in mode)) for mode in modes
-        )
+        """Whether a save of the format needs what is there: it gets the old bytes."""
+        # The folder of a Delta table is its history, whatever the mode.
+        delta = self._format is not None and "Delta" in self._format.__qualname__
+        return delta or self._mode in _ADDING or any(letter in self._open_mode for letter in "a+")
+
+    @property
+    def keeps_chunks(self) -> bool:
+        """Whether saves one after the other add up: what a generator node yields can be loaded again as a whole."""
+        # Binary files that are joined are no file of their format; a version is written once.
+        appends = self._open_mode.startswith("a") and "b" not in self._open_mode
+        return (self._mode in _ADDING or appends) and (self._version is None or self._by_service)
+
+    @property
+    def _mode(self) -> str:
+        """How the format's own writer treats what is there."""
+        return str((self._format_args.get("save_args") or {}).get("mode", ""))
+
+    @property
+    def _open_mode(self) -> str:
+        """How the format opens its file."""
+        opened = (self._format_args.get("fs_args") or {}).get("open_args_save") or {}
+        return str(opened.get("mode", ""))
+
+    @property
+    def _keeps_others(self) -> bool:
+        """Whether the format, when it saves several files, leaves those that it found: MatplotlibDataset does."""
+        overwrite = inspect.signature(self._format).parameters.get("overwrite") if self._format else None
+        return overwrite is not None and not self._format_args.get("overwrite", overwrite.default)
 
     def __getattr__(self, name: str) -> Any:
         # Called only for what is not found otherwise: `hasattr` has to tell what the format can do.
@@ -239,10 +270,11 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
         @functools.wraps(method)
         def call(*args: Any, **kwargs: Any) -> Any:
             with self._named():
-                if name == "confirm" and self._last_loaded is not None:
-                    return getattr(self._last_loaded, name)()
+                if name == "confirm" and self._last is not None:
+                    return getattr(self._last[1], name)()
                 with self._local_copy(self._backend(), *self._load_from()) as (path, _):
-                    return self._call_format(functools.partial(getattr(self._inner(path), name), *args, **kwargs))
+                    inner = self._inner(path)
+                    return self._call_format(path, functools.partial(getattr(inner, name), *args, **kwargs))
 
         signature = inspect.signature(method)
         call.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])  # type: ignore[attr-defined]
@@ -253,10 +285,32 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
         # travel: a process that was spawned has announced none.
         travels = self.filepath and self._backend().follows_git
         project = self._project or (announced_project() if travels else None)
-        return {**self.__dict__, "_transport": None, "_last_loaded": None, "_project": project}
+        return {**self.__dict__, "_transport": None, "_last": None, "_project": project}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._module:
+            # A process that was spawned has not imported what registers the backend of a third party.
+            with contextlib.suppress(ImportError):
+                importlib.import_module(self._module)
+
+    def _init_config(self) -> dict[str, Any]:
+        """The entry as a catalog would have it, in plain values."""
+        config: dict[str, Any] = super()._init_config()
+        config["filepath"] = self.filepath
+        dataset = config.get("dataset")
+        if isinstance(dataset, type):
+            config["dataset"] = _type_name(dataset)
+        elif isinstance(dataset, Mapping) and isinstance(dataset["type"], type):
+            config["dataset"] = {**dataset, "type": _type_name(dataset["type"])}
+        return config
 
     def _get_versions(self) -> list[str]:
         """URLs of all versions, newest first, from one listing."""
+        with self._named():
+            return self._find_versions()
+
+    def _find_versions(self) -> list[str]:
         base = self._location()
         if self._by_service:
             return list(self._backend().versions(fragment=base))
@@ -327,13 +381,20 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
 
     def _backend(self) -> Backend:
         if self._transport is None:
-            self._transport = Backend.registered(self._location().scheme)(Session(self._credentials, self._project))
+            kind = Backend.registered(self._location().scheme)
+            self._transport, self._module = kind(Session(self._credentials, self._project)), kind.__module__
         return self._transport
 
     def _inner(self, path: Path) -> AbstractDataset[Any, Any]:
         """The format's dataset on a path of this machine."""
         make: Any = self._format
-        inner: AbstractDataset[Any, Any] = make(filepath=str(path), **copy.deepcopy(self._format_args))
+        inner: AbstractDataset[Any, Any]
+        try:
+            inner = make(filepath=str(path), **copy.deepcopy(self._format_args))
+        except DatasetError:
+            raise
+        except Exception as error:  # whatever a class of somebody else's raises
+            raise DatasetError(self._format_says(path, error, error)) from error
         return inner
 
     @contextlib.contextmanager
@@ -350,17 +411,17 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
             backend.download(target=path, fragment=where, **options)
             yield path, folder
 
-    def _call_format(self, call: Callable[[], _Data]) -> _Data:
+    def _call_format(self, path: Path, call: Callable[[], _Data]) -> _Data:
         """Call a method of the format; its errors name the entry instead of a path that nobody has typed."""
         try:
             return call()
         except DatasetError as error:
-            raise DatasetError(f"{self.filepath!r}: {self._format_says(error)}") from error
+            raise DatasetError(self._format_says(path, error, error.__cause__)) from error
 
-    def _format_says(self, error: DatasetError) -> str:
-        cause = error.__cause__
+    def _format_says(self, path: Path, error: Exception, cause: BaseException | None) -> str:
         name = self._format.__qualname__ if self._format else ""
-        return f"{name} failed: {type(cause).__name__}: {cause}" if cause else str(error)
+        said = f"{name} failed: {type(cause).__name__}: {cause}" if cause else str(error)
+        return f"{self.filepath!r}: {said.replace(str(path), self.filepath)}"
 
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:
@@ -369,6 +430,27 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
             yield
         except StatisfactoryError as error:
             raise DatasetError(f"{self.filepath!r}: {error}") from error
+        except (FileNotFoundError, NotADirectoryError) as error:
+            # Kedro takes these, when they come out of a save, for the sign of a version where a file is.
+            raise DatasetError(f"{self.filepath!r}: {type(error).__name__}: {error}") from error
+
+
+def _is_as_before(inner: AbstractDataset[Any, Any], before: Mapping[str, Any]) -> bool:
+    """Whether a dataset of a file has kept nothing of what it has loaded; one of another kind may have all along."""
+    after = vars(inner)
+    return (
+        isinstance(inner, AbstractVersionedDataset)
+        and after.keys() == before.keys()
+        and all(value is before[name] for name, value in after.items())
+    )
+
+
+def _mapping(name: str, value: object) -> dict[str, Any]:
+    if value is not None and not isinstance(value, Mapping):
+        raise UnknownOption(
+            f"`{name}` of the entry is of type {type(value).__name__}: write `key: value` pairs below it."
+        )
+    return dict(value or {})
 
 
 def _connection_args(fs_args: Mapping[str, Any]) -> dict[str, Any]:
@@ -385,6 +467,8 @@ def _parse_format(
     if dataset is None:
         return None, {}
     config = dict(dataset) if isinstance(dataset, Mapping) else {"type": dataset}
+    if not isinstance(config.get("type", ""), str | type):
+        raise InvalidFormat(f"`dataset` is of type {type(dataset).__name__}: name a dataset of kedro-datasets as text.")
     if "type" not in config:
         raise InvalidFormat("`dataset` has no `type`: name the dataset that reads and writes the format.")
     if VERSIONED_FLAG_KEY in config or "version" in config:
@@ -395,7 +479,10 @@ def _parse_format(
     name = _type_name(kind)
     if "filepath" not in inspect.signature(kind).parameters:
         hint = (
-            " Give it this class as its own `dataset` instead." if "path" in inspect.signature(kind).parameters else ""
+            " Turn it round: make it the entry, and this class its own `dataset`, on disk or in S3; it lists through "
+            "fsspec, which knows no other backend of this package."
+            if "path" in inspect.signature(kind).parameters
+            else ""
         )
         raise InvalidFormat(
             f"{name} cannot be the `dataset` of an entry: it takes no `filepath`, so its data is no file that could be "
@@ -412,9 +499,10 @@ def _type_name(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _without_credentials(config: Mapping[str, Any]) -> dict[str, Any]:
+def _shown(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without what may be secret in it."""
     return {
-        key: _without_credentials(value) if isinstance(value, Mapping) else value
+        key: _shown(value) if isinstance(value, Mapping) else value
         for key, value in config.items()
-        if key != _CREDENTIALS_KEY
+        if key not in _NOT_SHOWN
     }

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+from kedro.io.core import AbstractDataset
 
 from kedro_statisfactory.backends.base import STAGING_NAME
+from kedro_statisfactory.errors import PermissionDenied, TransferError
 
 # Roots of the modules whose objects hold their data in memory once they are loaded …
-_EAGER_ROOTS = frozenset(
-    ("builtins", "collections", "datetime", "numpy", "pandas", "geopandas", "sklearn", "matplotlib")
-)
+_EAGER_ROOTS = frozenset(("collections", "datetime", "numpy", "pandas", "geopandas", "sklearn", "matplotlib", "PIL"))
 # … and single classes of modules that have lazy ones, too.
 _EAGER_CLASSES = frozenset(("polars.DataFrame", "polars.Series"))
-_NOT_EAGER = frozenset(("memmap", "TextFileReader", "JsonReader", "generator", "map", "filter", "zip", "HDFStore"))
+_EAGER_BUILTINS = frozenset((bool, bytearray, bytes, complex, float, int, range, str, type(None)))
+_NOT_EAGER = frozenset(("memmap", "TextFileReader", "JsonReader", "HDFStore"))
+# Formats that read all of a file, whatever the class of what was in it.
+_EAGER_FORMATS = frozenset(f"kedro_datasets.{name}Dataset" for name in ("json.JSON", "text.Text", "yaml.YAML"))
+_PICKLE = "kedro_datasets.pickle.PickleDataset"
 
 _LONGEST_NAME = 200  # bytes; file systems allow 255, and some formats write a longer name first
 
@@ -31,8 +37,16 @@ def staging_folder(parent: Path | None) -> Iterator[Path]:
 
     Args:
         parent: Where to make it; ``None``: in the system's folder for temporary files.
+
+    Raises:
+        PermissionDenied, TransferError: It cannot be made there.
     """
-    folder = Path(tempfile.mkdtemp(prefix=STAGING_NAME, dir=parent))
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=STAGING_NAME, dir=parent))
+    except OSError as error:
+        where = f"the folder {str(parent)!r}" if parent else "the folder for temporary files (TMPDIR)"
+        kind = PermissionDenied if isinstance(error, PermissionError) else TransferError
+        raise kind(f"nothing can be written to {where}: {error.strerror}.") from error
     try:
         yield folder
     finally:
@@ -51,27 +65,47 @@ def staged_path(folder: Path, name: str) -> Path:
     return folder / name.encode()[-_LONGEST_NAME:].decode(errors="ignore")
 
 
-def keep_for_lazy(folder: Path, data: object) -> None:
+def keep_for_lazy(folder: Path, data: object, inner: AbstractDataset[Any, Any]) -> None:
     """Let ``folder`` stay until the process ends when ``data`` may still read from it.
 
     A polars scan, an ibis table or an open reader finds its bytes when it is asked, perhaps through objects that were
     derived from it and that nobody can trace. So a folder goes at once only for data that is known to be in memory.
+
+    Args:
+        folder: With the copy of what was loaded.
+        data: What the format made of it.
+        inner: The format.
     """
-    if not is_eager(data):
-        if not _kept:
-            atexit.register(_remove_kept, os.getpid())
-        _kept.append(folder)
+    if reads_all(inner) or is_eager(data):
+        return
+    if not _kept:
+        # Unlike atexit it serves the processes of multiprocessing too, and only the one that it was made in.
+        from multiprocessing.util import Finalize
+
+        Finalize(None, _remove_kept, exitpriority=0)
+    _kept.append(folder)
+
+
+def reads_all(inner: AbstractDataset[Any, Any]) -> bool:
+    """Whether a format leaves nothing in its file that what it gives could still ask for."""
+    kind = type(inner)
+    name = f"{kind.__module__.rpartition('.')[0]}.{kind.__qualname__}"  # the package, as a catalog writes it
+    if name == _PICKLE:
+        return getattr(inner, "_load_args", {}).get("mmap_mode") is None
+    return name in _EAGER_FORMATS
 
 
 def is_eager(data: object) -> bool:
     """Whether ``data`` certainly holds all that it is made of in memory.
 
-    >>> is_eager({"a": [1.5, "text"]}), is_eager(line for line in "abc")
-    (True, False)
+    >>> is_eager({"a": [1.5, "text"]}), is_eager(line for line in "abc"), is_eager({"part": lambda: open("file")})
+    (True, False, False)
     """
+    if type(data) in _EAGER_BUILTINS:
+        return True
     if isinstance(data, Mapping):
         return all(map(is_eager, data.values()))
-    if isinstance(data, list | tuple | set):
+    if isinstance(data, list | tuple | set | frozenset):
         return all(map(is_eager, data))
     kind = type(data)
     root = kind.__module__.partition(".")[0]
@@ -80,7 +114,10 @@ def is_eager(data: object) -> bool:
     return root in _EAGER_ROOTS and kind.__name__ not in _NOT_EAGER
 
 
-def _remove_kept(owner: int) -> None:
-    if os.getpid() == owner:  # a forked child must not take its parent's bytes away
-        for folder in _kept:
-            shutil.rmtree(folder, ignore_errors=True)
+def _remove_kept() -> None:
+    for folder in _kept:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_kept.clear)  # they are the parent's

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from kedro_statisfactory.backends import LocalFS
+from kedro_statisfactory.backends.base import STAGING_NAME
 from kedro_statisfactory.errors import InvalidURL, ObjectNotFound, PermissionDenied, TransferError
 from kedro_statisfactory.location import parse
 from kedro_statisfactory.session import Session
@@ -164,9 +166,11 @@ def test_a_listing_that_is_not_allowed_is_no_empty_one(
 
 
 def test_a_listing_passes_over_what_is_not_published(backend: LocalFS, tmp_path: Path) -> None:
-    (tmp_path / ".statisfactory-1").write_bytes(b"")
-    (tmp_path / "x").write_bytes(b"")
-    assert [info.path for info in backend.list(fragment=parse(str(tmp_path)))] == ["x"]
+    names = [".statisfactory-x.json", "x", "x.statisfactory-0123456789ab"]
+    for name in (*names, f"{STAGING_NAME}0123456789ab", f"{STAGING_NAME}a_b2c3d4/x"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert [info.path for info in backend.list(fragment=parse(str(tmp_path)))] == names
 
 
 def test_a_folder_is_replaced_as_a_whole(backend: LocalFS, tmp_path: Path) -> None:
@@ -204,6 +208,103 @@ def test_a_file_may_be_moved_into_place(backend: LocalFS, tmp_path: Path) -> Non
     backend.upload(source=source, fragment=fragment, consume=True)
     assert not source.exists()
     assert backend.local_path(fragment=fragment) == tmp_path / "there/x"
+
+
+def test_within_a_project_what_is_written_is_staged_where_no_listing_looks(backend: LocalFS, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    fragment = parse(f"{tmp_path}/data/parts/x")
+    for _ in range(2):
+        assert backend.staging_parent(fragment=fragment) == tmp_path / ".statisfactory"
+    assert (tmp_path / ".statisfactory/.gitignore").read_text() == "*\n"
+
+
+def test_a_project_that_cannot_be_written_to_stages_nothing(
+    backend: LocalFS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "data").mkdir()
+    fragment = parse(f"{tmp_path}/data/x")
+
+    def deny(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", deny)
+        assert backend.staging_parent(fragment=fragment) == tmp_path / "data"
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda *_: False)
+        assert backend.staging_parent(fragment=fragment) == tmp_path / "data"
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_what_is_staged_on_another_mount_is_copied(
+    backend: LocalFS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    source, rename = tmp_path / "source", os.rename
+    if what == "folder":
+        source.mkdir()
+        (source / "x").write_bytes(b"x")
+    else:
+        source.write_bytes(b"x")
+
+    def across(one: Any, other: Any) -> None:
+        if Path(one) == source:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        rename(one, other)
+
+    monkeypatch.setattr(os, "rename", across)
+    monkeypatch.setattr(os, "replace", across)
+    backend.upload(source=source, fragment=parse(f"{tmp_path}/target"), consume=True)
+    assert (tmp_path / ("target/x" if what == "folder" else "target")).read_bytes() == b"x"
+
+
+def test_another_failure_of_a_move_is_told(backend: LocalFS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    (tmp_path / "source").write_bytes(b"x")
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(TransferError, match="Input/output error"):
+        backend.upload(source=tmp_path / "source", fragment=parse(f"{tmp_path}/target"), consume=True)
+
+
+def test_what_is_made_in_a_folder_of_a_group_belongs_to_the_group(
+    backend: LocalFS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[str, int]] = []
+    monkeypatch.setattr(os, "chown", lambda path, user, group, **_: given.append((Path(path).name, group)))
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o2770)
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/x").write_bytes(b"x")
+    backend.upload(source=tmp_path / "source", fragment=parse(f"{tmp_path}/shared/y"), consume=True)
+    group = (tmp_path / "shared").stat().st_gid
+    assert given == [("source", group), ("x", group)]
+
+
+def test_a_link_in_a_folder_may_lead_nowhere_and_a_file_may_be_read_only(backend: LocalFS, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "gone").symlink_to("nowhere")
+    (source / "x").write_bytes(b"x")
+    (source / "x").chmod(0o444)
+    backend.upload(source=source, fragment=parse(f"{tmp_path}/target"), consume=True)
+    assert (tmp_path / "target/x").read_bytes() == b"x"
+    assert os.readlink(tmp_path / "target/gone") == "nowhere"
+
+
+def test_a_name_that_is_no_users_home_is_a_name(
+    backend: LocalFS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    backend.put(payload=b"x", fragment=parse("~nobody-of-this-name.csv"))
+    assert os.listdir(tmp_path) == ["~nobody-of-this-name.csv"]
+
+
+def test_a_file_in_the_way_of_a_folder_is_told(backend: LocalFS, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"")
+    with pytest.raises(TransferError, match="already there and is no folder: move it away"):
+        backend.put(payload=b"", fragment=parse(f"{tmp_path}/x/y"))
 
 
 def test_the_host_of_a_file_url_is_this_one(backend: LocalFS, tmp_path: Path) -> None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import base64
 import functools
 import os
+import socket
 import threading
+import time
+import traceback
+import tracemalloc
 import uuid
 import zlib
 from collections.abc import Callable, Iterator
@@ -201,6 +205,26 @@ def test_a_large_read_goes_on_where_it_broke_off(
     assert (tmp_path / "large").read_bytes() == large_file.read_bytes()
 
 
+@pytest.mark.parametrize("way", ["up", "down"])
+def test_memory_does_not_grow_with_the_object(backend: S3Backend, bucket: str, tmp_path: Path, way: str) -> None:
+    size, where = 160 * transfer.MEBIBYTE, parse(f"s3://{bucket}/x")
+    with (tmp_path / "x").open("wb") as file:
+        file.truncate(size)
+    if way == "down":
+        backend.upload(source=tmp_path / "x", fragment=where)
+    tracemalloc.start()
+    try:
+        if way == "up":
+            backend.upload(source=tmp_path / "x", fragment=where)
+        else:
+            backend.download(target=tmp_path / "y", fragment=where)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 64 * transfer.MEBIBYTE
+    assert peak > transfer.MEBIBYTE, "the negative control: it is seen at all"
+
+
 def test_a_large_read_that_was_flipped_is_read_again(
     over_network: S3Backend, backend: S3Backend, network: Proxy, bucket: str, large_file: Path, tmp_path: Path
 ) -> None:
@@ -255,25 +279,27 @@ def test_an_object_that_is_replaced_again_and_again_is_an_error(
         events.unregister("before-call.s3.GetObject", pretend)
 
 
+@pytest.mark.parametrize("checksums", ["when_supported", "when_required"])
 def test_an_object_replaced_while_it_is_read_comes_from_one_version(
-    backend: S3Backend, seaweed: S3Server, bucket: str, large_file: Path, tmp_path: Path
+    backend: S3Backend, seaweed: S3Server, bucket: str, large_file: Path, tmp_path: Path, checksums: str
 ) -> None:
     where = parse(f"s3://{bucket}/large")
-    backend.upload(source=large_file, fragment=where)
+    writer = Session({**seaweed.credentials, "config_kwargs": {"request_checksum_calculation": checksums}}).s3
+    writer.put_object(Bucket=bucket, Key="large", Body=large_file.read_bytes())
     replacement = bytes(LARGE)
     events: Any = Session(seaweed.credentials).s3.meta.events
     once = threading.Semaphore(1)
 
     def replace(params: Any, **_: Any) -> None:
         if "Range" in params["headers"] and once.acquire(blocking=False):
-            other = Session({**seaweed.credentials, "region_name": "eu-west-1"}).s3
-            other.put_object(Bucket=bucket, Key="large", Body=replacement)
+            writer.put_object(Bucket=bucket, Key="large", Body=replacement)
 
     events.register("before-call.s3.GetObject", replace)
     try:
         backend.download(target=tmp_path / "large", fragment=where)
     finally:
         events.unregister("before-call.s3.GetObject", replace)
+    assert not once.acquire(blocking=False), "it was replaced"
     assert (tmp_path / "large").read_bytes() in (large_file.read_bytes(), replacement)
 
 
@@ -330,13 +356,19 @@ def test_sixteen_writers_create_one_bucket(moto_server: S3Server) -> None:
 def test_no_bucket_is_created_when_that_is_switched_off(moto_server: S3Server) -> None:
     backend = S3Backend(Session(moto_server.credentials))
     where = parse(f"s3://absent-{uuid.uuid4().hex[:8]}/x")
-    with pytest.raises(BucketNotFound, match="not to be created"):
+    with pytest.raises(BucketNotFound, match="correct the URL or create it"):
         backend.put(payload=b"x", fragment=where, create_bucket=False)
     with pytest.raises(BucketNotFound):
         backend.get(fragment=where)
     assert not backend.exists(fragment=where)
     assert list(backend.list(fragment=where)) == []
     backend.delete(fragment=where)
+
+
+def test_what_is_neither_true_nor_false_creates_no_bucket(moto_server: S3Server) -> None:
+    where = parse(f"s3://absent-{uuid.uuid4().hex[:8]}/x")
+    with pytest.raises(UnknownOption, match="`create_bucket` is 'false': write true or false"):
+        S3Backend(Session(moto_server.credentials)).put(payload=b"x", fragment=where, create_bucket="false")
 
 
 def test_a_bucket_name_that_s3_refuses_is_an_error(moto_server: S3Server) -> None:
@@ -355,6 +387,44 @@ def test_what_a_new_folder_does_not_have_is_removed(backend: S3Backend, bucket: 
     backend.upload(source=tmp_path, fragment=where)
     assert [info.path for info in backend.list(fragment=where)] == ["new"]
     assert backend.exists(fragment=parse(f"s3://{bucket}/tree-too/x"))
+
+
+def test_a_folder_takes_the_place_of_an_object(backend: S3Backend, bucket: str, tmp_path: Path) -> None:
+    where = parse(f"s3://{bucket}/x")
+    backend.put(payload=b"an object", fragment=where)
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/part-0").write_bytes(b"part")
+    backend.upload(source=tmp_path / "source", fragment=where)
+    backend.download(target=tmp_path / "x", fragment=where)
+    assert (tmp_path / "x/part-0").read_bytes() == b"part"
+
+
+def test_what_says_that_a_folder_is_complete_is_sent_last_and_in_order(
+    backend: S3Backend, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["_log/1.json", "_log/0.json", "z", "a", "_SUCCESS"]
+    for name in names:
+        (tmp_path / "source" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "source" / name).write_bytes(b"x")
+    sent: list[str] = []
+    upload = S3Backend._upload_file
+
+    def slow_at_first(self: S3Backend, source: Path, *more: Any) -> None:
+        time.sleep(0.2 if not source.name.startswith("_") and "_log" not in source.parts else 0)
+        upload(self, source, *more)
+        sent.append(source.relative_to(tmp_path / "source").as_posix())
+
+    monkeypatch.setattr(S3Backend, "_upload_file", slow_at_first)
+    backend.upload(source=tmp_path / "source", fragment=parse(f"s3://{bucket}/tree"))
+    assert sorted(sent[:2]) == ["a", "z"]
+    assert sent[2:] == ["_SUCCESS", "_log/0.json", "_log/1.json"]
+
+
+def test_a_key_that_another_begins_with_does_not_exist(backend: S3Backend, seaweed: S3Server, bucket: str) -> None:
+    for key in ("x.bak", "marked/", "tree/sub/", "tree/sub/x"):
+        Session(seaweed.credentials).s3.put_object(Bucket=bucket, Key=key, Body=b"")
+    found = {name: backend.exists(fragment=parse(f"s3://{bucket}/{name}")) for name in ("x", "marked", "tree")}
+    assert found == {"x": False, "marked": False, "tree": True}
 
 
 def test_an_empty_folder_cannot_be_stored(backend: S3Backend, bucket: str, tmp_path: Path) -> None:
@@ -451,6 +521,56 @@ def test_an_endpoint_that_knows_no_integrity_headers_can_be_used(
     S3Backend(session).download(target=tmp_path / "large", fragment=where)
     assert (tmp_path / "large").read_bytes() == large_file.read_bytes()
     assert not [name for name in headers if name.lower().startswith("x-amz-checksum")]
+
+
+def test_every_wait_is_bounded(seaweed: S3Server) -> None:
+    config: Any = Session(seaweed.credentials).s3.meta.config
+    assert (config.connect_timeout, config.read_timeout) == (10, 60)
+    assert config.retries == {"mode": "standard", "total_max_attempts": 5}
+
+
+def test_a_server_that_says_nothing_is_unreachable() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        config = {"read_timeout": 0.2, "retries": {"mode": "standard", "total_max_attempts": 2}}
+        credentials = {
+            "key": "k",
+            "secret": "s",
+            "client_kwargs": {"endpoint_url": f"http://127.0.0.1:{silent.getsockname()[1]}"},
+            "config_kwargs": config,
+        }
+        with pytest.raises(BackendUnreachable, match="Read timeout"):
+            S3Backend(Session(credentials)).get(fragment=parse("s3://bucket/x"))
+
+
+@pytest.mark.parametrize("how", ["entry", "environment"])
+def test_a_secret_with_a_line_break_is_not_shown(
+    seaweed: S3Server, bucket: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credentials = dict(seaweed.credentials)
+    if how == "entry":
+        credentials["aws_session_token"] = "hush-hush\n"
+        with pytest.raises(InvalidCredentials, match="'aws_session_token' has a line break"):
+            S3Backend(Session(credentials))
+        return
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", credentials.pop("aws_access_key_id"))
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", credentials.pop("aws_secret_access_key"))
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "hush-hush\n")
+    with pytest.raises(InvalidCredentials, match="a line break or another character that cannot be sent") as failed:
+        S3Backend(Session(credentials)).get(fragment=parse(f"s3://{bucket}/x"))
+    assert "hush" not in "".join(traceback.format_exception(failed.value))
+
+
+def test_a_password_in_an_endpoint_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://me:hush-hush@127.0.0.1:9")
+    credentials = {"key": "k", "secret": "s", "config_kwargs": {"retries": {"total_max_attempts": 1}}}
+    with pytest.raises(BackendUnreachable) as failed:
+        S3Backend(Session(credentials)).get(fragment=parse("s3://bucket/x"))
+    assert "hush" not in "".join(traceback.format_exception(failed.value))
+
+
+def test_how_a_service_is_reached_is_no_secret() -> None:
+    session = Session({"key": "k", "secret": "hush", "config_kwargs": {"s3": {"addressing_style": "path"}}})
+    assert session.redacted("the path of k, and hush") == "the path of k, and <redacted>"
 
 
 def test_wrong_keys_are_denied_without_being_shown(seaweed: S3Server, bucket: str) -> None:

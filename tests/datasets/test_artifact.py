@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import importlib
 import inspect
 import logging
 import os
 import pickle
 import stat
+import subprocess
+import sys
+import tempfile
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from kedro.io import AbstractDataset, CachedDataset, DataCatalog, DatasetError, Version
 from kedro.pipeline import node, pipeline
 from kedro.runner import SequentialRunner
+from kedro_datasets.partitions import PartitionedDataset
 
 from kedro_statisfactory import ArtifactDataset
-from kedro_statisfactory.backends import Backend
+from kedro_statisfactory.backends import Backend, S3Backend
+from kedro_statisfactory.errors import PermissionDenied
 from kedro_statisfactory.session import Session
 from tests.datasets.conftest import Place
 from tests.servers.s3 import S3Server
@@ -158,9 +165,6 @@ def test_constructors_touch_neither_network_nor_sdk() -> None:
         "repr(entry)\n"
         "assert not {'boto3', 'botocore', 'lakefs_client', 'git', 'pandas'} & set(sys.modules), sys.modules.keys()"
     )
-    import subprocess
-    import sys
-
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
@@ -266,6 +270,108 @@ def test_to_config_round_trips(place: Place) -> None:
     assert again.load("x") == {"a": 1}
 
 
+def test_to_config_has_plain_values_only(tmp_path: Path) -> None:
+    for dataset, shown in (
+        (Failing, f"{Failing.__module__}.Failing"),
+        ({"type": Failing}, {"type": f"{Failing.__module__}.Failing"}),
+        ({"type": "text.TextDataset"}, {"type": "text.TextDataset"}),
+    ):
+        catalog = DataCatalog({"x": ArtifactDataset(filepath=tmp_path / "x", dataset=dataset)})
+        config, *_ = catalog.to_config()
+        assert yaml.safe_load(yaml.safe_dump(config))["x"]["filepath"] == str(tmp_path / "x")
+        assert config["x"]["dataset"] == shown
+
+
+def test_an_entry_brings_its_backend_to_a_process_that_does_not_know_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "third_party_of_a_test.py").write_text(
+        "from kedro_statisfactory import Backend\n"
+        "class Third(Backend, prefix='third-of-a-test'):\n"
+        "    def put(self, *, payload, fragment): ...\n"
+        "    def get(self, *, fragment): return b'third'\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("third_party_of_a_test")
+    travels = pickle.dumps(ArtifactDataset(filepath="third-of-a-test://b/x"))
+    code = f"import pickle; print(pickle.loads({travels!r}).load())"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "b'third'\n", done.stderr
+
+
+def test_an_entry_whose_backend_is_gone_says_so(tmp_path: Path) -> None:
+    entry = ArtifactDataset(filepath=str(tmp_path / "x"))
+    entry._module = "no_such_module"
+    assert pickle.loads(pickle.dumps(entry)).filepath == entry.filepath
+
+
+@pytest.mark.parametrize("where", ["s3", "disk"])
+def test_where_nothing_can_be_staged_is_told(
+    seaweed: S3Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    if where == "s3":
+        monkeypatch.setattr(tempfile, "tempdir", "/no/such/folder")
+        entry = ArtifactDataset(filepath=f"s3://{bucket}/x", dataset=Failing, credentials=seaweed.credentials)
+        with pytest.raises(DatasetError, match=r"E0300.*temporary files \(TMPDIR\): No such file"):
+            entry.save("x")
+        return
+
+    def deny(**_: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", deny)
+    with pytest.raises(DatasetError, match=rf"E0302.*nothing can be written to the folder '{tmp_path}'"):
+        ArtifactDataset(filepath=str(tmp_path / "x"), dataset=Failing).save("x")
+
+
+def test_a_file_that_a_third_party_misses_is_no_trouble_with_versions() -> None:
+    class Lost(Backend, prefix="lost-of-a-test"):
+        def put(self, *, payload: bytes, fragment: Any) -> None:  # type: ignore[override]
+            raise FileNotFoundError("the tape is not there")
+
+        def get(self, *, fragment: Any) -> bytes:  # type: ignore[override]
+            raise AssertionError
+
+    with pytest.raises(DatasetError, match=r"lost-of-a-test://b/x.*the tape is not there") as failed:
+        ArtifactDataset(filepath="lost-of-a-test://b/x").save(b"")
+    assert "version" not in str(failed.value)
+
+
+class Picky(Failing):
+    """A format whose constructor fails."""
+
+    def __init__(self, filepath: str, how: str = "raw") -> None:
+        raise DatasetError(f"no {filepath}") if how == "kedro" else ValueError(f"no {filepath}")
+
+
+def test_a_format_that_cannot_be_made_names_the_url(place: Place) -> None:
+    with pytest.raises(DatasetError, match=r"store/x.*Picky failed: ValueError: no .*store/x$") as failed:
+        _entry(place, "x", dataset=Picky).save("x")
+    assert "statisfactory-" not in str(failed.value)
+    with pytest.raises(DatasetError, match="no "):
+        _entry(place, "x", dataset={"type": Picky, "how": "kedro"}).save("x")
+
+
+def test_a_description_shows_no_password_of_the_format() -> None:
+    shown = {"storage_options": {"key": SECRET}, "fs_args": {"password": SECRET}}
+    dataset = {"type": "pandas.CSVDataset", "load_args": {"sep": ";", "storage_options": {"key": SECRET}}}
+    entry = ArtifactDataset(filepath="x", dataset={**dataset, "fs_args": shown["fs_args"]})
+    assert SECRET not in repr(entry) + str(entry._describe())
+    assert entry._describe()["dataset"]["load_args"] == {"sep": ";"}
+
+
+def test_a_folder_of_versions_that_may_not_be_listed_names_the_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = ArtifactDataset(filepath="s3://b/x", version=Version(None, None), credentials={"key": "k", "secret": "s"})
+
+    def deny(*_: Any, **__: Any) -> None:
+        raise PermissionDenied("no")
+
+    monkeypatch.setattr(S3Backend, "list", deny)
+    with pytest.raises(DatasetError, match=r"s3://b/x.*E0302"):
+        entry.list_versions()
+
+
 def test_entries_travel_to_other_processes(place: Place) -> None:
     entry = _entry(place, "x.json", dataset="json.JSONDataset")
     entry.save({"a": 1})
@@ -304,6 +410,16 @@ def test_no_secret_is_shown(
         ({"filepath": "s3://b/x", "credentials": {"acces_key": SECRET}}, "E0401.*acces_key"),
         ({"filepath": "s3://b/x", "fs_args": {"open_args_load": {"mode": "r"}}}, "E0204.*for the format"),
         ({"filepath": "s3://b/x", "no_such": 1}, "no_such"),
+        ({"filepath": "s3:/b/x"}, "E0101.*one slash where a URL has two: write s3://b/x"),
+        ({"filepath": "file:/b/x"}, "E0101.*one slash where a URL has two: write file:///b/x"),
+        ({"filepath": Path("lakefs://r/x")}, "E0101.*write lakefs://r/x, as text, not as a Path"),
+        ({"filepath": "s_3://b/x"}, "E0202.*prefix 's_3'"),
+        ({"filepath": "s3://b/x", "load_args": "sep=;"}, "E0204.*`load_args` of the entry is of type str"),
+        ({"filepath": "s3://b/x", "save_args": 5}, "E0204.*`save_args` of the entry is of type int"),
+        ({"filepath": "s3://b/x", "fs_args": "x"}, "E0204.*`fs_args` of the entry is of type str"),
+        ({"filepath": "s3://b/x", "fs_args": {"requester_pays": True}}, "E0401.*`fs_args`.*requester_pays"),
+        ({"filepath": "s3://b/x", "credentials": {"anon": "false"}}, "E0403.*'anon' is neither true nor false"),
+        ({"filepath": "s3://b/x", "credentials": {"endpoint_url": "http://h/?k=v"}}, "E0403.*a query"),
     ],
 )
 def test_what_is_typed_wrong_is_said_when_the_catalog_is_read(config: dict[str, Any], says: str) -> None:
@@ -445,6 +561,26 @@ def test_as_the_dataset_of_a_partitioned_dataset(tmp_path: Path) -> None:
     loaded = catalog.load("parts")
     assert {name: load() for name, load in loaded.items()} == {"a": {"n": 1}, "sub/b": {"n": 2}}
     assert "ArtifactDataset" in repr(catalog.get("parts"))
+
+
+def test_what_is_being_written_is_no_partition(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    seen: list[list[str]] = []
+
+    class Looking(Failing):
+        def __init__(self, filepath: str) -> None:
+            super().__init__(filepath)
+
+        def _save(self, data: str) -> None:
+            super()._save(data)
+            seen.append(sorted(parts._list_partitions()))
+            parts.release()
+
+    parts = PartitionedDataset(path=str(tmp_path / "data/parts"), dataset={"type": ArtifactDataset, "dataset": Looking})
+    parts.save({"a": "text", "sub/b": "text"})
+    parts.save({"a": "text"})
+    found = [[Path(each).relative_to(tmp_path / "data/parts").as_posix() for each in listing] for listing in seen]
+    assert found == [[], ["a"], ["a", "sub/b"]]
 
 
 def test_threads_share_an_entry(place: Place) -> None:

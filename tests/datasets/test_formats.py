@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import email.message
 import importlib
+import multiprocessing
 import os
 import pickle
 import re
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +18,14 @@ from typing import Any
 import pytest
 from kedro.io import DataCatalog, DatasetError
 from kedro.io.core import parse_dataset_definition
+from kedro_datasets.pickle import PickleDataset
 
 from kedro_statisfactory import ArtifactDataset
+from kedro_statisfactory.backends.base import STAGING_NAME
 from kedro_statisfactory.datasets import staging
 from kedro_statisfactory.datasets.staging import is_eager
 from tests.datasets.conftest import Place
+from tests.servers.s3 import S3Server
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of the libraries of the formats
@@ -233,6 +238,33 @@ def test_a_delta_table_keeps_its_history(place: Place) -> None:
     assert len(ArtifactDataset.from_config("old", place.entry("delta", dataset=old)).load()) == 3
 
 
+def test_a_format_that_remembers_what_it_has_read_is_asked_anew(place: Place) -> None:
+    entry = ArtifactDataset.from_config("delta", place.entry("delta", dataset="pandas.DeltaTableDataset"))
+    another = ArtifactDataset.from_config("same", place.entry("delta", dataset="pandas.DeltaTableDataset"))
+    entry.save(_frame())
+    for writer, rows in ((entry, 2), (another, 1)):
+        assert len(entry.load()) > rows
+        writer.save(_frame().head(rows))
+        assert len(entry.load()) == rows
+
+
+@pytest.mark.parametrize("kind", [dict, list])
+def test_several_plots_are_added_to_those_that_are_there_unless_told_otherwise(place: Place, kind: type) -> None:
+    from matplotlib.figure import Figure
+
+    def names(overwrite: bool) -> list[str]:
+        dataset = {"type": "matplotlib.MatplotlibDataset", "overwrite": overwrite}
+        entry = ArtifactDataset.from_config("plots", place.entry(f"plots{overwrite}", dataset=dataset))
+        assert isinstance(entry, ArtifactDataset)
+        entry.save({"a.png": Figure(), "b.png": Figure()})
+        entry.save({"c.png": Figure()} if kind is dict else [Figure()])
+        return [info.path for info in entry.backend.list(fragment=entry.location)]
+
+    new = "c.png" if kind is dict else "0.png"
+    assert names(overwrite=False) == sorted(["a.png", "b.png", new])
+    assert names(overwrite=True) == [new]
+
+
 def test_a_format_that_appends_gets_the_old_bytes(place: Place) -> None:
     dataset = {"type": "text.TextDataset", "fs_args": {"open_args_save": {"mode": "a"}}}
     entry = ArtifactDataset.from_config("log", place.entry("log.txt", dataset=dataset))
@@ -269,16 +301,54 @@ def test_kept_bytes_go_when_the_process_ends_and_not_with_a_fork(tmp_path: Path)
     (tmp_path / "kept").mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(staging, "_kept", [tmp_path / "kept"])
-        staging._remove_kept(os.getpid() + 1)
-        assert (tmp_path / "kept").exists()
-        staging._remove_kept(os.getpid())
+        staging._remove_kept()
     assert not (tmp_path / "kept").exists()
 
 
-def test_only_what_is_certainly_in_memory_counts_as_eager() -> None:
-    class Own:
-        pass
+def _load_lazily(entry: ArtifactDataset) -> None:
+    entry.load()
 
+
+@pytest.mark.parametrize("start_method", ["fork", "spawn"])
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_kept_bytes_go_with_the_process_that_loaded_them(
+    seaweed: S3Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_method: str
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    dataset = {"type": "polars.LazyPolarsDataset", "file_format": "parquet"}
+    entry = ArtifactDataset(filepath=f"s3://{bucket}/x.parquet", dataset=dataset, credentials=seaweed.credentials)
+    entry.save(_lazy_frame())
+    data = entry.load()
+    context: Any = multiprocessing.get_context(start_method)
+    child = context.Process(target=_load_lazily, args=(entry,))
+    child.start()
+    child.join(120)
+    assert child.exitcode == 0
+    assert len([name for name in os.listdir(tmp_path) if name.startswith(STAGING_NAME)]) == 1, "this process's own"
+    assert data.collect()["id"].to_list() == [1, 2, 3]
+
+
+class Own:
+    """A class of which nobody knows whether it is lazy."""
+
+
+def test_what_a_pickle_held_is_in_memory_whatever_it_is(
+    seaweed: S3Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for dataset, kept in (("pickle.PickleDataset", 0), (OwnReader, 1)):
+        entry = ArtifactDataset(filepath=f"s3://{bucket}/x", dataset=dataset, credentials=seaweed.credentials)
+        entry.save(Own())
+        assert isinstance(entry.load(), Own)
+        assert len(os.listdir(tmp_path)) == kept
+
+
+class OwnReader(PickleDataset):  # type: ignore[misc]
+    """A format of somebody else's."""
+
+
+def test_only_what_is_certainly_in_memory_counts_as_eager() -> None:
     assert is_eager(_frame())
     assert is_eager({"tables": [_frame(), (1, 2)]})
     assert is_eager(_polars_frame())
@@ -286,6 +356,7 @@ def test_only_what_is_certainly_in_memory_counts_as_eager() -> None:
     assert not is_eager([_lazy_frame()])
     assert not is_eager(Own())
     assert not is_eager(number for number in (1, 2))
+    assert not is_eager({"later": lambda: 1})
 
 
 @pytest.mark.parametrize(
@@ -293,10 +364,11 @@ def test_only_what_is_certainly_in_memory_counts_as_eager() -> None:
     [
         ("api.APIDataset", "takes no `filepath`"),
         ("MemoryDataset", "takes no `filepath`"),
-        ({"type": "partitions.PartitionedDataset"}, "Give it this class as its own `dataset` instead"),
+        ({"type": "partitions.PartitionedDataset"}, "make it the entry, and this class its own `dataset`"),
         ({"backend": "joblib"}, "has no `type`"),
         ({"type": "text.TextDataset", "versioned": True}, "`versioned` belongs to the entry"),
         ({"type": "text.TextDataset", "filepath": "x"}, "`filepath` belongs to the entry"),
+        (5, "`dataset` is of type int"),
         ({"type": "text.TextDataset", "no_such": 1}, "do not fit .*TextDataset: .*no_such"),
     ],
 )

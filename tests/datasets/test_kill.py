@@ -42,6 +42,28 @@ class InPieces(AbstractDataset[int, set[int]]):
         return {}
 
 
+class InFiles(AbstractDataset[int, set[int]]):
+    """The same in the files of a folder, each named after what is in it."""
+
+    def __init__(self, filepath: str) -> None:
+        self._filepath = Path(filepath)
+
+    def _load(self) -> set[int]:
+        numbers = {int(file.name.partition("-")[0]) for file in self._filepath.iterdir()}
+        whole = len(os.listdir(self._filepath)) == PIECES and all(
+            set(file.read_bytes()) <= numbers and file.stat().st_size == PIECE for file in self._filepath.iterdir()
+        )
+        return numbers if whole else {-1}
+
+    def _save(self, data: int) -> None:
+        self._filepath.mkdir(exist_ok=True)
+        for piece in range(PIECES):
+            (self._filepath / f"{data}-{piece}").write_bytes(bytes([data]) * PIECE)
+
+    def _describe(self) -> dict[str, Any]:
+        return {}
+
+
 def _save_for_ever(save: Callable[[int], None], started: Any) -> None:
     save(0)
     started.set()
@@ -91,7 +113,23 @@ def test_kills_of_a_writer_in_place_tear(tmp_path: Path) -> None:
     assert _torn(stock.save, stock.load, 60, 0.02) > 0
 
 
-def test_kills_tear_nothing_in_s3(seaweed: S3Server, bucket: str) -> None:
+def test_kills_tear_no_folder(tmp_path: Path) -> None:
+    entry = ArtifactDataset(filepath=str(tmp_path / "x"), dataset=InFiles)
+    assert _torn(entry.save, entry.load, 60, 0.05) == 0
+
+
+def test_kills_of_a_writer_of_folders_in_place_tear(tmp_path: Path) -> None:
+    """The negative control."""
+    stock = InFiles(str(tmp_path / "x"))  # type: ignore[abstract]
+    assert _torn(stock.save, stock.load, 10, 0.05) > 0
+
+
+@pytest.mark.parametrize("in_one_request", [True, False])
+def test_kills_tear_nothing_in_s3(
+    seaweed: S3Server, bucket: str, in_one_request: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not in_one_request:
+        monkeypatch.setattr(transfer, "SMALL", 0)
     entry = ArtifactDataset(filepath=f"s3://{bucket}/x", dataset=InPieces, credentials=seaweed.credentials)
     assert _torn(entry.save, entry.load, 25, 0.1) == 0
 

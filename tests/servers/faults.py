@@ -23,7 +23,10 @@ class Fault:
 
     at: int
     flip: bool = False  # one bit; else the connection is cut
-    again: bool = False  # a bit of whatever follows in the same connection, too
+    again: bool = False  # a bit of whatever follows in the same connection, too, but for headers
+
+
+_OF_A_BODY = 8192  # bytes that come at once; headers are fewer
 
 
 @dataclass
@@ -53,7 +56,7 @@ def proxy(upstream_url: str) -> Iterator[Proxy]:
                         target.sendall(data[:here])
                         break
                     data = data[:here] + bytes([data[here] ^ 1]) + data[here + 1 :]
-                elif fault and fault.again and passed > fault.at and not data.startswith(b"HTTP/"):
+                elif fault and fault.again and passed > fault.at and len(data) >= _OF_A_BODY:
                     data = data[:-1] + bytes([data[-1] ^ 1])
                 passed += len(data)
                 target.sendall(data)
