@@ -170,11 +170,11 @@ def pin_branch(**_: Any) -> dict[str, float]:
 
 def sign(allowed: bool | None, **_: Any) -> dict[str, float]:
     """Let large objects go past lakeFS by signed URLs, or through it; ``None``: as the server says."""
-    from kedro_statisfactory.backends.lakefs_api import LakeFSAPI
+    from kedro_statisfactory.backends.lakefs_store import LakeFSStore, _Use
 
-    real = _replaced.setdefault("presigns", LakeFSAPI.presigns)
-    replacement: Any = real if allowed is None else lambda _: (allowed, allowed)
-    LakeFSAPI.presigns = replacement  # type: ignore[method-assign]
+    real = _replaced.setdefault("use", LakeFSStore.use)
+    replacement: Any = real if allowed is None else property(lambda _: _Use(allowed, allowed))
+    LakeFSStore.use = replacement  # type: ignore[method-assign]
     return {}
 
 
