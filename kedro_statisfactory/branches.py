@@ -118,8 +118,14 @@ def _check_target(git_branch: str, target: object) -> None:
         raise InvalidDataBranch(
             f"{where} is not a legal one: use letters, digits, '_' and, not in front, '-'; at most {MAX_LENGTH}."
         )
-    if target == "HEAD" or _HEX.fullmatch(target) or _HASHED.fullmatch(target) or target.startswith(RUN_BRANCH):
+    if not is_data_branch(target) or _HASHED.fullmatch(target):
         raise InvalidDataBranch(f"{where} could be taken for a commit id, a hashed name or a run: choose another.")
+
+
+def is_data_branch(name: str) -> bool:
+    """Whether a name is legal in lakeFS, not too long, and not to be taken for a commit id, ``HEAD`` or a run."""
+    legal = LEGAL_BRANCH.fullmatch(name) is not None and len(name) <= MAX_LENGTH
+    return legal and name != "HEAD" and not _HEX.fullmatch(name) and not name.startswith(RUN_BRANCH)
 
 
 def run_branch(run_id: str, began: str) -> str:

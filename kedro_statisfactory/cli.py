@@ -56,9 +56,11 @@ def finish(metadata: ProjectMetadata, run_id: str, env: str | None, merge: str |
     from kedro_statisfactory import runs
 
     with _errors_as_text():
-        if not runs.finish(_repositories(metadata, env), run_id, merge):
+        landed = runs.finish(_repositories(metadata, env), run_id, merge)
+        if landed is None:
             raise click.ClickException(f"no repository of the catalog has a run {run_id!r}: check the id and --env.")
-        click.echo(f"The run {run_id} is finished.")
+        where = f": it is on {', '.join(landed)}" if landed else ""
+        click.echo(f"The run {run_id} is finished{where}.")
 
 
 @run.command()

@@ -32,9 +32,11 @@ class StatisfactoryError(Exception):
 
     Attributes:
         code: Stable identifier, printed in front of the message; subclasses set it with the class keyword ``code``.
+        entry: The catalog entry that is concerned, where whoever raised the error knew it.
     """
 
     code: ClassVar[str] = "E0000"
+    entry: str | None = None
 
     def __init_subclass__(cls, code: str = "", **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)

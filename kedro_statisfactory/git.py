@@ -151,6 +151,19 @@ def ancestors(project: Path, commit: str, most: int = 10_000) -> list[str]:
         return []
 
 
+def ref_names(project: Path) -> list[str]:
+    """Names of all branches and tags that the project's repository knows; none when git does not tell."""
+    top = _top_level(project.resolve())
+    if top is None:
+        return []
+    try:
+        listing = _git(top, "for-each-ref", "--format=%(refname)", "refs/heads", "refs/remotes", "refs/tags")
+    except (GitError, GitNotFound, DubiousOwnership):
+        return []
+    refs = listing.decode("utf-8", "replace").split("\n")[:-1]
+    return [re.sub(r"refs/(heads|tags|remotes/[^/]+)/", "", ref) for ref in refs]
+
+
 def commit_url(project: Path, commit: str) -> tuple[str, str] | None:
     """Where a commit is shown on the web: host and URL, from the remote ``origin``; ``None`` on unknown hosts."""
     top = _top_level(project.resolve())

@@ -13,7 +13,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import AbstractDataset, DatasetError
 from kedro.pipeline import Pipeline
 
-from kedro_statisfactory.errors import ChunkedSave, StatisfactoryError
+from kedro_statisfactory.errors import ChunkedSave, InvalidSettings, NotSupported, StatisfactoryError
 from kedro_statisfactory.project import Project, announce
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ class _ProjectOf:
             content: Mapping[str, Any] = self._loader[_SETTINGS]
         except (MissingConfigException, KeyError):
             return {}
+        except Exception as error:  # whatever a loader makes of a file that is no mapping, or no YAML
+            raise InvalidSettings(f"statisfactory.yml cannot be read: {error}") from error
         return content
 
 
@@ -103,7 +105,7 @@ class StatisfactoryHooks:
                     each.bind(run.after)
         return result
 
-    @hook_impl
+    @hook_impl(tryfirst=True)
     def on_pipeline_error(self, catalog: Any) -> None:
         """Drop what the run wrote."""
         self._abandon(catalog)
@@ -117,6 +119,7 @@ class StatisfactoryHooks:
 
     def _begin(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:
         entries = {name: catalog.get(name) for name in sorted(pipeline.datasets())}
+        _refuse_partitions(entries)
         module = sys.modules.get("kedro_statisfactory.datasets.artifact")
         if module is None:  # no entry is one of ours
             return
@@ -124,12 +127,14 @@ class StatisfactoryHooks:
             name: found for name, entry in entries.items() if (found := list(artifacts(entry, module.ArtifactDataset)))
         }
         _refuse_lost_chunks(pipeline, ours)
-        if not any(each.backend.follows_git for found in ours.values() for each in found):
+        follow = {name: bound for name, found in ours.items() if (bound := [e for e in found if e.backend.follows_git])}
+        if not follow:
             return
         from kedro_statisfactory import runs
 
+        _refuse_lost_versions(run_params, follow)
         read = getattr(self._of_thread, "project", Project)
-        bound = [each for found in ours.values() for each in found if each.backend.follows_git]
+        bound = [each for found in follow.values() for each in found]
         try:
             project = read()
             for each in bound:
@@ -139,9 +144,9 @@ class StatisfactoryHooks:
                 str(run_params["run_id"]), project, uses, lambda of: _facts(of, run_params, catalog, bound)
             )
         except StatisfactoryError as error:
-            outputs = pipeline.all_outputs()
-            name = next((name for name in ours if name in outputs), next(iter(ours)))
-            raise DatasetError(f"catalog entry {name!r}: {error}") from error
+            # What is wrong with the settings is wrong for no entry in particular.
+            where = f"catalog entry {error.entry!r}: " if error.entry else ""
+            raise DatasetError(f"{where}{error}") from error
         inputs = pipeline.inputs()
         for name, found in ours.items():
             for each in found:
@@ -157,6 +162,28 @@ def artifacts(entry: object, ours: type[ArtifactDataset]) -> Iterator[ArtifactDa
         for value in vars(entry).values():
             if isinstance(value, AbstractDataset):
                 yield from artifacts(value, ours)
+
+
+def _refuse_partitions(entries: Mapping[str, Any]) -> None:
+    """Partitions are made by the dataset that wraps ours, where no run could reach them."""
+    for name, entry in entries.items():
+        kind, path = getattr(entry, "_dataset_type", None), str(getattr(entry, "_path", ""))
+        if isinstance(kind, type) and kind.__name__ == "ArtifactDataset" and path.startswith("lakefs:"):
+            error = NotSupported(
+                f"{type(entry).__name__} lists {path!r} through fsspec, past the runs on lakeFS: save the partitions "
+                "as a folder, by a format that writes one, or keep them on disk or in S3."
+            )
+            raise DatasetError(f"catalog entry {name!r}: {error}") from error
+
+
+def _refuse_lost_versions(run_params: Mapping[str, Any], follow: Mapping[str, list[ArtifactDataset]]) -> None:
+    for name in run_params.get("load_versions") or ():
+        if any(each.load_pin is None for each in follow.get(name, ())):
+            error = InvalidSettings(
+                "--load-versions names it, and Kedro passes that on to entries with `versioned: true` only: add that "
+                "(on lakeFS it makes no folders), or pin it by `load_args: {lake_ref: …}`."
+            )
+            raise DatasetError(f"catalog entry {name!r}: {error}") from error
 
 
 def _refuse_lost_chunks(pipeline: Pipeline, ours: Mapping[str, list[ArtifactDataset]]) -> None:

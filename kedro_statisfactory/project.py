@@ -40,6 +40,8 @@ class Project:
         settings: Of the environment that runs.
         head: What git said when the run began; ``None``: git is asked each time.
         pins: What a run has pinned, by server and repository.
+        refs: Commits at which a run reads refs that single entries name, by server, repository and ref.
+        names: Names that git knows, and data branches made of them; ``None``: lakeFS is asked.
         journal: File in which the processes of a run note what they have written; ``None``: nobody asks.
     """
 
@@ -47,6 +49,8 @@ class Project:
     settings: Settings = field(default_factory=Settings)
     head: Head | None = None
     pins: Mapping[tuple[str, str], Pin] = field(default_factory=dict)
+    refs: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
+    names: frozenset[str] | None = None
     journal: Path | None = None
 
     def read_head(self) -> Head:

@@ -23,13 +23,19 @@ from kedro_statisfactory.project import Project
 
 # Names of parameters whose values nobody should read in a log.
 _SECRET_NAME = re.compile(
-    r"pass|pwd|secret|token|api_?key|access_?key|private|credential|auth(?!or)|cookie|dsn|conn|(^|_)(sas|sig)(_|$)",
+    r"pass|pwd|secret|token|private|credential|auth(?!or)|cookie|dsn|conn|bearer|jwt|webhook"
+    r"|(^|[_-])(sas|sig|pw|pat|otp)([_-]|$)|(?<!primary_)(?<!foreign_)(?<!sort_)(?<!group_)(?<!join_)keys?$",
     re.IGNORECASE,
 )
 # What may hide in values: users of URLs, to the last @ because a password may have one; queries; connection strings.
 _USER_OF_URL = re.compile(r"(?<=://)[^\s\"]*@")
 _QUERY = re.compile(r"(?<=\w)\?\S*=\S*")
-_IN_CONNECTION = re.compile(r"(?i)\b(\w*(?:password|pwd|secret|token|key|sig)\s*=\s*)[^;&\s\"]+")
+_IN_CONNECTION = re.compile(
+    r"(?i)([\"']?\b[\w-]*(?:passw(?:or)?d|pwd|secret|token|key|sig)[\"']?\s*[=:]\s*[\"']?)[^;&\s\"']+"
+)
+_BEARER = re.compile(r"(?i)\b((?:bearer|basic)\s+)\S+")
+_USER_OF_HOST = re.compile(r"^[^\s:/@]+:[^\s/@]+@(?=\S+)")
+_WEBHOOK = re.compile(r"(?i)(?<=://)([\w.-]*hooks?\.[\w.-]+/)\S+")
 # How Kedro calls what narrows down a pipeline.
 _SELECTIONS = ("tags", "node_names", "from_nodes", "to_nodes", "from_inputs", "to_outputs", "namespaces")
 
@@ -143,10 +149,20 @@ def _redacted(value: Any, name: str = "") -> Any:
     if _SECRET_NAME.search(name):
         return "<redacted>"
     if isinstance(value, Mapping):
-        return {str(key): _redacted(item, str(key)) for key, item in value.items()}
+        # {name: password, value: …} is how lists of variables are written.
+        named = any(_SECRET_NAME.search(str(value.get(key, ""))) for key in ("name", "key"))
+        return {
+            str(key): "<redacted>" if named and str(key) == "value" else _redacted(item, str(key))
+            for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [_redacted(item) for item in value]
+        # ["--password", "…"] is a command line.
+        before = ["", *(each if isinstance(each, str) and each.startswith("-") else "" for each in value)]
+        return [_redacted(item, option) for option, item in zip(before, value, strict=False)]
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
     if isinstance(value, str):
         value = _QUERY.sub("?<redacted>", _USER_OF_URL.sub("<redacted>@", value))
-        return _IN_CONNECTION.sub(r"\1<redacted>", value)
+        value = _USER_OF_HOST.sub("<redacted>@", _WEBHOOK.sub(r"\1<redacted>", value))
+        return _BEARER.sub(r"\1<redacted>", _IN_CONNECTION.sub(r"\1<redacted>", value))
     return value

@@ -28,6 +28,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from urllib.parse import ParseResult
@@ -35,7 +36,7 @@ from urllib.parse import ParseResult
 from kedro_statisfactory.backends import Backend, LakeFSBackend
 from kedro_statisfactory.backends.lakefs import FOLDER_MARK
 from kedro_statisfactory.backends.lakefs_api import Commit, LakeFSAPI
-from kedro_statisfactory.branches import RUN_BRANCH, git_tag, id_digest, run_branch, run_tag
+from kedro_statisfactory.branches import RUN_BRANCH, data_branch, git_tag, id_digest, run_branch, run_tag
 from kedro_statisfactory.errors import (
     BackendUnreachable,
     BranchNotFound,
@@ -49,7 +50,8 @@ from kedro_statisfactory.errors import (
     RunError,
     StatisfactoryError,
 )
-from kedro_statisfactory.project import Pin, Project
+from kedro_statisfactory.git import ref_names
+from kedro_statisfactory.project import AT, Pin, Project
 from kedro_statisfactory.provenance import now
 
 #: Variable that makes several processes one run.
@@ -59,12 +61,25 @@ RUN_ID = "STATISFACTORY_RUN_ID"
 _LOGGER = logging.getLogger("kedro.statisfactory")
 
 _JOINED = "joined"
+_EXIT_WITHIN = 10.0  # seconds for dropping the branches of runs after a signal
 _TRIES = 5  # of a merge that something else came in between
 _TOKEN = "kedro_run_branch"  # key of the metadata that tells the commits of a run
 _DATA_BRANCH = "kedro_data_branch"
 _PART = "kedro_part_branch"  # the same for a part of a joined run, which has a branch of its own
 _PART_ID = "kedro_part"  # Kedro's id of a part
+_ALL_SHAS = "kedro_git_commits"  # where the parts of a run were made at several git commits
+# What is told of a run of several parts by what each of them says.
+_JOINED_BY_COMMA = (
+    "kedro_pipeline",
+    "kedro_node_names",
+    "kedro_tags",
+    "kedro_parameters_sha256",
+    "kedro_runtime_params",
+    "git_diff_sha256",
+)
 _ASKED = "kedro_finish"  # key of the metadata that tells that all parts are there
+_MERGED = "kedro_run_commit"  # the same for the commit of a run that a commit elsewhere has brought there
+_REPOSITORIES = "kedro_repositories"  # all to which the run, or the part of one, writes
 
 
 @dataclass(frozen=True)
@@ -112,6 +127,7 @@ class _Target:
     commit: str = ""
     landed: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    parts: list[_Part] = field(default_factory=list)  # oldest first, of a run that waits
 
     @property
     def key(self) -> tuple[str, str]:
@@ -126,6 +142,26 @@ class _Target:
         if self.joined:
             return f"the branch of the run in the repository {self.repository!r}"
         return f"the data branch {self.data_branch!r} of the repository {self.repository!r}"
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one process says of its share in a run; ``is_part``: it is not the run as a whole."""
+
+    id: str
+    is_part: bool
+    outputs: frozenset[str]
+    repositories: frozenset[str]
+
+    @classmethod
+    def of(cls, commit: Commit) -> _Part:
+        metadata = commit.metadata
+        return cls(
+            metadata.get(_PART_ID, metadata["kedro_run_id"]),
+            _PART_ID in metadata,
+            frozenset(json.loads(metadata["kedro_outputs"])),
+            frozenset(json.loads(metadata.get(_REPOSITORIES, "[]"))),
+        )
 
 
 class Run:
@@ -147,20 +183,31 @@ class Run:
         self._facts: Mapping[str, str] = {}
         self._uses = uses
         self._targets: list[_Target] = []
+        self._only_read: list[tuple[LakeFSAPI, str, str]] = []  # repositories, and the commits at which they are read
         self._is_complete = False  # all nodes have done their work: nothing is dropped any more
-        self._journal: Path
+        self._journal: Path | None = None
 
     # -- begin -----------------------------------------------------------------------------------------------------
 
     def _begin(self, facts: Callable[[Project], Mapping[str, str]]) -> None:
         settings = self.project.settings
         isolated = settings.mode == "isolated"
+        writes = any(use.written and use.place for use in self._uses)
         if self._is_joined and not isolated:
-            raise RunError(f"{RUN_ID} is set and `mode` is 'direct': processes can be joined in 'isolated' runs only.")
+            raise RunError(
+                f"{RUN_ID} is set and `mode` is {settings.mode!r}: processes can be joined in 'isolated' runs only."
+            )
+        if self._is_joined and self.project.at:
+            raise RunError(
+                f"{RUN_ID} is set, and {AT} or `at` of statisfactory.yml too: a part of a run reads what the parts "
+                "before it wrote. Pin single entries by `load_args: {lake_ref: …}` instead."
+            )
         read: dict[tuple[str, str], Pin] = {}
-        if any(use.written and use.place for use in self._uses):
+        if writes:
             self._facts = facts(self.project)
-            self._targets = _targets(self._uses, self.project.branch())
+            with _named(next(use.name for use in self._uses if use.written and use.place)):
+                branch = self.project.branch()
+            self._targets = _targets(self._uses, branch)
             descriptor, journal = tempfile.mkstemp(prefix="statisfactory-run-")
             os.close(descriptor)
             self._journal = Path(journal)
@@ -168,32 +215,63 @@ class Run:
             self.project = dataclasses.replace(self.project, journal=self._journal)
         for target in self._targets:
             uses = [use for use in self._uses if _is_in(use, target.key)]
-            if not isolated:
-                self._commit_strays(target)
-                continue
-            if self._is_joined:
-                self._join(target, _backend_of(uses))
-            self._create(target, _backend_of(uses))
-            inputs = target.base
-            if self.project.at and any(use.is_input and use.version is None for use in uses):
-                inputs = _backend_of(uses).resolved(target.repository, self.project.at)
-            read[target.key] = Pin(inputs)
+            backend, outputs = _backend_of(uses), [use for use in uses if use.written]
+            with _named(outputs[0].name):
+                if not isolated:
+                    self._commit_strays(target)
+                    continue
+                if self._is_joined:
+                    self._join(target, backend)
+                self._create(target, backend)
+            inputs = [use.name for use in uses if use.is_input and use.version is None]
+            at = self._at(backend, target.repository, inputs[0]) if inputs else ""
+            read[target.key] = Pin(at or target.base)
         if isolated and (self._targets or self._is_joined):
             read.update(self._pins_for_reading())
         pins = {target.key: Pin(target.run_branch, target.run_branch) for target in self._targets if isolated}
-        self.project = dataclasses.replace(self.project, pins=pins)
+        refs = self._resolved_versions() if isolated and self._targets else {}
+        names = self._known_names() if isolated and self._targets else None
+        self.project = dataclasses.replace(self.project, pins=pins, refs=refs, names=names)
         self.inputs = dataclasses.replace(self.project, pins=read)
+
+    def _known_names(self) -> frozenset[str]:
+        """Names of branches and tags as far as they are known without asking lakeFS for each folder of each entry."""
+        settings = self.project.settings
+        git = ref_names(self.project.path)
+        data = {data_branch(name, settings.branches) for name in git if name not in ("", "HEAD")}
+        return frozenset((*git, *data, *filter(None, (settings.branch, settings.source))))
+
+    def _at(self, backend: LakeFSBackend, repository: str, entry: str) -> str:
+        """The commit at which the user wants everything to be read; empty: nowhere in particular."""
+        if not self.project.at:
+            return ""
+        with _named(entry):
+            return backend.resolved(repository, self.project.at)
+
+    def _resolved_versions(self) -> dict[tuple[str, str, str], str]:
+        """The commits of refs at which single entries are read, so that all nodes of the run see the same."""
+        found: dict[tuple[str, str, str], str] = {}
+        for use in self._uses:
+            if use.is_input and use.version is not None and (place := use.place):
+                backend, repository, _ = place
+                # What means nothing is told when the entry is loaded; what has uncommitted changes cannot be pinned.
+                with contextlib.suppress(RefNotFound):
+                    commit = backend.resolved(repository, use.version)
+                    if not _has_uncommitted(backend.api, repository, use.version):
+                        found[backend.api.host, repository, use.version] = commit
+        return found
 
     def _create(self, target: _Target, backend: LakeFSBackend) -> None:
         """Make the hidden branch of this process alone, from the last commit of the branch where it will land."""
-        name = run_branch(self._kedro_id, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
+        # Two runs may have one id, which Kedro takes from the clock, or which is given to them.
+        began = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        name = f"{run_branch(self._kedro_id, began)}-{secrets.token_hex(4)}"
         source = target.destination
         for _ in range(_TRIES):
             try:
                 target.base = target.api.create_branch(target.repository, name, source, hidden=True)
-            except Conflict:  # another run has the same id, which Kedro takes from the clock
-                name = f"{name}-{secrets.token_hex(2)}"
-                continue
+            except Conflict:  # nobody else knows the name: it was made by a try whose answer was lost
+                target.base = target.api.branch(target.repository, name).commit_id
             except BranchNotFound:
                 if target.is_new or target.joined:
                     raise
@@ -205,6 +283,14 @@ class Run:
                 target.api.delete_branch(target.repository, name)
                 target.run_branch = ""
                 continue
+            if target.is_new and _has_uncommitted(target.api, target.repository, source):
+                _LOGGER.warning(
+                    "The branch %r of %r, from which the run makes %r, has uncommitted changes: the run does not see "
+                    "them.",
+                    source,
+                    target.repository,
+                    target.data_branch,
+                )
             return
         raise RunError(f"no branch could be made for the run in {target.repository!r}: others change it all the time.")
 
@@ -239,10 +325,7 @@ class Run:
             api.create_commit(repository, name, f"kedro run {self._id}: begun", mark, allow_empty=True)
 
     def _commit_strays(self, target: _Target) -> bool:
-        try:
-            if not target.api.has_uncommitted(target.repository, target.data_branch):
-                return False
-        except BranchNotFound:
+        if not _has_uncommitted(target.api, target.repository, target.data_branch):
             return False
         _commit_strays(target.api, target.repository, target.data_branch, self._id)
         return True
@@ -254,31 +337,37 @@ class Run:
             if not (place := use.place) or use.version is not None or not use.is_input:
                 continue
             backend, repository, _ = place
-            key = (backend.api.host, repository)
-            if key not in seen and (commit := self._commit_for_reading(backend, repository)):
-                yield key, Pin(commit)
+            with _named(use.name):
+                key = (backend.api.host, repository)
+                if key not in seen and (commit := self._commit_for_reading(backend, repository, use.name)):
+                    self._only_read.append((backend.api, repository, commit))
+                    yield key, Pin(commit)
             seen.add(key)
 
-    def _commit_for_reading(self, backend: LakeFSBackend, repository: str) -> str | None:
+    def _commit_for_reading(self, backend: LakeFSBackend, repository: str, entry: str) -> str | None:
         """The commit at which the run reads a repository; ``None``: as outside of runs."""
-        if self.project.at:
-            return backend.resolved(repository, self.project.at)
+        if commit := self._at(backend, repository, entry):
+            return commit
         if self._is_joined:  # other parts of the run may have written what this one reads
             with contextlib.suppress(RefNotFound):
                 return backend.api.commit(repository, run_branch(self._id, _JOINED)).id
         try:
             branch = self.project.branch()
+        except NoDataBranch:
+            return None
+        try:
             commit = backend.api.commit(repository, branch).id
-            if not backend.api.has_uncommitted(repository, branch):
-                return commit
-            _LOGGER.warning(
-                "The branch %r of %r, which the run only reads, has uncommitted changes: they are read too, and cannot "
-                "be pinned.",
-                branch,
-                repository,
-            )
-        except (RefNotFound, BranchNotFound, NoDataBranch):
-            pass
+        except RefNotFound:
+            branch = backend.source(repository)  # where such a branch is read from
+            commit = backend.api.commit(repository, branch).id
+        if not _has_uncommitted(backend.api, repository, branch):
+            return commit
+        _LOGGER.warning(
+            "The branch %r of %r, which the run only reads, has uncommitted changes: they are read too, and cannot be "
+            "pinned.",
+            branch,
+            repository,
+        )
         return None
 
     # -- end -------------------------------------------------------------------------------------------------------
@@ -302,11 +391,14 @@ class Run:
             self.abandon()
 
     def _commit_all(self) -> None:
-        written = self.project.written()
+        try:
+            written = self.project.written()
+        except FileNotFoundError:  # a cleaner of temporary files was here
+            written = None
         inputs = {use.name: self._described(use) for use in self._uses if use.is_input}
         isolated = self.project.settings.mode == "isolated"
         for target in self._targets:
-            outputs = _described_outputs(target.outputs, written.get(target.key, {}))
+            outputs = _described_outputs(target.outputs, None if written is None else written.get(target.key, {}))
             target.metadata = {
                 **self._facts,
                 "kedro_run_id": self._id,
@@ -314,6 +406,7 @@ class Run:
                 "kedro_inputs": json.dumps(inputs, sort_keys=True),
                 "kedro_outputs": json.dumps(outputs, sort_keys=True),
                 _DATA_BRANCH: target.data_branch,
+                _REPOSITORIES: json.dumps([each.repository for each in self._targets]),
                 **({_TOKEN: target.joined or target.run_branch} if isolated else {}),
                 **({_PART: target.run_branch, _PART_ID: self._kedro_id} if target.joined else {}),
             }
@@ -348,10 +441,27 @@ class Run:
                 _LOGGER.info("The run %r is on %s. Load it again by this id.", self._id, target.name)
             except RunError as error:
                 unsealed = error
+        if self._targets and not failed and not self._is_joined:
+            self._tag_only_read()
+        if self._targets and not failed and self._is_joined:
+            _LOGGER.info(
+                "This part of the run %r is kept out of sight until `%s`.",
+                self._id,
+                _command("finish", self._targets[0].metadata),
+            )
         if failed:
             raise self._not_landed(*failed)
         if unsealed:
             raise unsealed
+
+    def _tag_only_read(self) -> None:
+        """Let a repository that the run only read be found by the run as well, where that is allowed."""
+        metadata = self._targets[0].metadata
+        for api, repository, commit in self._only_read:
+            try:
+                _tag(api, repository, commit, metadata)
+            except StatisfactoryError as error:
+                _LOGGER.info("What the run read of %r cannot be found by its id: %s", repository, error)
 
     def _not_committed(self, target: _Target, error: StatisfactoryError) -> RunError:
         kept = ", ".join(f"{each.run_branch!r} of {each.repository!r}" for each in self._targets if each.run_branch)
@@ -365,7 +475,9 @@ class Run:
 
     def _not_landed(self, target: _Target, error: StatisfactoryError) -> StatisfactoryError:
         if target.joined:  # the part is tried again, and this time finds what the others wrote
-            return error
+            landed = ", ".join(repr(each.repository) for each in self._targets if each.landed)
+            more = f" It has reached the run in {landed} already: the run cannot be finished before it is repeated."
+            return type(error)(f"{error.args[0]}{more}") if landed else error
         left = [each for each in self._targets if not each.landed]
         done = [each for each in self._targets if each.landed]
         text = error.args[0]
@@ -373,12 +485,16 @@ class Run:
             text += f" The run has reached {', '.join(each.name for each in done)}."
         if len(left) > 1:
             text += f" It has not reached {', '.join(each.name for each in left)}."
-        kept = ", ".join(f"{each.run_branch!r} of {each.repository!r}" for each in left)
-        text += (
-            f" What it wrote is kept on {kept}: `{_command('finish', target.metadata)}` tries again, with "
-            "`--merge source-wins` or `--merge dest-wins` to settle a conflict; "
-            f"`{_command('abort', target.metadata)}` drops it."
-        )
+        kept = ", ".join(f"{each.run_branch!r} of {each.repository!r}" for each in left if each.run_branch)
+        gone = ", ".join(f"{each.commit!r} of {each.repository!r}" for each in left if not each.run_branch)
+        if gone:
+            text += f" What this run wrote is still there as the commit {gone}."
+        if kept:
+            text += (
+                f" What this run wrote is kept on {kept}: `{_command('finish', target.metadata)}` tries again, with "
+                "`--merge source-wins` or `--merge dest-wins` to settle a conflict; "
+                f"`{_command('abort', target.metadata)}` drops it."
+            )
         return MergeConflict(text) if isinstance(error, MergeConflict) else RunError(text)
 
     def abandon(self) -> None:
@@ -386,8 +502,19 @@ class Run:
         if self not in _interrupted:
             return
         _interrupted.discard(self)
+        kept = self._is_complete or self.project.settings.keep_failed
+        if (
+            not kept
+            and any(target.run_branch and not target.landed for target in self._targets)
+            and self._has_written()
+        ):
+            _LOGGER.warning(
+                "What the run %r wrote to lakeFS is dropped. To go on with `--from-nodes`, begin at the first node "
+                "that writes there.",
+                self._id,
+            )
         for target in self._targets:
-            if target.run_branch and (self._is_complete or self.project.settings.keep_failed):
+            if target.run_branch and kept:
                 _LOGGER.warning(
                     "What the run %r wrote is kept on the branch %r of %r.",
                     self._id,
@@ -396,7 +523,13 @@ class Run:
                 )
             elif target.run_branch:
                 self._drop(target)
-        self._journal.unlink(missing_ok=True)
+        if self._journal:
+            self._journal.unlink(missing_ok=True)
+
+    def _has_written(self) -> bool:
+        with contextlib.suppress(FileNotFoundError):
+            return bool(self.project.written())
+        return False
 
     def _drop(self, target: _Target) -> None:
         name, target.run_branch = target.run_branch, ""
@@ -414,6 +547,8 @@ class Run:
         found = {"url": use.url}
         if use.version is not None:
             found["version"] = use.version
+            if (place := use.place) and (ref := self.project.refs.get((place[0].api.host, place[1], use.version))):
+                found["ref"] = ref
         elif place := use.place:
             pin = self.inputs.pins.get((place[0].api.host, place[1]))
             found["ref"] = pin.read if pin else self.project.branch()
@@ -452,7 +587,14 @@ _interrupted = _Interrupted()
 
 
 def _exit(number: int, frame: FrameType | None) -> None:
-    """Leave by the way on which everything is tidied up."""
+    """Leave by the way on which everything is tidied up.
+
+    The runs end first: a runner with threads or processes waits for the nodes that are at work, and whoever sent the
+    signal does not wait for ever. By a thread of its own, since a lock may be held where the signal came in.
+    """
+    ending = threading.Thread(target=_interrupted.abandon_all, name="statisfactory-exit", daemon=True)
+    ending.start()
+    ending.join(_EXIT_WITHIN)
     raise SystemExit(128 + number)
 
 
@@ -492,7 +634,7 @@ def begin(kedro_id: str, project: Project, uses: Sequence[Use], facts: Callable[
     """
     run = Run(kedro_id, project, uses)
     try:
-        if project.settings.mode != "off":
+        if project.settings.mode != "off" or run._is_joined:
             run._begin(facts)
     except BaseException:
         run.abandon()
@@ -503,7 +645,7 @@ def begin(kedro_id: str, project: Project, uses: Sequence[Use], facts: Callable[
 # -- what a run and the commands have in common ----------------------------------------------------------------------
 
 
-def finish(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, merge: str | None) -> bool:
+def finish(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, merge: str | None) -> list[str] | None:
     """Land a run that waits: one of several processes, or one that a conflict or a crash stopped.
 
     Args:
@@ -512,7 +654,7 @@ def finish(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, merge: str 
         merge: ``source-wins`` or ``dest-wins`` settles a conflict; ``None``: as the settings say.
 
     Returns:
-        Whether there was such a run, now or before.
+        Where it has landed just now; nowhere, when it had landed before. ``None``: there is no such run.
 
     Raises:
         MergeConflict: Another run has changed the same entries.
@@ -534,25 +676,84 @@ def finish(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, merge: str 
                 f"what the run {run_id!r} wrote to {repository!r} was never committed: commit it by hand on the branch "
                 f"{name!r}, or abort the run."
             )
+    _refuse_incomplete(waiting_targets := [target for target, _ in waiting], run_id)
     done: list[str] = []
     for target, strategy in waiting:
         try:
-            target.landed = _landed(target) or _land(target, strategy)
-            _seal(target)
+            _finish(target, strategy)
         except StatisfactoryError as error:
-            if target.api.tag(target.repository, run_tag(run_id)):
+            if _has_landed_elsewhere(target):
                 continue  # somebody else was faster
             _keep_from_cleaning(target)
             reached = f" The run has reached {', '.join(done)}." if done else ""
             raise type(error)(
-                f"{error.args[0]}{reached} What it wrote is kept: `{_command('finish', target.metadata)}` tries again, "
-                "with `--merge source-wins` or `--merge dest-wins` to settle a conflict; "
+                f"{error.args[0]}{reached} What the run wrote is kept: `{_command('finish', target.metadata)}` tries "
+                "again, with `--merge source-wins` or `--merge dest-wins` to settle a conflict; "
                 f"`{_command('abort', target.metadata)}` drops it."
             ) from error
         done.append(target.name)
     for api, repository, name in empty:  # parts of the run began to write here and failed; others did the work
         api.delete_branch(repository, name)
-    return bool(waiting) or any(backend.api.tag(repository, run_tag(run_id)) for backend, repository in places)
+    if waiting_targets or any(backend.api.tag(repository, run_tag(run_id)) for backend, repository in places):
+        return done
+    return None
+
+
+def _finish(target: _Target, merge: str | None) -> None:
+    """Land a run and seal it; once more when a part of it has come to its branch meanwhile."""
+    for _ in range(_TRIES):
+        target.landed = _landed(target) or _land(target, merge)
+        try:
+            head = target.api.branch(target.repository, target.run_branch).commit_id
+        except BranchNotFound:
+            head = target.commit
+        if head == target.commit:
+            _seal(target)
+            return
+        again = _waiting(target.api, target.repository, target.run_branch)
+        assert again, "its commits are still there"
+        target.commit, target.metadata, target.outputs = again.commit, again.metadata, again.outputs
+    raise RunError(f"parts come to the run in {target.repository!r} all the time: finish it when all of them are done.")
+
+
+def _has_landed_elsewhere(target: _Target) -> bool:
+    """Whether another process has landed the very run meanwhile, and not one of the same id."""
+    tag = target.api.tag(target.repository, run_tag(target.metadata["kedro_run_id"]))
+    return tag is not None and _is_of(target.api.commit(target.repository, tag.commit_id), target)
+
+
+def _refuse_incomplete(waiting: Sequence[_Target], run_id: str) -> None:
+    """See that every part of a run is there in all repositories to which it has written.
+
+    A part whose place was taken by a later one, which wrote the same entries to the same repositories, need not be.
+
+    Raises:
+        RunError: Something is missing: the run would land torn.
+    """
+    parts = {target.repository: {part.id for part in target.parts} for target in waiting}
+    for target in waiting:
+        for number, part in enumerate(target.parts):
+            later = target.parts[number + 1 :]
+            if any(part.outputs <= each.outputs and part.repositories <= each.repositories for each in later):
+                continue
+            missing = [each for each in sorted(part.repositories) if part.id not in parts.get(each, ())]
+            if not part.is_part:
+                missing = [each for each in missing if not _has_landed_in(target, each)]
+            if missing:
+                raise RunError(
+                    f"the run {run_id!r} is not whole: what {'a part of ' if part.is_part else ''}it wrote to "
+                    f"{', '.join(map(repr, missing))} is missing there, or no entry of this catalog names that "
+                    "repository. Repeat that part, or abort the run."
+                )
+
+
+def _has_landed_in(target: _Target, repository: str) -> bool:
+    """Whether a run has landed in another repository already."""
+    try:
+        tag = target.api.tag(repository, run_tag(target.metadata["kedro_run_id"]))
+        return tag is not None and "kedro_outputs" in target.api.commit(repository, tag.commit_id).metadata
+    except StatisfactoryError:
+        return False
 
 
 def _waiting(api: LakeFSAPI, repository: str, name: str) -> _Target | None:
@@ -564,6 +765,7 @@ def _waiting(api: LakeFSAPI, repository: str, name: str) -> _Target | None:
     metadata = _combined(complete)
     outputs = {entry: each["path"] for entry, each in json.loads(metadata["kedro_outputs"]).items()}
     target = _Target(api, repository, metadata[_DATA_BRANCH], outputs, name, commit=commits[0].id, metadata=metadata)
+    target.parts = [_Part.of(commit) for commit in reversed(complete)]
     # A run of several processes may have been the first on its data branch; its record is that of the merge.
     api.ensure_branch(repository, target.data_branch, commits[-1].parents[0])
     return target
@@ -639,7 +841,7 @@ def _backend_of(uses: Iterable[Use]) -> LakeFSBackend:
 
 
 def _branches_of(api: LakeFSAPI, repository: str, run_id: str) -> list[str]:
-    pattern = re.compile(rf".*--{id_digest(run_id)}(-[0-9a-f]{{4}})*")
+    pattern = re.compile(rf".*--{id_digest(run_id)}(-[0-9a-f]{{8}})?")
     found = [ref.id for ref in api.branches(repository, RUN_BRANCH) if pattern.fullmatch(ref.id)]
     joined = run_branch(run_id, _JOINED)
     return [joined] if joined in found else found  # a part may have the id of the run
@@ -663,18 +865,28 @@ def _combined(commits: Sequence[Commit]) -> dict[str, str]:
     written = json.loads(combined["kedro_outputs"])
     inputs = json.loads(combined["kedro_inputs"])
     combined["kedro_inputs"] = json.dumps({name: inputs[name] for name in sorted(inputs.keys() - written.keys())})
-    for key in ("kedro_pipeline", "kedro_node_names", "kedro_tags"):
+    for key in _JOINED_BY_COMMA:
         if values := list(dict.fromkeys(c.metadata[key] for c in reversed(commits) if key in c.metadata)):
             combined[key] = ", ".join(values)
+    if any(commit.metadata.get("git_dirty") == "true" for commit in commits):
+        combined["git_dirty"] = "true"
+    shas = list(dict.fromkeys(c.metadata["git_commit_id"] for c in reversed(commits) if "git_commit_id" in c.metadata))
+    if len(shas) > 1:
+        combined[_ALL_SHAS] = json.dumps(shas)
     combined["kedro_started"] = min(commit.metadata["kedro_started"] for commit in commits)
     if parts := [commit.metadata[_PART_ID] for commit in reversed(commits) if _PART_ID in commit.metadata]:
         combined["kedro_parts"] = json.dumps(parts)
     return combined
 
 
-def _described_outputs(paths: Mapping[str, str], written: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Path and checksum of each entry that was written; for a folder, a checksum over those of its objects."""
+def _described_outputs(paths: Mapping[str, str], written: Mapping[str, str] | None) -> dict[str, dict[str, str]]:
+    """Path and checksum of each entry that was written; for a folder, a checksum over those of its objects.
+
+    ``None`` for what was written: nobody knows any more, and a run that succeeded has written all of it.
+    """
     found: dict[str, dict[str, str]] = {}
+    if written is None:
+        return {name: {"path": path} for name, path in paths.items()}
     for name, path in paths.items():
         if path in written:
             found[name] = {"path": path, "checksum": written[path]}
@@ -734,18 +946,22 @@ def _land(target: _Target, merge: str | None) -> str:
                 if api.ensure_branch(repository, target.destination, target.commit):
                     return target.commit
                 is_new = False
-            return api.merge(repository, target.run_branch, target.destination, message, target.metadata, merge)
+            metadata = {**target.metadata, _MERGED: target.commit}
+            return api.merge(repository, target.run_branch, target.destination, message, metadata, merge)
         except MergeConflict:
             raise _conflict(target) from None
         except ObjectNotFound:
+            gone = f"the branch of the run is gone from {repository!r}: the run was ended elsewhere."
             try:
                 api.branch(repository, target.run_branch)
+            except BranchNotFound:
+                target.run_branch = ""
+                raise RunError(gone) from None
+            try:
                 if target.joined:
                     api.branch(repository, target.joined)
             except BranchNotFound:
-                raise RunError(
-                    f"the branch of the run is gone from {repository!r}: the run was ended elsewhere."
-                ) from None
+                raise RunError(gone) from None
             is_new = True
         except DirtyBranch:
             _commit_strays(api, repository, target.destination, target.metadata["kedro_run_id"])
@@ -759,9 +975,14 @@ def _landed(target: _Target) -> str | None:
     """The commit by which a run has landed already."""
     with contextlib.suppress(ObjectNotFound, BranchNotFound, RefNotFound):
         for commit in itertools.islice(target.api.log(target.repository, target.destination, amount=100), 1000):
-            if target.run_branch in (commit.metadata.get(_TOKEN), commit.metadata.get(_PART)):
+            if target.commit in (commit.id, commit.metadata.get(_MERGED)):
                 return commit.id
     return None
+
+
+def _is_of(commit: Commit, target: _Target) -> bool:
+    """Whether a commit is the end of the very run, and not of one with the same id."""
+    return commit.metadata.get(_TOKEN) == target.metadata[_TOKEN]
 
 
 def _conflicts(target: _Target) -> list[str]:
@@ -823,9 +1044,29 @@ def _tag(api: LakeFSAPI, repository: str, commit: str, metadata: Mapping[str, st
     """Make the tags by which a run is found: by its id and, where git is in use, by git commit."""
     run_id = metadata["kedro_run_id"]
     _tag_once(api, repository, run_tag(run_id), commit)
-    if "git_commit_id" in metadata:
-        dirty = metadata.get("git_dirty") == "true"
-        _tag_once(api, repository, git_tag(metadata["git_commit_id"], int(time.time() * 1000), run_id, dirty), commit)
+    dirty = metadata.get("git_dirty") == "true"
+    finished = int(datetime.fromisoformat(metadata["kedro_finished"]).timestamp() * 1000)
+    shas = json.loads(metadata.get(_ALL_SHAS, "[]")) or [metadata[key] for key in ("git_commit_id",) if key in metadata]
+    for sha in shas:
+        _tag_once(api, repository, git_tag(sha, finished, run_id, dirty), commit)
+
+
+def _has_uncommitted(api: LakeFSAPI, repository: str, branch: str) -> bool:
+    """Whether a ref is a branch with uncommitted changes."""
+    try:
+        return api.has_uncommitted(repository, branch)
+    except BranchNotFound:
+        return False
+
+
+@contextlib.contextmanager
+def _named(entry: str) -> Iterator[None]:
+    """Note in an error which entry it is about."""
+    try:
+        yield
+    except StatisfactoryError as error:
+        error.entry = error.entry or entry
+        raise
 
 
 def _tag_once(api: LakeFSAPI, repository: str, name: str, commit: str) -> None:

@@ -261,8 +261,8 @@ def lakefs_configuration(credentials: Mapping[str, Any]) -> LakeFSConfiguration:
     missing = [key for key in _LAKECTL_VARIABLES if key not in flat]
     if missing:
         raise MissingCredentials(
-            f"there is no {' and no '.join(missing)} for lakeFS: name them under `credentials` of the entry, set "
-            f"{', '.join(_LAKECTL_VARIABLES[key] for key in missing)}, or run `lakectl config`.{halves}"
+            f"there is no {' and no '.join(missing)} for lakeFS: name what is missing under `credentials` of the "
+            f"entry, set {', '.join(_LAKECTL_VARIABLES[key] for key in missing)}, or run `lakectl config`.{halves}"
         )
     for key in _KEY_PAIR:
         _refuse_unprintable(key, flat[key])

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from kedro_statisfactory.branches import LEGAL_BRANCH, MAX_LENGTH, check_explicit
+from kedro_statisfactory.branches import check_explicit, data_branch, is_data_branch
 from kedro_statisfactory.errors import InvalidSettings
 
 _CHOICES: Mapping[str, tuple[str | None, ...]] = {
@@ -55,10 +55,14 @@ class Settings:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, str) or not value):
                 raise InvalidSettings(f"{name!r} is {value!r}, no text: put a name there, between quotes.")
-        if self.branch is not None and (not LEGAL_BRANCH.fullmatch(self.branch) or len(self.branch) > MAX_LENGTH):
-            raise InvalidSettings(f"'branch' is {self.branch!r}, which lakeFS does not allow as the name of a branch.")
-        if self.branch == "HEAD":
-            raise InvalidSettings("'branch' is 'HEAD', which is no branch but what is checked out: choose another.")
+        if self.branch is not None and not is_data_branch(self.branch):
+            of_git = ""
+            if "/" in self.branch:
+                of_git = f" The git branch of this name has the data branch {data_branch(self.branch)!r}."
+            raise InvalidSettings(
+                f"'branch' is {self.branch!r}, which lakeFS does not allow as the name of a branch, or which could be "
+                f"taken for a commit id or a run: choose another.{of_git}"
+            )
         if not isinstance(self.branches, Mapping):
             raise InvalidSettings("'branches' is no mapping of git branches to data branches.")
         check_explicit(self.branches)
@@ -89,6 +93,8 @@ def parse_settings(content: Mapping[str, Any]) -> Settings:
             near = difflib.get_close_matches(str(key), known, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
             raise InvalidSettings(f"statisfactory.yml has an unknown key {key!r}: {hint}")
+    if content.get("mode") is False:  # what YAML takes a bare `off` for
+        content = {**content, "mode": "off"}
     values = {key: value for key, value in content.items() if value is not None or key in (*_TEXTS, "merge")}
     try:
         return Settings(**values)

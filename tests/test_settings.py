@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 
 from kedro_statisfactory.branches import MAX_LENGTH
 from kedro_statisfactory.errors import BranchCollision, InvalidDataBranch, InvalidGitBranch, InvalidSettings
@@ -39,6 +40,10 @@ def test_all_that_can_be_set_is_set() -> None:
     assert parse_settings(content) == Settings(**content)
 
 
+def test_off_needs_no_quotes() -> None:
+    assert parse_settings(yaml.safe_load("mode: off")).mode == "off"
+
+
 def test_a_key_without_a_value_counts_as_absent() -> None:
     names = ("mode", "branch", "source", "branches", "at", "merge", "keep_failed", "grace_hours")
     assert parse_settings(dict.fromkeys(names)) == Settings()
@@ -52,7 +57,7 @@ def test_a_key_without_a_value_counts_as_absent() -> None:
         ({7: 1}, "unknown key 7"),
         ({"mode": "fast"}, "'mode' is 'fast': choose one of isolated, direct, off"),
         ({"mode": ["direct"]}, r"'mode' is \['direct'\]"),
-        ({"mode": False}, "'mode' is False"),
+        ({"mode": True}, "'mode' is True"),
         ({"merge": "ours"}, "'merge' is 'ours': choose one of source-wins, dest-wins"),
         ({"at": 20261123}, "'at' is 20261123, no text: put a name there, between quotes"),
         ({"source": ""}, "'source' is ''"),
@@ -61,6 +66,9 @@ def test_a_key_without_a_value_counts_as_absent() -> None:
         ({"branch": "main\n"}, "which lakeFS does not allow"),
         ({"branch": "x" * (MAX_LENGTH + 1)}, "which lakeFS does not allow"),
         ({"branch": "HEAD"}, "'branch' is 'HEAD'"),
+        ({"branch": "cafe"}, "could be taken for a commit id"),
+        ({"branch": "kedro----x"}, "or a run: choose another"),
+        ({"branch": "feature/x"}, "has the data branch 'feature--x'"),
         ({"branches": ["main"]}, "'branches' is no mapping"),
         ({"keep_failed": "yes"}, "'keep_failed' is 'yes': write true or false"),
         ({"grace_hours": "24"}, "'grace_hours' is '24': write a number of hours"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import re
 from abc import ABC, abstractmethod
@@ -119,8 +120,10 @@ class Backend(ABC):
             return Backend._backends[prefix]
         except KeyError:
             known = ", ".join(f"{name}://" for name in sorted(Backend._backends) if name)
+            near = difflib.get_close_matches(prefix, Backend._backends, 1)
+            hint = f"Did you mean {near[0]}://? " if near else ""
             raise UnknownPrefix(
-                f"no backend is registered under the prefix {prefix!r}. Known are: {known}, and local paths. "
+                f"no backend is registered under the prefix {prefix!r}. {hint}Known are: {known}, and local paths. "
                 f"A package brings another one through the entry-point group {ENTRY_POINTS!r}, or by being imported."
             ) from None
 

@@ -34,7 +34,7 @@ from kedro_statisfactory.errors import (
 )
 from kedro_statisfactory.git import ancestors
 from kedro_statisfactory.location import checked, full_path, unparse
-from kedro_statisfactory.project import Pin, Project
+from kedro_statisfactory.project import AT, Pin, Project
 from kedro_statisfactory.session import Session, checked_lakefs_credentials
 
 _Answer = TypeVar("_Answer")
@@ -46,6 +46,7 @@ FOLDER_MARK = ".statisfactory/"
 # Tries of a read whose answer breaks off, is damaged, or changes half-way.
 _ATTEMPTS = 5
 _MD5 = re.compile(r"[0-9a-f]{32}")
+_HEX = re.compile(r"[0-9a-fA-F]{1,39}")
 _FULL_SHA = re.compile(r"[0-9a-f]{40}")  # of git; lakeFS's own have 64 digits
 _GIT_SHA = re.compile(r"[0-9a-f]{7,64}")
 _REPOSITORY = re.compile(r"[a-z0-9][a-z0-9-]{2,62}")
@@ -74,6 +75,11 @@ class _RunAt:
     commit: str
     sha: str
     time: str
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether the code had changes that no git commit has."""
+        return self.time.endswith("dirty")
 
 
 class LakeFSBackend(Backend, prefix="lakefs"):
@@ -225,7 +231,8 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             try:
                 self._api.stat(repository, ref, path)
             except ObjectNotFound:
-                if not any(True for _ in self._api.list(repository, ref, f"{path}/", amount=1)):
+                below = self._api.list(repository, ref, f"{path}/", amount=10)
+                if all(each.path.endswith("/") for each in below):  # markers of empty folders
                     raise
             return True
 
@@ -301,6 +308,10 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             )
         path = full_path(fragment).removeprefix("/")
         _check_length(path)
+        if f"{path}/".startswith(FOLDER_MARK):
+            raise InvalidURL(
+                f"{unparse(fragment)!r} is below {FOLDER_MARK!r}, which this package uses: choose another."
+            )
         return fragment.netloc, path
 
     # -- branches and refs -----------------------------------------------------------------------------------------
@@ -390,8 +401,13 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         _check_lake_ref(lake_ref)
         pin = self._pin(repository)
         asked = lake_ref or (None if pin else self._session.project.at)
+        if lake_ref is not None:
+            return self._read_at(repository, path, lake_ref, look)
         if asked is not None:
-            return self._read_at(repository, path, asked, look)
+            try:
+                return self._read_at(repository, path, asked, look)
+            except RefNotFound as error:
+                raise self._wrong_at(error) from None
         if pin:
             try:
                 return look(pin.read)
@@ -427,16 +443,17 @@ class LakeFSBackend(Backend, prefix="lakefs"):
 
     def _read_at(self, repository: str, path: str, asked: str, look: Callable[[str], _Answer]) -> _Answer:
         """Read at what a user named: a ref, the id of a run, or the SHA of a git commit."""
-        known = self._known().commits
-        if (repository, asked) in known:
-            return self._or_missing(repository, path, known[repository, asked], look)
-        if _FULL_SHA.fullmatch(asked) and (run := self._run_at(repository, asked)):
-            return self._or_missing(repository, path, run.commit, look)
-        try:
-            return look(asked)
-        except ObjectNotFound:
-            pass
-        commit = self._resolve(repository, asked)
+        project, known = self._session.project, self._known().commits
+        commit = project.refs.get((self._api.host, repository, asked)) or known.get((repository, asked))
+        if commit is None and _HEX.fullmatch(asked):  # lakeFS would take it for the beginning of a commit's id
+            commit = self._run(repository, asked)
+        if commit is None and _FULL_SHA.fullmatch(asked) and (run := self._run_at(repository, asked)):
+            commit = run.commit
+        if commit is None:
+            try:
+                return look(asked)
+            except ObjectNotFound:
+                commit = self._resolve(repository, asked)
         return self._or_missing(repository, path, commit or asked, look)
 
     def resolved(self, repository: str, asked: str) -> str:
@@ -445,7 +462,13 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         Raises:
             RefNotFound: It means nothing.
         """
-        return self._resolve(repository, asked) or self._api.commit(repository, asked).id
+        try:
+            return self._resolve(repository, asked) or self._api.commit(repository, asked).id
+        except RefNotFound as error:
+            raise self._wrong_at(error) if asked == self._session.project.at else error from None
+
+    def _wrong_at(self, error: RefNotFound) -> RefNotFound:
+        return RefNotFound(f"{error.args[0]} {AT}, or `at` of statisfactory.yml, names it.")
 
     def _resolve(self, repository: str, asked: str) -> str | None:
         """The commit of a run or of the newest run at a git commit; ``None`` when ``asked`` is a ref of lakeFS itself.
@@ -453,12 +476,13 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         Raises:
             RefNotFound: It is nothing of all that.
         """
+        if _HEX.fullmatch(asked) and (commit := self._run(repository, asked)):
+            return commit
         with contextlib.suppress(RefNotFound):
             self._api.commit(repository, asked)
             return None
-        if tag := self._api.tag(repository, run_tag(asked)):
-            self._known().commits[repository, asked] = tag.commit_id
-            return tag.commit_id
+        if commit := self._run(repository, asked):
+            return commit
         if run := self._run_at(repository, asked):
             return run.commit
         raise RefNotFound(
@@ -466,8 +490,18 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             "at a git commit of this SHA."
         )
 
+    def _run(self, repository: str, run_id: str) -> str | None:
+        """The commit of a run; ``None`` when there is no such run."""
+        tag = self._api.tag(repository, run_tag(run_id))
+        if tag is None:
+            return None
+        self._known().commits[repository, run_id] = tag.commit_id
+        return tag.commit_id
+
     def _run_at(self, repository: str, sha: str) -> _RunAt | None:
-        """The newest run that was made at a git commit. It may be another one soon, so it is asked for each time.
+        """The newest run that was made at a git commit, and of its very code when there is one such.
+
+        It may be another one soon, so it is asked for each time.
 
         Raises:
             RefNotFound: A short SHA means several commits.
@@ -481,7 +515,14 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         ]
         if len(shas := {run.sha for run in found}) > 1:
             raise RefNotFound(f"{sha!r} is short for several git commits with runs: {', '.join(sorted(shas))}.")
-        return max(found, key=lambda run: run.time, default=None)
+        run = max(found, key=lambda run: (not run.is_dirty, run.time), default=None)
+        if run is not None:
+            dirty = ", with uncommitted changes in the code" if run.is_dirty else ""
+            self._say_once(
+                f"Reading {repository!r} as the run {run.run_id!r} left it, which was made at the git commit "
+                f"{run.sha}{dirty}."
+            )
+        return run
 
     def _read_at_git_commit(
         self, repository: str, path: str, sha: str, look: Callable[[str], _Answer], no_branch: NoDataBranch
@@ -493,10 +534,6 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             near = next((each for each in ancestors(self._session.project.path, sha) if each in made), None)
             hint = f" The nearest ancestor with a run is {near}: STATISFACTORY_AT={near} reads it." if near else ""
             raise NoDataBranch(f"no run was made at the git commit {sha} in {repository!r}.{hint} {no_branch}")
-        dirty = ", with uncommitted changes in the code" if run.time.endswith("dirty") else ""
-        self._say_once(
-            f"Reading {repository!r} as the run {run.run_id!r} left it, which was made at this git commit{dirty}."
-        )
         return self._or_missing(repository, path, run.commit, look)
 
     def _or_missing(self, repository: str, path: str, ref: str, look: Callable[[str], _Answer]) -> _Answer:
@@ -521,7 +558,10 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         known = self._known().folders
         if not slash or (repository, first) in known:
             return
-        if first == branch or self._is_ref(repository, first):
+        # In a run this must not cost a call for each folder: what git knows, and the data branch, have to do.
+        names = self._session.project.names
+        data = self._get_current_branch_name()  # in a run the branch is another one
+        if first == data or (first in names if names is not None else self._is_ref(repository, first)):
             try:
                 used = any(True for _ in self._api.list(repository, branch, f"{first}/", amount=1))
             except ObjectNotFound:

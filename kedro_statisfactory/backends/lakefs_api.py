@@ -145,7 +145,8 @@ class LakeFSAPI:
             answer = self._request("POST", _path("repositories", repository, "branches"), json_body=body)
         except ObjectNotFound:
             raise BranchNotFound(
-                f"the repository {repository!r} has no {source!r} from which to make the branch {name!r}."
+                f"the repository {repository!r} has no {source!r} from which to make the branch {name!r}: correct "
+                "`source` of statisfactory.yml, or the default branch of the repository."
             ) from None
         return answer.data.decode("ascii", "replace").strip().strip('"')
 
@@ -229,13 +230,20 @@ class LakeFSAPI:
     def merge(
         self, repository: str, source: str, target: str, message: str, metadata: Mapping[str, str], strategy: str | None
     ) -> str:
-        """Merge a branch into another, as a commit even when nothing differs; gives the id of that commit.
+        """Merge a branch into another, as one commit even when nothing differs; gives the id of that commit.
+
+        The commits of the branch are no parents of it: who reads the log of the target finds each merge once.
 
         Raises:
             MergeConflict: Both have changed the same paths.
             DirtyBranch: ``target`` has uncommitted changes.
         """
-        body: dict[str, Any] = {"message": message, "metadata": dict(metadata), "allow_empty": True}
+        body: dict[str, Any] = {
+            "message": message,
+            "metadata": dict(metadata),
+            "allow_empty": True,
+            "squash_merge": True,
+        }
         if strategy:
             body["strategy"] = strategy
         where = _path("repositories", repository, "refs", source, "merge", target)
@@ -557,7 +565,10 @@ class Peer:
             except (HTTPError, OSError) as error:
                 unsent = isinstance(error, NewConnectionError | ConnectTimeoutError)
                 if attempt == ATTEMPTS or not (repeatable or unsent) or isinstance(error, SSLError):
-                    raise BackendUnreachable(f"{self.name} does not answer ({plain(error)}): {self.advice}.") from None
+                    tls = " A server that does not speak TLS has a URL with http://." * isinstance(error, SSLError)
+                    raise BackendUnreachable(
+                        f"{self.name} does not answer ({plain(error)}): {self.advice}.{tls}"
+                    ) from None
             else:
                 if response.status in _UNKNOWN_OUTCOME and not repeatable:
                     raise BackendUnreachable(
@@ -657,7 +668,8 @@ def _message(body: bytes) -> str:
 def plain(error: BaseException) -> str:
     """What went wrong, without the URL, which may be signed."""
     cause = getattr(error, "reason", None) or error
-    return type(cause).__name__ if "?" in str(cause) else f"{type(cause).__name__}: {str(cause).rpartition(': ')[2]}"
+    text = str(cause).rpartition(": ")[2].rpartition("] ")[2]
+    return type(cause).__name__ if "?" in str(cause) else f"{type(cause).__name__}: {text}"
 
 
 def _stat(found: Mapping[str, Any]) -> Stat:

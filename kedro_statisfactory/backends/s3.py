@@ -474,8 +474,8 @@ def _raise_as_ours(error: Exception, fragment: ParseResult, session: Session) ->
             told: dict[type[StatisfactoryError], str] = {
                 ObjectNotFound: f"there is no object {url!r}.",
                 BucketNotFound: f"there is no bucket {bucket!r}, which {url!r} names: correct the URL or create it.",
-                PermissionDenied: f"the service refuses access to {url!r} ({code}): check the credentials of the "
-                "entry, or what these credentials are allowed to do.",
+                PermissionDenied: f"the service at {session.redacted(session.s3.meta.endpoint_url)} refuses access to "
+                f"{url!r} ({code}): check the credentials of the entry, or what these credentials are allowed to do.",
                 PreconditionFailed: f"another object is at {url!r} than the condition allows ({code}).",
             }
             raise kind(told.get(kind, f"the service failed at {url!r}: {text}")) from cause
@@ -504,7 +504,8 @@ def _raise_as_ours(error: Exception, fragment: ParseResult, session: Session) ->
                 f"the service of {url!r} does not answer: {text}. Check endpoint_url and that the service runs."
             ) from cause
         case ValueError():
-            raise InvalidCredentials(f"boto3 cannot use the configuration for {url!r}: {text}.") from cause
+            scheme = " Write endpoint_url with http:// or https://." * ("Invalid endpoint" in text)
+            raise InvalidCredentials(f"boto3 cannot use the configuration for {url!r}: {text}.{scheme}") from cause
     raise TransferError(f"the transfer of {url!r} failed: {text}.") from cause
 
 

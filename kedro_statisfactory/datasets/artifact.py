@@ -114,6 +114,8 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
         version: Version | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
+        if not isinstance(filepath, str | os.PathLike):
+            raise InvalidURL(f"`filepath` of the entry is of type {type(filepath).__name__}: name a URL or path.")
         self.filepath = os.fspath(filepath)
         self.metadata = metadata
         self._load_args = _mapping("load_args", load_args)

@@ -27,6 +27,7 @@ from kedro.io import DataCatalog
 from kedro.runner import AbstractRunner
 
 from kedro_statisfactory import ArtifactDataset, cli, runs
+from kedro_statisfactory.backends import LakeFSBackend
 from kedro_statisfactory.backends.lakefs_api import Commit, LakeFSAPI
 from kedro_statisfactory.git import Head
 from kedro_statisfactory.project import Project, announce, current_project
@@ -86,11 +87,7 @@ class KedroProject:
         bootstrap_project(self.path)
         with KedroSession.create(self.path, runtime_params={"value": value, **parameters}) as session:
             assert isinstance(session, KedroSession)
-            session.run(
-                [pipeline] and pipeline, runner=runner, load_versions=load_versions, node_names=nodes
-            ) if False else (
-                session.run(pipeline_names=[pipeline], runner=runner, load_versions=load_versions, node_names=nodes)
-            )
+            session.run(pipeline_names=[pipeline], runner=runner, load_versions=load_versions, node_names=nodes)
             return str(session.session_id)
 
     def killed_run(self, signal_name: str = "SIGKILL", where: str = "add", **parameters: Any) -> int:
@@ -156,6 +153,11 @@ class KedroProject:
     def api(self) -> LakeFSAPI:
         """The server."""
         return LakeFSAPI(Session(self.server.credentials))
+
+    @property
+    def backend(self) -> LakeFSBackend:
+        """The backend of the project's entries."""
+        return LakeFSBackend(Session(self.server.credentials))
 
     def read(self, ref: str = "main", repository: str | None = None) -> dict[str, int]:
         """What the objects of the entries hold at a ref, read past the package."""

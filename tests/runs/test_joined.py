@@ -14,8 +14,9 @@ from kedro.io import DatasetError
 
 from kedro_statisfactory import runs
 from kedro_statisfactory.backends.lakefs_api import Commit, LakeFSAPI
-from kedro_statisfactory.branches import RUN_BRANCH, run_branch
+from kedro_statisfactory.branches import RUN_BRANCH, run_branch, run_tag
 from kedro_statisfactory.errors import BackendUnreachable, MergeConflict, PermissionDenied, RefNotFound, RunError
+from kedro_statisfactory.project import AT
 from kedro_statisfactory.runs import RUN_ID
 from tests.runs.conftest import KedroProject
 
@@ -62,7 +63,8 @@ def test_to_finish_twice_does_no_harm(joined: KedroProject) -> None:
     joined.run(3)
     for _ in range(2):
         done = joined.invoke("run", "finish")
-        assert (done.exit_code, done.output.splitlines()[-1]) == (0, f"The run {ID} is finished.")
+        assert done.exit_code == 0
+        assert done.output.splitlines()[-1].startswith(f"The run {ID} is finished")
     assert len(joined.log()) == 3
 
 
@@ -310,6 +312,133 @@ def test_whoever_finishes_second_finds_it_done(joined: KedroProject, monkeypatch
     assert done.exit_code == 0, done.output
     assert len(joined.tags()) == 2
     assert joined.read() == {"a": 3, "b": 30, "total": 3}
+
+
+def test_a_part_that_lands_while_the_run_is_finished_is_not_lost(
+    joined: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined.run(3, nodes=["first", "second"])
+    land = runs._land
+
+    def late(target: runs._Target, merge: str | None) -> str:
+        landed = land(target, merge)
+        monkeypatch.setattr(runs, "_land", land)
+        joined.run(3, nodes=["add"])
+        return landed
+
+    monkeypatch.setattr(runs, "_land", late)
+    assert joined.invoke("run", "finish").exit_code == 0
+    assert joined.read() == {"a": 3, "b": 30, "total": 3}
+    assert joined.branches() == ["main"]
+
+
+def test_parts_that_come_all_the_time_are_told(joined: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    joined.run(3, nodes=["first"])
+    land, number = runs._land, iter(range(100))
+
+    def late(target: runs._Target, merge: str | None) -> str:
+        landed = land(target, merge)
+        branch = run_branch(ID, "joined")
+        mark = joined.log(branch)[0].metadata
+        joined.write(f"late{next(number)}.json", 1, branch)
+        joined.api.create_commit(joined.repository, branch, "late", mark)
+        return landed
+
+    monkeypatch.setattr(runs, "_land", late)
+    done = joined.invoke("run", "finish")
+    assert done.exit_code == 1
+    assert "finish it when all of them are done" in done.output
+
+
+def test_a_part_that_comes_after_half_a_finish_lands_with_the_next(
+    joined: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise BackendUnreachable("no answer")
+
+    joined.run(3, nodes=["first", "second"])
+    with monkeypatch.context() as patch:
+        patch.setattr(LakeFSAPI, "create_tag", fail)
+        assert joined.invoke("run", "finish").exit_code == 1
+    joined.run(3, nodes=["add"])
+    assert joined.invoke("run", "finish").exit_code == 0
+    assert joined.read() == {"a": 3, "b": 30, "total": 3}
+    assert joined.tags()[run_tag(ID)] == joined.log()[0].id
+
+
+def test_a_part_of_which_one_repository_has_nothing_keeps_the_run_from_being_finished(
+    joined: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last, merge = max(joined.repository, joined.other), LakeFSAPI.merge
+
+    def refuse(self: LakeFSAPI, repository: str, *more: object) -> str:
+        if repository == last:
+            raise PermissionDenied("no")
+        return merge(self, repository, *more)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LakeFSAPI, "merge", refuse)
+        with pytest.raises(PermissionDenied, match=r"has reached the run in .* already: the run cannot be finished"):
+            joined.run(3, pipeline="both")
+    done = joined.invoke("run", "finish")
+    assert done.exit_code == 1
+    assert f"what a part of it wrote to '{last}' is missing there" in done.output
+    assert joined.read() == BEFORE
+    joined.run(3, pipeline="both")
+    assert joined.invoke("run", "finish").exit_code == 0, "its place was taken by one that is whole"
+    assert joined.read().items() >= {"a": 3, "b": 30}.items()
+    assert joined.read(repository=joined.other) == {"elsewhere": 30}
+
+
+def test_what_is_cleaned_away_of_one_repository_keeps_the_other_from_landing(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last, commit = max(project.repository, project.other), LakeFSAPI.create_commit
+
+    def refuse(self: LakeFSAPI, repository: str, *more: object, **options: object) -> str:
+        if repository == last:
+            raise PermissionDenied("a hook says no")
+        return commit(self, repository, *more, **options)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LakeFSAPI, "create_commit", refuse)
+        with pytest.raises(RunError):
+            project.run(3, pipeline="both")
+    assert "dropped" in project.invoke("clean", "--older-than", "0").output
+    (run_id,) = (each.run_id for each in runs.leftovers(project.backend, min(project.repository, project.other)))
+    done = project.invoke("run", "finish", run_id)
+    assert done.exit_code == 1
+    assert f"what it wrote to '{last}' is missing there" in done.output
+    assert project.read() == BEFORE
+    assert project.invoke("run", "abort", run_id).exit_code == 0
+
+
+def test_parts_that_are_pinned_to_the_past_are_refused(joined: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(AT, "main")
+    with pytest.raises(DatasetError, match=r"E0710.*STATISFACTORY_AT.*a part of a run reads what the parts before it"):
+        joined.run(3)
+    assert joined.branches() == ["main"]
+
+
+def test_without_isolation_there_are_no_parts_at_all(joined: KedroProject) -> None:
+    joined.settings(mode="off")
+    with pytest.raises(DatasetError, match=r"E0710.*`mode` is 'off': processes can be joined in 'isolated' runs only"):
+        joined.run(3)
+
+
+def test_parts_made_of_different_code_are_told_and_found(joined: KedroProject) -> None:
+    first = joined.git("rev-parse", "HEAD")
+    joined.run(3, nodes=["first"])
+    second = joined.commit_code("later")
+    (joined.path / "conf/base/parameters.yml").write_text("value: 1\nmore: 2\n")
+    joined.run(3, nodes=["second", "add"], colour="red")
+    assert joined.invoke("run", "finish").exit_code == 0
+    found = joined.log()[0].metadata
+    assert found["git_dirty"] == "true"
+    assert json.loads(found["kedro_git_commits"]) == [first, second]
+    assert '"colour": "red"' in found["kedro_runtime_params"]
+    for sha in (first, second):
+        assert joined.catalog().load("b", version=sha) == {"n": 30}
 
 
 def test_a_conflict_in_one_of_several_repositories_names_what_has_landed(

@@ -72,7 +72,8 @@ def test_a_pinned_input_is_told_with_its_version(project: KedroProject) -> None:
     project.run(4)
     project.run(pipeline="from_b", load_versions={"b": run_id})
     read = json.loads(project.log(repository=project.other)[0].metadata["kedro_inputs"])
-    assert read["b"] == {"url": f"lakefs://{project.repository}/b.json", "version": run_id}
+    commit = project.tags()[f"kedro-{run_id}"]
+    assert read["b"] == {"url": f"lakefs://{project.repository}/b.json", "version": run_id, "ref": commit}
     assert project.read(repository=project.other) == {"elsewhere": 300}
 
 

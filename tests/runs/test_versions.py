@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+import yaml
 from kedro.io import DatasetError
 from kedro.runner import ParallelRunner
 
+from kedro_statisfactory.backends.lakefs_api import LakeFSAPI
 from kedro_statisfactory.branches import git_tag
+from kedro_statisfactory.errors import PermissionDenied
 from kedro_statisfactory.git import Head
 from kedro_statisfactory.project import AT, Project
 from kedro_statisfactory.runs import RUN_ID
@@ -87,6 +92,123 @@ def test_a_pin_that_means_nothing_is_an_error_before_anything_runs(
     assert project.branches(project.other) == ["main"]
 
 
+def test_a_run_is_found_by_an_id_that_could_begin_a_commit(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = next(commit.id[0] for commit in project.log())
+    for run_id, value in ((first, 1), ("20261125", 2)):
+        monkeypatch.setenv(RUN_ID, run_id)
+        project.run(value)
+        assert project.invoke("run", "finish").exit_code == 0
+        monkeypatch.delenv(RUN_ID)
+        project.run(9)
+        assert project.catalog().load("b", version=run_id) == {"n": 10 * value}
+        monkeypatch.setenv(AT, run_id)
+        assert project.catalog().load("a") == {"n": value}
+        monkeypatch.delenv(AT)
+
+
+def test_a_run_of_the_very_code_goes_before_one_with_changes(
+    project: KedroProject, caplog: pytest.LogCaptureFixture
+) -> None:
+    sha = project.git("rev-parse", "HEAD")
+    project.run(1)
+    (project.path / "conf/base/parameters.yml").write_text("value: 2\n")
+    project.run(2)
+    assert project.catalog().load("b", version=sha) == {"n": 10}
+    assert "with uncommitted changes" not in caplog.text
+
+
+def test_a_version_of_an_entry_that_has_none_is_refused(project: KedroProject) -> None:
+    run_id = project.run(1)
+    with pytest.raises(DatasetError, match=r"entry 'a': .*E0708.*`versioned: true` only: add that"):
+        project.run(2, load_versions={"a": run_id})
+
+
+def test_a_pin_that_a_repository_does_not_know_says_where_it_is_named(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(AT, "v9.0")
+    with pytest.raises(DatasetError, match=r"E0703.*'v9.0'.*STATISFACTORY_AT, or `at` of statisfactory.yml, names it"):
+        project.catalog().load("a")
+    with pytest.raises(DatasetError, match=r"entry 'total_before'.*E0703.*STATISFACTORY_AT"):
+        project.run(1)
+
+
+def test_what_a_run_only_read_is_found_by_the_run_too(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.run(1)
+    sha = project.git("rev-parse", "HEAD")
+    run_id = project.run(pipeline="elsewhere")
+    project.commit_code("later")
+    project.run(5)
+    monkeypatch.setenv(AT, run_id)
+    assert project.catalog().load("a") == {"n": 1}
+    monkeypatch.delenv(AT)
+    project.git("checkout", "-q", "--detach", sha)
+    assert project.catalog().load("a") == {"n": 1}
+    assert project.catalog().load("elsewhere") == {"n": 10}
+
+
+def test_what_a_run_only_read_need_not_be_ours_to_tag(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    project.run(1)
+    create = LakeFSAPI.create_tag
+
+    def deny(self: LakeFSAPI, repository: str, *more: Any) -> None:
+        if repository == project.repository:
+            raise PermissionDenied("read only")
+        create(self, repository, *more)
+
+    monkeypatch.setattr(LakeFSAPI, "create_tag", deny)
+    project.run(pipeline="elsewhere")
+    assert project.read(repository=project.other) == {"elsewhere": 10}
+    assert "cannot be found by its id: [E0302] read only" in caplog.text
+
+
+def _pin(project: KedroProject, **load_args: Any) -> None:
+    file = project.path / "conf/base/catalog.yml"
+    catalog = yaml.safe_load(file.read_text())
+    catalog["a"]["load_args"] = load_args
+    file.write_text(yaml.safe_dump(catalog))
+
+
+@pytest.mark.parametrize("how", ["data branch", "lake_ref", "new data branch"])
+def test_what_a_run_only_reads_is_one_snapshot_however_it_is_named(project: KedroProject, how: str) -> None:
+    project.run(1)
+    if how == "lake_ref":
+        _pin(project, lake_ref="main")
+    if how == "new data branch":
+        project.git("switch", "-qc", "new")
+    with project.waiting_run("second", pipeline="twice") as run:
+        project.write("a.json", 7)
+        project.api.create_commit(project.repository, "main", "in between", {})
+    run.result()
+    branch = "new" if how == "new data branch" else "main"
+    assert project.read(branch, repository=project.other) == {"elsewhere": 10}
+    inputs = json.loads(project.log(branch, repository=project.other)[0].metadata["kedro_inputs"])
+    assert inputs["a"]["ref"] == project.log()[1].id
+
+
+def test_a_pinned_branch_with_changes_that_nobody_committed_is_read_with_them(project: KedroProject) -> None:
+    project.run(1)
+    project.write("a.json", 7)
+    _pin(project, lake_ref="main")
+    project.run(pipeline="elsewhere")
+    assert project.read(repository=project.other) == {"elsewhere": 70}
+
+
+def test_a_new_data_branch_does_not_see_what_its_source_has_not_committed(
+    project: KedroProject, caplog: pytest.LogCaptureFixture
+) -> None:
+    project.write("total.json", 100)
+    project.git("switch", "-qc", "new")
+    project.run(3)
+    assert project.read("new")["total"] == 3
+    assert "has uncommitted changes: the run does not see them" in caplog.text
+    assert project.read()["total"] == 100
+
+
 def test_a_sha_means_the_newest_run_there_even_if_it_was_asked_for_before(project: KedroProject) -> None:
     sha = project.git("rev-parse", "HEAD")
     for value in (1, 2):
@@ -142,7 +264,7 @@ def test_it_is_told_that_the_code_of_a_run_was_not_committed(
     project.run()
     project.git("checkout", "-q", "--detach")
     assert project.catalog().load("a") == {"n": 1}
-    assert "made at this git commit, with uncommitted changes in the code" in caplog.text
+    assert re.search("made at the git commit [0-9a-f]{40}, with uncommitted changes in the code", caplog.text)
 
 
 def test_a_commit_without_a_run_names_the_nearest_ancestor_that_has_one(project: KedroProject) -> None:
