@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from urllib.parse import ParseResult
@@ -15,6 +16,11 @@ _PREFIX = re.compile(r"([A-Za-z][\w+.-]+)://(.*)", re.DOTALL | re.ASCII)
 _ONE_SLASH = re.compile(r"([A-Za-z][\w+.-]+):/(?!/)(.*)", re.DOTALL | re.ASCII)
 
 
+# Each load and save looks at its location anew, and a catalog has a bounded number of them.
+_remembered = functools.lru_cache(maxsize=4096)
+
+
+@_remembered
 def parse(url: str) -> ParseResult:
     """Split a location into prefix, authority and path.
 
@@ -49,6 +55,7 @@ def parse(url: str) -> ParseResult:
     return checked(ParseResult(match[1].lower(), authority, slash + path, "", "", ""))
 
 
+@_remembered
 def checked(fragment: ParseResult) -> ParseResult:
     """Give ``fragment`` back when it is safe to use.
 

@@ -107,6 +107,10 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         self._api = LakeFSAPI(session)
         self._store = LakeFSStore(session, self._api)
 
+    def redacted(self, text: str) -> str:
+        """``text`` without any secret of the credentials, those of lakectl's file included."""
+        return super().redacted(text.replace(self._session.lakefs.configuration.password, "<redacted>"))
+
     def put(self, *, payload: bytes, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> None:
         """Store ``payload`` as one object, creating the data branch where it is missing.
 

@@ -257,7 +257,7 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
         opened = (self._format_args.get("fs_args") or {}).get("open_args_save") or {}
         return str(opened.get("mode", ""))
 
-    @property
+    @functools.cached_property
     def _keeps_others(self) -> bool:
         """Whether the format, when it saves several files, leaves those that it found: MatplotlibDataset does."""
         overwrite = inspect.signature(self._format).parameters.get("overwrite") if self._format else None

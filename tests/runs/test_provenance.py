@@ -7,6 +7,7 @@ import json
 import re
 import socket
 from pathlib import Path
+from typing import Any
 
 import kedro
 import pytest
@@ -213,6 +214,46 @@ def test_secrets_never_get_into_a_commit(project: KedroProject) -> None:
     found = _metadata(project)
     assert project.server.secret_key not in json.dumps(found)
     assert json.loads(found["kedro_runtime_params"])["group_key"] == "species"
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {name: "hunter2"}
+        for name in (
+            "account_key storage_key encryption-key ssh_key license_key key keys jwt bearer pat db_pw otp webhook_url "
+            "apiKey AWS_SECRET private_pem cookie"
+        ).split()
+    ]
+    + [
+        {"text": "Authorization: Bearer hunter2"},
+        {"text": "password: hunter2"},
+        {"text": '{"password": "hunter2"}'},
+        {"text": b"password=hunter2"},
+        {"text": "me:hunter2@host/db"},
+        {"text": "https://hooks.example.org/services/hunter2"},
+        {"command": ["--password", "hunter2", "--rows", "7"]},
+        {"variables": [{"name": "DB_PASSWORD", "value": "hunter2"}]},
+    ],
+    ids=str,
+)
+def test_no_spelling_of_a_secret_gets_into_a_commit(parameters: dict[str, Any]) -> None:
+    found = provenance.of_run({"run_id": "x", "runtime_params": {"deep": [parameters], **parameters}}, {})
+    assert "hunter2" not in json.dumps(found)
+
+
+def test_what_is_no_secret_is_told() -> None:
+    plain = {
+        "primary_key": "id",
+        "author": "Horst",
+        "command": ["--rows", 7, True],
+        "variables": [{"name": "ROWS", "value": 7}],
+        "ratio": 0.5,
+        "text": "a plain word: and another",
+        "url": "https://example.org/x.csv",
+    }
+    found = provenance.of_run({"run_id": "x", "runtime_params": plain}, {})
+    assert json.loads(found["kedro_runtime_params"]) == plain
 
 
 def test_what_a_service_runs_says_what_was_selected(project: KedroProject) -> None:

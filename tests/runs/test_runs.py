@@ -222,7 +222,7 @@ def test_with_mode_off_nothing_is_committed(project: KedroProject) -> None:
 
 @pytest.mark.parametrize(("pipeline", "saves", "loads"), [("wide", 40, 0), ("__default__", 3, 3)])
 @pytest.mark.parametrize("git", [True, False])
-def test_a_run_costs_six_calls_whatever_the_number_of_entries(
+def test_a_run_costs_six_calls_and_with_git_one_more_whatever_the_number_of_entries(
     project: KedroProject, calls: Callable[[], Counter[str]], pipeline: str, saves: int, loads: int, git: bool
 ) -> None:
     if not git:
