@@ -12,7 +12,7 @@ import pytest
 import yaml
 from kedro.io import DatasetError
 
-from kedro_statisfactory import runs
+from kedro_statisfactory import ending, landing, runs
 from kedro_statisfactory.backends.lakefs_api import Commit, LakeFSAPI
 from kedro_statisfactory.branches import RUN_BRANCH, run_branch, run_tag
 from kedro_statisfactory.errors import BackendUnreachable, MergeConflict, PermissionDenied, RefNotFound, RunError
@@ -300,14 +300,14 @@ def test_the_setting_settles_conflicts_of_joined_runs_too(
 
 def test_whoever_finishes_second_finds_it_done(joined: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
     joined.run(3)
-    land = runs._land
+    land = landing.land
 
-    def raced(target: runs._Target, merge: str | None) -> str:
-        monkeypatch.setattr(runs, "_land", land)
+    def raced(target: landing.Target, merge: str | None) -> str:
+        monkeypatch.setattr(ending, "land", land)
         assert joined.invoke("run", "finish").exit_code == 0
         return land(target, merge)
 
-    monkeypatch.setattr(runs, "_land", raced)
+    monkeypatch.setattr(ending, "land", raced)
     done = joined.invoke("run", "finish")
     assert done.exit_code == 0, done.output
     assert len(joined.tags()) == 2
@@ -318,15 +318,15 @@ def test_a_part_that_lands_while_the_run_is_finished_is_not_lost(
     joined: KedroProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     joined.run(3, nodes=["first", "second"])
-    land = runs._land
+    land = landing.land
 
-    def late(target: runs._Target, merge: str | None) -> str:
+    def late(target: landing.Target, merge: str | None) -> str:
         landed = land(target, merge)
-        monkeypatch.setattr(runs, "_land", land)
+        monkeypatch.setattr(ending, "land", land)
         joined.run(3, nodes=["add"])
         return landed
 
-    monkeypatch.setattr(runs, "_land", late)
+    monkeypatch.setattr(ending, "land", late)
     assert joined.invoke("run", "finish").exit_code == 0
     assert joined.read() == {"a": 3, "b": 30, "total": 3}
     assert joined.branches() == ["main"]
@@ -334,9 +334,9 @@ def test_a_part_that_lands_while_the_run_is_finished_is_not_lost(
 
 def test_parts_that_come_all_the_time_are_told(joined: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
     joined.run(3, nodes=["first"])
-    land, number = runs._land, iter(range(100))
+    land, number = landing.land, iter(range(100))
 
-    def late(target: runs._Target, merge: str | None) -> str:
+    def late(target: landing.Target, merge: str | None) -> str:
         landed = land(target, merge)
         branch = run_branch(ID, "joined")
         mark = joined.log(branch)[0].metadata
@@ -344,7 +344,7 @@ def test_parts_that_come_all_the_time_are_told(joined: KedroProject, monkeypatch
         joined.api.create_commit(joined.repository, branch, "late", mark)
         return landed
 
-    monkeypatch.setattr(runs, "_land", late)
+    monkeypatch.setattr(ending, "land", late)
     done = joined.invoke("run", "finish")
     assert done.exit_code == 1
     assert "finish it when all of them are done" in done.output
@@ -405,7 +405,7 @@ def test_what_is_cleaned_away_of_one_repository_keeps_the_other_from_landing(
         with pytest.raises(RunError):
             project.run(3, pipeline="both")
     assert "dropped" in project.invoke("clean", "--older-than", "0").output
-    (run_id,) = (each.run_id for each in runs.leftovers(project.backend, min(project.repository, project.other)))
+    (run_id,) = (each.run_id for each in ending.leftovers(project.backend, min(project.repository, project.other)))
     done = project.invoke("run", "finish", run_id)
     assert done.exit_code == 1
     assert f"what it wrote to '{last}' is missing there" in done.output
@@ -543,10 +543,10 @@ def test_entries_that_cannot_be_used_here_do_not_keep_runs_from_being_ended(proj
 
 
 def test_hints_can_be_copied(project: KedroProject) -> None:
-    assert runs._command("finish", {"kedro_run_id": "my run; x", "kedro_env": "prod"}) == (
+    assert landing.command("finish", {"kedro_run_id": "my run; x", "kedro_env": "prod"}) == (
         "kedro statisfactory run finish --env prod 'my run; x'"
     )
-    assert runs._command("abort", {"kedro_run_id": "-x"}) == "kedro statisfactory run abort -- -x"
+    assert landing.command("abort", {"kedro_run_id": "-x"}) == "kedro statisfactory run abort -- -x"
 
 
 def test_a_joined_run_that_is_about_to_begin_is_at_work(project: KedroProject) -> None:

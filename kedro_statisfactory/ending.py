@@ -1,0 +1,258 @@
+"""What ends or cleans up a run from outside: one of several processes, or one that a conflict or a crash stopped."""
+
+from __future__ import annotations
+
+import calendar
+import contextlib
+import itertools
+import json
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from kedro_statisfactory.backends import LakeFSBackend
+from kedro_statisfactory.backends.lakefs_api import Commit, LakeFSAPI
+from kedro_statisfactory.branches import RUN_BRANCH, id_digest, run_branch, run_tag
+from kedro_statisfactory.errors import BranchNotFound, RunError, StatisfactoryError
+from kedro_statisfactory.landing import (
+    ALL_SHAS,
+    ASKED,
+    DATA_BRANCH,
+    JOINED,
+    PART,
+    PART_ID,
+    TOKEN,
+    TRIES,
+    Part,
+    Target,
+    command,
+    is_of,
+    land,
+    landed_at,
+    seal,
+)
+
+# What is told of a run of several parts by what each of them says.
+_JOINED_BY_COMMA = (
+    "kedro_pipeline",
+    "kedro_node_names",
+    "kedro_tags",
+    "kedro_parameters_sha256",
+    "kedro_runtime_params",
+    "git_diff_sha256",
+)
+
+
+def finish(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, merge: str | None) -> list[str] | None:
+    """Land a run that waits: one of several processes, or one that a conflict or a crash stopped.
+
+    Args:
+        places: The repositories where it may wait.
+        run_id: Of the run.
+        merge: ``source-wins`` or ``dest-wins`` settles a conflict; ``None``: as the settings say.
+
+    Returns:
+        Where it has landed just now; nowhere, when it had landed before. ``None``: there is no such run.
+
+    Raises:
+        MergeConflict: Another run has changed the same entries.
+        RunError: The run is not complete.
+    """
+    waiting: list[tuple[Target, str | None]] = []
+    empty: list[tuple[LakeFSAPI, str, str]] = []
+    for backend, repository in places:
+        for name in _branches_of(backend.api, repository, run_id):
+            if target := _waiting(backend.api, repository, name):
+                waiting.append((target, merge or backend.project.settings.merge))
+            else:
+                empty.append((backend.api, repository, name))
+    if empty and not waiting:
+        raise RunError(f"the run {run_id!r} is not complete: no process of it has ended well. Abort or repeat it.")
+    for _, repository, name in empty:
+        if name != run_branch(run_id, JOINED):
+            raise RunError(
+                f"what the run {run_id!r} wrote to {repository!r} was never committed: commit it by hand on the branch "
+                f"{name!r}, or abort the run."
+            )
+    _refuse_incomplete(waiting_targets := [target for target, _ in waiting], run_id)
+    done: list[str] = []
+    for target, strategy in waiting:
+        try:
+            _finish(target, strategy)
+        except StatisfactoryError as error:
+            if _has_landed_elsewhere(target):
+                continue  # somebody else was faster
+            _keep_from_cleaning(target)
+            reached = f" The run has reached {', '.join(done)}." if done else ""
+            raise type(error)(
+                f"{error.args[0]}{reached} What the run wrote is kept: `{command('finish', target.metadata)}` tries "
+                "again, with `--merge source-wins` or `--merge dest-wins` to settle a conflict; "
+                f"`{command('abort', target.metadata)}` drops it."
+            ) from error
+        done.append(target.name)
+    for api, repository, name in empty:  # parts of the run began to write here and failed; others did the work
+        api.delete_branch(repository, name)
+    if waiting_targets or any(backend.api.tag(repository, run_tag(run_id)) for backend, repository in places):
+        return done
+    return None
+
+
+def _finish(target: Target, merge: str | None) -> None:
+    """Land a run and seal it; once more when a part of it has come to its branch meanwhile."""
+    for _ in range(TRIES):
+        target.landed = landed_at(target) or land(target, merge)
+        try:
+            head = target.api.branch(target.repository, target.run_branch).commit_id
+        except BranchNotFound:
+            head = target.commit
+        if head == target.commit:
+            seal(target)
+            return
+        again = _waiting(target.api, target.repository, target.run_branch)
+        assert again, "its commits are still there"
+        target.commit, target.metadata, target.outputs = again.commit, again.metadata, again.outputs
+    raise RunError(f"parts come to the run in {target.repository!r} all the time: finish it when all of them are done.")
+
+
+def _has_landed_elsewhere(target: Target) -> bool:
+    """Whether another process has landed the very run meanwhile, and not one of the same id."""
+    tag = target.api.tag(target.repository, run_tag(target.metadata["kedro_run_id"]))
+    return tag is not None and is_of(target.api.commit(target.repository, tag.commit_id), target)
+
+
+def _refuse_incomplete(waiting: Sequence[Target], run_id: str) -> None:
+    """See that every part of a run is there in all repositories to which it has written.
+
+    A part whose place was taken by a later one, which wrote the same entries to the same repositories, need not be.
+
+    Raises:
+        RunError: Something is missing: the run would land torn.
+    """
+    parts = {target.repository: {part.id for part in target.parts} for target in waiting}
+    for target in waiting:
+        for number, part in enumerate(target.parts):
+            later = target.parts[number + 1 :]
+            if any(part.outputs <= each.outputs and part.repositories <= each.repositories for each in later):
+                continue
+            missing = [each for each in sorted(part.repositories) if part.id not in parts.get(each, ())]
+            if not part.is_part:
+                missing = [each for each in missing if not _has_landed_in(target, each)]
+            if missing:
+                raise RunError(
+                    f"the run {run_id!r} is not whole: what {'a part of ' if part.is_part else ''}it wrote to "
+                    f"{', '.join(map(repr, missing))} is missing there, or no entry of this catalog names that "
+                    "repository. Repeat that part, or abort the run."
+                )
+
+
+def _has_landed_in(target: Target, repository: str) -> bool:
+    """Whether a run has landed in another repository already."""
+    try:
+        tag = target.api.tag(repository, run_tag(target.metadata["kedro_run_id"]))
+        return tag is not None and "kedro_outputs" in target.api.commit(repository, tag.commit_id).metadata
+    except StatisfactoryError:
+        return False
+
+
+def _waiting(api: LakeFSAPI, repository: str, name: str) -> Target | None:
+    """What waits on the branch of a run; ``None``: nothing that is complete."""
+    commits = _commits_of(api, repository, name)
+    complete = [commit for commit in commits if "kedro_outputs" in commit.metadata]
+    if not complete:
+        return None
+    metadata = _combined(complete)
+    outputs = {entry: each["path"] for entry, each in json.loads(metadata["kedro_outputs"]).items()}
+    target = Target(api, repository, metadata[DATA_BRANCH], outputs, name, commit=commits[0].id, metadata=metadata)
+    target.parts = [Part.of(commit) for commit in reversed(complete)]
+    # A run of several processes may have been the first on its data branch; its record is that of the merge.
+    api.ensure_branch(repository, target.data_branch, commits[-1].parents[0])
+    return target
+
+
+def _keep_from_cleaning(target: Target) -> None:
+    """Mark a run that is complete and could not land."""
+    with contextlib.suppress(StatisfactoryError):  # the error that is on its way says more
+        mark = {"kedro_run_id": target.metadata["kedro_run_id"], TOKEN: target.run_branch, ASKED: "true"}
+        message = f"kedro run {target.metadata['kedro_run_id']}: complete"
+        target.api.create_commit(target.repository, target.run_branch, message, mark, allow_empty=True)
+
+
+def abort(places: Sequence[tuple[LakeFSBackend, str]], run_id: str) -> bool:
+    """Drop a run that has not landed; gives whether there was one."""
+    found = [(backend, repository, _branches_of(backend.api, repository, run_id)) for backend, repository in places]
+    for backend, repository, names in found:
+        for name in names:
+            backend.api.delete_branch(repository, name)
+    return any(names for _, _, names in found)
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """The hidden branch of a run that has not ended here; ``complete``: all of it is there, it only has to land."""
+
+    name: str
+    run_id: str
+    complete: bool
+    hours: float
+
+
+def leftovers(backend: LakeFSBackend, repository: str) -> Iterator[Leftover]:
+    """The hidden branches of all runs in a repository, with hours since they began or last did something."""
+    for ref in backend.api.branches(repository, RUN_BRANCH):
+        commits = _commits_of(backend.api, repository, ref.id)
+        began, _, rest = ref.id.removeprefix(RUN_BRANCH).partition("--")
+        if commits:
+            since, run_id = float(commits[0].created), commits[0].metadata["kedro_run_id"]
+        else:
+            run_id = rest.rpartition("--")[0]
+            try:
+                since = float(calendar.timegm(time.strptime(began, "%Y%m%dT%H%M%SZ")))
+            except ValueError:  # a joined run that is about to make its first commit
+                since = time.time()
+        complete = bool(commits) and (began != JOINED or any(ASKED in commit.metadata for commit in commits))
+        yield Leftover(ref.id, run_id, complete, (time.time() - since) / 3600)
+
+
+def drop(backend: LakeFSBackend, repository: str, leftover: Leftover) -> None:
+    """Drop a leftover."""
+    backend.api.delete_branch(repository, leftover.name)
+
+
+def _branches_of(api: LakeFSAPI, repository: str, run_id: str) -> list[str]:
+    pattern = re.compile(rf".*--{id_digest(run_id)}(-[0-9a-f]{{8}})?")
+    found = [ref.id for ref in api.branches(repository, RUN_BRANCH) if pattern.fullmatch(ref.id)]
+    joined = run_branch(run_id, JOINED)
+    return [joined] if joined in found else found  # a part may have the id of the run
+
+
+def _commits_of(api: LakeFSAPI, repository: str, branch: str) -> list[Commit]:
+    """The commits that a run made on its branch, newest first."""
+    log = api.log(repository, branch, amount=100)
+    return list(itertools.takewhile(lambda commit: commit.metadata.get(TOKEN) == branch, log))
+
+
+def _combined(commits: Sequence[Commit]) -> dict[str, str]:
+    """What the processes of a run say, as if they were one; newest first."""
+    combined = {key: value for key, value in commits[0].metadata.items() if key not in (PART, PART_ID)}
+    for key in ("kedro_inputs", "kedro_outputs"):
+        entries: dict[str, object] = {}
+        for commit in reversed(commits):
+            entries.update(json.loads(commit.metadata.get(key, "{}")))
+        combined[key] = json.dumps(entries, sort_keys=True)
+    # What one process read and another one wrote is no input of the run.
+    written = json.loads(combined["kedro_outputs"])
+    inputs = json.loads(combined["kedro_inputs"])
+    combined["kedro_inputs"] = json.dumps({name: inputs[name] for name in sorted(inputs.keys() - written.keys())})
+    for key in _JOINED_BY_COMMA:
+        if values := list(dict.fromkeys(c.metadata[key] for c in reversed(commits) if key in c.metadata)):
+            combined[key] = ", ".join(values)
+    if any(commit.metadata.get("git_dirty") == "true" for commit in commits):
+        combined["git_dirty"] = "true"
+    shas = list(dict.fromkeys(c.metadata["git_commit_id"] for c in reversed(commits) if "git_commit_id" in c.metadata))
+    if len(shas) > 1:
+        combined[ALL_SHAS] = json.dumps(shas)
+    combined["kedro_started"] = min(commit.metadata["kedro_started"] for commit in commits)
+    if parts := [commit.metadata[PART_ID] for commit in reversed(commits) if PART_ID in commit.metadata]:
+        combined["kedro_parts"] = json.dumps(parts)
+    return combined
