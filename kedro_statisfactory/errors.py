@@ -10,7 +10,7 @@ package can still tell "not there" from "not allowed"::
     |-- E03 moving bytes    ObjectNotFound (FileNotFoundError), PermissionDenied (PermissionError),
     |                       BucketNotFound (FileNotFoundError), BackendUnreachable (ConnectionError),
     |                       IntegrityError (OSError), PreconditionFailed (FileExistsError),
-    |                       TransferError (OSError)
+    |                       TransferError (OSError), of which StoreFailed is one
     |-- E04 credentials     UnknownCredential (ValueError), MissingCredentials (PermissionError),
     |                       InvalidCredentials (ValueError)
     |-- E05 datasets        InvalidFormat (ValueError), ChunkedSave
@@ -100,6 +100,23 @@ class IntegrityError(StatisfactoryError, OSError, code="E0305"):
 
 class PreconditionFailed(StatisfactoryError, FileExistsError, code="E0306"):
     """A conditional write found another object in its place."""
+
+
+class StoreFailed(TransferError, code="E0307"):
+    """The object store behind a lakeFS server gives or takes nothing; the server itself may.
+
+    Attributes:
+        status: HTTP status of its answer; 0: there was none.
+    """
+
+    def __init__(self, text: str, status: int = 0) -> None:
+        super().__init__(text)
+        self.status = status
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the signature does not count any more, or what was sent came damaged."""
+        return self.status in (400, 401, 403)
 
 
 class UnknownCredential(StatisfactoryError, ValueError, code="E0401"):

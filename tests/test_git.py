@@ -630,3 +630,16 @@ def test_reading_head_is_cheap(project: Path) -> None:
         read_head(project, NO_CI)
     # It takes some 0.4 ms; one process of git alone takes more than ten times that.
     assert (time.perf_counter() - start) / 100 < 0.02
+
+
+def test_the_names_that_git_knows_are_those_of_branches_and_tags(project: Path, tmp_path: Path) -> None:
+    run(project, "branch", "feature/x")
+    run(project, "tag", "v1.0")
+    run(project, "update-ref", "refs/remotes/origin/theirs/too", "HEAD")
+    assert git.ref_names(project) == ["feature/x", "main", "theirs/too", "v1.0"]
+    assert git.ref_names(tmp_path) == []
+
+
+@pytest.mark.usefixtures("no_git_program")
+def test_without_a_git_program_no_names_are_known(project: Path) -> None:
+    assert git.ref_names(project) == []

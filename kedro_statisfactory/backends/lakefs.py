@@ -18,7 +18,7 @@ from urllib.parse import ParseResult
 from kedro_statisfactory.backends import transfer
 from kedro_statisfactory.backends.base import Backend, ObjectInfo
 from kedro_statisfactory.backends.lakefs_api import CRC32_KEY, LONGEST_PATH, Answer, LakeFSAPI, Stat
-from kedro_statisfactory.backends.lakefs_store import LakeFSStore, StoreFailed
+from kedro_statisfactory.backends.lakefs_store import LakeFSStore
 from kedro_statisfactory.backends.transfer import CHUNK, Part
 from kedro_statisfactory.branches import GIT_TAG, LEGAL_BRANCH, run_tag
 from kedro_statisfactory.errors import (
@@ -30,6 +30,7 @@ from kedro_statisfactory.errors import (
     ObjectNotFound,
     RefInPath,
     RefNotFound,
+    StoreFailed,
     UnknownOption,
 )
 from kedro_statisfactory.git import ancestors

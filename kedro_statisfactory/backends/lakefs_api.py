@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import random
 import re
 import time
@@ -50,6 +51,8 @@ ATTEMPTS, LONGEST_PAUSE = 6, 3.0
 LONGEST_PATH = 1024
 #: The server that the tests run against; older ones are asked for their version when they fail oddly.
 NEEDED_VERSION = (1, 66)
+
+_LOGGER = logging.getLogger(__name__)
 
 _OCTETS = "application/octet-stream"
 _FRAMING = ("Content-Length", "Transfer-Encoding")  # one of them says where an answer ends
@@ -569,6 +572,9 @@ class Peer:
                     raise BackendUnreachable(
                         f"{self.name} does not answer ({plain(error)}): {self.advice}.{tls}"
                     ) from None
+                _LOGGER.warning(
+                    "%s does not answer (%s): try %d of %d follows.", self.name, plain(error), attempt + 1, ATTEMPTS
+                )
             else:
                 if response.status in _UNKNOWN_OUTCOME and not repeatable:
                     raise BackendUnreachable(

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from kedro_statisfactory.backends import transfer
 from kedro_statisfactory.backends.lakefs_api import ATTEMPTS, LakeFSAPI, Peer, Stat, let_go, read_chunks
 from kedro_statisfactory.backends.transfer import CHUNK, Part
-from kedro_statisfactory.errors import BackendUnreachable, IntegrityError, StatisfactoryError, TransferError
+from kedro_statisfactory.errors import BackendUnreachable, IntegrityError, StatisfactoryError, StoreFailed
 from kedro_statisfactory.session import Session
 
 if TYPE_CHECKING:
@@ -32,23 +32,6 @@ class _Use:
 
     reads: bool
     writes: bool
-
-
-class StoreFailed(TransferError):
-    """The object store gives or takes nothing; the lakeFS server itself may.
-
-    Attributes:
-        status: HTTP status of its answer; 0: there was none.
-    """
-
-    def __init__(self, text: str, status: int = 0) -> None:
-        super().__init__(text)
-        self.status = status
-
-    @property
-    def is_refusal(self) -> bool:
-        """Whether the signature does not count any more, or what was sent came damaged."""
-        return self.status in (400, 401, 403)
 
 
 class _SignedURL:

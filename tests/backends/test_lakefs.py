@@ -23,7 +23,7 @@ from urllib3 import PoolManager
 from kedro_statisfactory.backends import LakeFSBackend, lakefs_api, transfer
 from kedro_statisfactory.backends.lakefs import FOLDER_MARK
 from kedro_statisfactory.backends.lakefs_api import LONGEST_PATH, LakeFSAPI
-from kedro_statisfactory.backends.lakefs_store import LakeFSStore, StoreFailed
+from kedro_statisfactory.backends.lakefs_store import LakeFSStore
 from kedro_statisfactory.branches import git_tag, run_tag
 from kedro_statisfactory.errors import (
     BackendUnreachable,
@@ -40,6 +40,7 @@ from kedro_statisfactory.errors import (
     RefNotFound,
     RepositoryNotFound,
     StatisfactoryError,
+    StoreFailed,
     TransferError,
     UnknownCredential,
     UnknownOption,
@@ -543,10 +544,12 @@ def test_a_run_with_uncommitted_code_is_named_as_such(
     lakefs_local: LakeFSServer, local: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     write(lakefs_local, local, "x", b"dirty")
-    tag(lakefs_local, local, git_tag(SHA, 1, "clean"), "main")
     tag(lakefs_local, local, git_tag(SHA, 2, "dirty", dirty=True), commit(lakefs_local, local))
     assert on(lakefs_local, None, SHA).get(fragment=parse(f"lakefs://{local}/x")) == b"dirty"
-    assert "as the run 'dirty' left it, which was made at this git commit, with uncommitted" in caplog.text
+    assert f"as the run 'dirty' left it, which was made at the git commit {SHA}, with uncommitted" in caplog.text
+    write(lakefs_local, local, "x", b"clean")
+    tag(lakefs_local, local, git_tag(SHA, 1, "clean"), commit(lakefs_local, local))
+    assert on(lakefs_local, None, SHA).get(fragment=parse(f"lakefs://{local}/x")) == b"clean"
 
 
 @pytest.fixture
@@ -929,16 +932,24 @@ def test_a_folder_leaves_a_mark_that_changes_when_anything_in_it_does(
     lakefs_local: LakeFSServer, local: str, tmp_path: Path
 ) -> None:
     backend = on(lakefs_local, "main")
-    where, mark = parse(f"lakefs://{local}/tree"), parse(f"lakefs://{local}/{FOLDER_MARK}tree")
+    where, mark = parse(f"lakefs://{local}/tree"), f"{FOLDER_MARK}tree"
     marks = []
     for names in (("a",), ("a", "b"), ("a", "b", "b2"), ("a", "b", "b2")):
         backend.upload(source=make_files(tmp_path / "source", *names), fragment=where)
-        marks.append(backend.get(fragment=mark))
+        marks.append(backend.api.stat(local, "main", mark).checksum)
     assert len(set(marks)) == 3
     assert marks[2] == marks[3], "the same files are no change"
     assert all("statisfactory" not in info.path for info in backend.list(fragment=where))
     backend.delete(fragment=where)
-    assert not backend.exists(fragment=mark)
+    with pytest.raises(ObjectNotFound):
+        backend.api.stat(local, "main", mark)
+
+
+def test_where_marks_are_kept_there_are_no_entries(lakefs_local: LakeFSServer, local: str) -> None:
+    for path in (".statisfactory", ".statisfactory/x"):
+        with pytest.raises(InvalidURL, match="which this package uses: choose another"):
+            on(lakefs_local, "main").put(payload=b"", fragment=parse(f"lakefs://{local}/{path}"))
+    on(lakefs_local, "main").put(payload=b"", fragment=parse(f"lakefs://{local}/.statisfactory-of-mine"))
 
 
 def test_an_empty_folder_cannot_be_stored(lakefs_local: LakeFSServer, local: str, tmp_path: Path) -> None:

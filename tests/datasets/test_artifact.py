@@ -410,6 +410,7 @@ def test_no_secret_is_shown(
         ({"filepath": "s3://b/x", "credentials": {"acces_key": SECRET}}, "E0401.*acces_key"),
         ({"filepath": "s3://b/x", "fs_args": {"open_args_load": {"mode": "r"}}}, "E0204.*for the format"),
         ({"filepath": "s3://b/x", "no_such": 1}, "no_such"),
+        ({"filepath": None}, "E0101.*`filepath` of the entry is of type NoneType"),
         ({"filepath": "s3:/b/x"}, "E0101.*one slash where a URL has two: write s3://b/x"),
         ({"filepath": "file:/b/x"}, "E0101.*one slash where a URL has two: write file:///b/x"),
         ({"filepath": Path("lakefs://r/x")}, "E0101.*write lakefs://r/x, as text, not as a Path"),
@@ -458,7 +459,7 @@ def test_options_reach_the_service(seaweed: S3Server, bucket: str) -> None:
 
 
 def test_an_entry_without_a_path_can_be_shown_and_not_used() -> None:
-    entry = ArtifactDataset(filepath="", dataset="text.TextDataset")
+    entry = pickle.loads(pickle.dumps(ArtifactDataset(filepath="", dataset="text.TextDataset")))
     assert "ArtifactDataset" in repr(entry)
     with pytest.raises(DatasetError, match=r"E0101.*no filepath"):
         entry.load()

@@ -908,6 +908,9 @@ def test_a_run_that_cannot_begin_names_an_entry(project: KedroProject) -> None:
     project.settings(mode="isolatd")
     with pytest.raises(DatasetError, match=r"^\[E0708\] statisfactory.yml: 'mode' is 'isolatd'"):
         project.run()
+    (project.path / "conf/base/statisfactory.yml").write_text("- mode\n")
+    with pytest.raises(DatasetError, match=r"^\[E0708\] statisfactory.yml cannot be read: "):
+        project.run()
     project.settings(source="nowhere")
     project.git("switch", "-qc", "new")
     with pytest.raises(DatasetError, match=r"entry 'a'.*E0702.*'nowhere'"):

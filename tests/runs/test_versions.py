@@ -105,6 +105,8 @@ def test_a_run_is_found_by_an_id_that_could_begin_a_commit(
         assert project.catalog().load("b", version=run_id) == {"n": 10 * value}
         monkeypatch.setenv(AT, run_id)
         assert project.catalog().load("a") == {"n": value}
+        project.run(pipeline="elsewhere")
+        assert project.read(repository=project.other) == {"elsewhere": 10 * value}
         monkeypatch.delenv(AT)
 
 
