@@ -179,6 +179,7 @@ def lakefs(folder: Path, blocks: S3Server | None = None, pre_signed_expiry: str 
         "listen_address": f"127.0.0.1:{port}",
         "database": {"type": "mem"},
         "blockstore": store,
+        "committed": {"local_cache": {"dir": str(folder / "cache")}},  # else all servers of a user share one
         "auth": {"encrypt": {"secret_key": "not secret, only tests"}},
         "installation": {"user_name": "tests", "access_key_id": key, "secret_access_key": secret},
         "stats": {"enabled": False},
