@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from kedro_statisfactory.backends import LakeFSBackend
 from kedro_statisfactory.backends.lakefs_api import Commit, LakeFSAPI
 from kedro_statisfactory.branches import RUN_BRANCH, id_digest, run_branch, run_tag
-from kedro_statisfactory.errors import BranchNotFound, RunError, StatisfactoryError
+from kedro_statisfactory.errors import ObjectNotFound, RunError, StatisfactoryError
 from kedro_statisfactory.landing import (
     ALL_SHAS,
     ASKED,
@@ -79,7 +79,7 @@ def finish(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, merge: str 
     done: list[str] = []
     for target, strategy in waiting:
         try:
-            _finish(target, strategy)
+            _finish(target, strategy, waiting_targets)
         except StatisfactoryError as error:
             if _has_landed_elsewhere(target):
                 continue  # somebody else was faster
@@ -98,21 +98,36 @@ def finish(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, merge: str 
     return None
 
 
-def _finish(target: Target, merge: str | None) -> None:
-    """Land a run and seal it; once more when a part of it has come to its branch meanwhile."""
+def _finish(target: Target, merge: str | None, others: Sequence[Target]) -> None:
+    """Land a run and seal it; once more when a part of it has come to its branch meanwhile.
+
+    Args:
+        target: A repository of the run.
+        merge: How to settle a conflict.
+        others: All repositories of the run, this one among them.
+    """
+    api, repository = target.api, target.repository
+    # A run of several processes may have been the first on its data branch; its record is that of the merge.
+    api.ensure_branch(repository, target.data_branch, target.base)
     for _ in range(TRIES):
         target.landed = landed_at(target) or land(target, merge)
         try:
-            head = target.api.branch(target.repository, target.run_branch).commit_id
-        except BranchNotFound:
-            head = target.commit
-        if head == target.commit:
+            again = _waiting(api, repository, target.run_branch)
+        except ObjectNotFound:  # somebody else has dropped the branch, and so has landed all of it
+            again = None
+        if again is None or again.commit == target.commit:
             seal(target)
             return
-        again = _waiting(target.api, target.repository, target.run_branch)
-        assert again, "its commits are still there"
-        target.commit, target.metadata, target.outputs = again.commit, again.metadata, again.outputs
-    raise RunError(f"parts come to the run in {target.repository!r} all the time: finish it when all of them are done.")
+        target.commit, target.metadata, target.outputs, target.parts = (
+            again.commit,
+            again.metadata,
+            again.outputs,
+            again.parts,
+        )
+        _refuse_incomplete(others, target.metadata["kedro_run_id"])
+        if api.branch(repository, target.data_branch).commit_id == target.landed:
+            merge = "source-wins"  # against nobody but the run itself
+    raise RunError(f"parts come to the run in {repository!r} all the time: finish it when all of them are done.")
 
 
 def _has_landed_elsewhere(target: Target) -> bool:
@@ -150,7 +165,8 @@ def _has_landed_in(target: Target, repository: str) -> bool:
     """Whether a run has landed in another repository already."""
     try:
         tag = target.api.tag(repository, run_tag(target.metadata["kedro_run_id"]))
-        return tag is not None and "kedro_outputs" in target.api.commit(repository, tag.commit_id).metadata
+        began = tag and target.api.commit(repository, tag.commit_id).metadata.get("kedro_started")
+        return began == target.metadata["kedro_started"]
     except StatisfactoryError:
         return False
 
@@ -163,10 +179,9 @@ def _waiting(api: LakeFSAPI, repository: str, name: str) -> Target | None:
         return None
     metadata = _combined(complete)
     outputs = {entry: each["path"] for entry, each in json.loads(metadata["kedro_outputs"]).items()}
-    target = Target(api, repository, metadata[DATA_BRANCH], outputs, name, commit=commits[0].id, metadata=metadata)
+    target = Target(api, repository, metadata[DATA_BRANCH], outputs, name, commits[-1].parents[0])
+    target.commit, target.metadata = complete[0].id, metadata
     target.parts = [Part.of(commit) for commit in reversed(complete)]
-    # A run of several processes may have been the first on its data branch; its record is that of the merge.
-    api.ensure_branch(repository, target.data_branch, commits[-1].parents[0])
     return target
 
 

@@ -201,17 +201,18 @@ def is_of(commit: Commit, target: Target) -> bool:
 
 
 def _conflicts(target: Target) -> list[str]:
-    """The paths that have changed on both sides; a folder is told by its mark."""
+    """The paths that have changed on both sides, marks of folders included."""
     changes = target.api.changes(target.repository, target.destination, target.run_branch, three_dot=True)
-    return sorted(path.removeprefix(FOLDER_MARK) for path, kind in changes if kind == "conflict")
+    return sorted(path for path, kind in changes if kind == "conflict")
 
 
 def _entries_at(target: Target, paths: Iterable[str]) -> list[str]:
-    """The entries to which paths belong."""
+    """The entries to which paths, or marks of folders, belong."""
+    plain = [path.removeprefix(FOLDER_MARK) for path in paths]
     return sorted(
         name
         for name, output in target.outputs.items()
-        if any(path == output or path.startswith(f"{output}/") for path in paths)
+        if any(path == output or path.startswith(f"{output}/") for path in plain)
     )
 
 
@@ -222,11 +223,11 @@ def _settle(target: Target, merge: str) -> None:
         MergeConflict: A folder has changed on both sides, and lakeFS would mix its objects.
     """
     try:
-        lost = _entries_at(target, _conflicts(target))
+        conflicts = _conflicts(target)
     except ObjectNotFound:
         return  # one of the branches is missing, which is told elsewhere
-    outputs = json.loads(target.metadata["kedro_outputs"])
-    if any("objects" in outputs.get(name, ()) for name in lost):
+    lost, outputs = _entries_at(target, conflicts), json.loads(target.metadata["kedro_outputs"])
+    if any(path.startswith(FOLDER_MARK) for path in conflicts):
         raise _conflict(target, " They are folders, which no strategy of merging keeps whole: run again.")
     if lost and merge == "dest-wins":
         kept = {name: each for name, each in outputs.items() if name not in lost}
@@ -240,7 +241,8 @@ def _settle(target: Target, merge: str) -> None:
 def _conflict(target: Target, more: str = "") -> MergeConflict:
     """Name the entries and the other run of a conflict."""
     api, repository = target.api, target.repository
-    paths = _conflicts(target)
+    conflicts = _conflicts(target)
+    paths = sorted({path.removeprefix(FOLDER_MARK) for path in conflicts})
     newest = next(api.log(repository, target.destination, paths[0], amount=1), None) if paths else None
     other = "another run"
     if newest is not None:
@@ -255,7 +257,7 @@ def _conflict(target: Target, more: str = "") -> MergeConflict:
     )
 
 
-def tag_run(api: LakeFSAPI, repository: str, commit: str, metadata: Mapping[str, str]) -> None:
+def tag_run(api: LakeFSAPI, repository: str, commit: str, metadata: Mapping[str, str], only_read: bool = False) -> None:
     """Make the tags by which a run is found: by its id and, where git is in use, by git commit."""
     run_id = metadata["kedro_run_id"]
     _tag_once(api, repository, run_tag(run_id), commit)
@@ -263,7 +265,7 @@ def tag_run(api: LakeFSAPI, repository: str, commit: str, metadata: Mapping[str,
     finished = int(datetime.fromisoformat(metadata["kedro_finished"]).timestamp() * 1000)
     shas = json.loads(metadata.get(ALL_SHAS, "[]")) or [metadata[key] for key in ("git_commit_id",) if key in metadata]
     for sha in shas:
-        _tag_once(api, repository, git_tag(sha, finished, run_id, dirty), commit)
+        _tag_once(api, repository, git_tag(sha, finished, run_id, dirty, only_read), commit)
 
 
 def _tag_once(api: LakeFSAPI, repository: str, name: str, commit: str) -> None:

@@ -23,18 +23,22 @@ from kedro_statisfactory.project import Project
 
 # Names of parameters whose values nobody should read in a log.
 _SECRET_NAME = re.compile(
-    r"pass|pwd|secret|token|private|credential|auth(?!or)|cookie|dsn|conn|bearer|jwt|webhook"
-    r"|(^|[_-])(sas|sig|pw|pat|otp)([_-]|$)|(?<!primary_)(?<!foreign_)(?<!sort_)(?<!group_)(?<!join_)keys?$",
+    r"pass|pwd|secret|token|private|creds?\b|credential|auth(?!or)|cookie|dsn|conn|bearer|jwt|webhook|signature"
+    r"|(^|[_-])(sas|sig|pw|pat|otp)([_-]|$)|^-p$|keys?\d*$",
     re.IGNORECASE,
 )
+# Keys of tables, which open nothing.
+_NO_SECRET = re.compile(r"(primary|foreign|sort|group|join|partition)[_-]?keys?", re.IGNORECASE)
+_LONGEST_TEXT = 2000  # characters of a value that are told
 # What may hide in values: users of URLs, to the last @ because a password may have one; queries; connection strings.
 _USER_OF_URL = re.compile(r"(?<=://)[^\s\"]*@")
 _QUERY = re.compile(r"(?<=\w)\?\S*=\S*")
 _IN_CONNECTION = re.compile(
-    r"(?i)([\"']?\b[\w-]*(?:passw(?:or)?d|pwd|secret|token|key|sig)[\"']?\s*[=:]\s*[\"']?)[^;&\s\"']+"
+    r"(?i)((?<![\w-])[\w-]{0,64}?(?:passw(?:or)?d|pwd|secret|token|key|sig)[\"']?\s{0,8}[=:]\s{0,8})"
+    r"(?:\"[^\"]*\"|'[^']*'|[^;&\s\"']+)"
 )
 _BEARER = re.compile(r"(?i)\b((?:bearer|basic)\s+)\S+")
-_USER_OF_HOST = re.compile(r"^[^\s:/@]+:[^\s/@]+@(?=\S+)")
+_USER_OF_HOST = re.compile(r"^[^\s:/@]+:\S+@(?=[\w.-]+)")
 _WEBHOOK = re.compile(r"(?i)(?<=://)([\w.-]*hooks?\.[\w.-]+/)\S+")
 # How Kedro calls what narrows down a pipeline.
 _SELECTIONS = ("tags", "node_names", "from_nodes", "to_nodes", "from_inputs", "to_outputs", "namespaces")
@@ -145,12 +149,16 @@ def _with_text_keys(value: object) -> object:
     return [_with_text_keys(item) for item in value] if isinstance(value, list | tuple) else value
 
 
+def _is_secret(name: str) -> bool:
+    return _NO_SECRET.fullmatch(name) is None and _SECRET_NAME.search(name) is not None
+
+
 def _redacted(value: Any, name: str = "") -> Any:
-    if _SECRET_NAME.search(name):
+    if _is_secret(name):
         return "<redacted>"
     if isinstance(value, Mapping):
         # {name: password, value: …} is how lists of variables are written.
-        named = any(_SECRET_NAME.search(str(value.get(key, ""))) for key in ("name", "key"))
+        named = any(_is_secret(str(value.get(key, ""))) for key in ("name", "key"))
         return {
             str(key): "<redacted>" if named and str(key) == "value" else _redacted(item, str(key))
             for key, item in value.items()
@@ -162,6 +170,8 @@ def _redacted(value: Any, name: str = "") -> Any:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if isinstance(value, str):
+        if len(value) > _LONGEST_TEXT:
+            value = f"{value[:_LONGEST_TEXT]}…"
         value = _QUERY.sub("?<redacted>", _USER_OF_URL.sub("<redacted>@", value))
         value = _USER_OF_HOST.sub("<redacted>@", _WEBHOOK.sub(r"\1<redacted>", value))
         return _BEARER.sub(r"\1<redacted>", _IN_CONNECTION.sub(r"\1<redacted>", value))

@@ -64,6 +64,7 @@ from kedro_statisfactory.provenance import now
 #: Variable that makes several processes one run.
 RUN_ID = "STATISFACTORY_RUN_ID"
 
+_USUAL_BRANCHES = ("main", "master", "trunk", "develop", "dev")  # of which git may not know in a shallow clone
 _EXIT_WITHIN = 10.0  # seconds for dropping the branches of runs after a signal
 
 
@@ -172,7 +173,7 @@ class Run:
         settings = self.project.settings
         git = ref_names(self.project.path)
         data = {data_branch(name, settings.branches) for name in git if name not in ("", "HEAD")}
-        return frozenset((*git, *data, *filter(None, (settings.branch, settings.source))))
+        return frozenset((*git, *data, *filter(None, (settings.branch, settings.source)), *_USUAL_BRANCHES))
 
     def _at(self, backend: LakeFSBackend, repository: str, entry: str) -> str:
         """The commit at which the user wants everything to be read; empty: nowhere in particular."""
@@ -184,14 +185,18 @@ class Run:
     def _resolved_versions(self) -> dict[tuple[str, str, str], str]:
         """The commits of refs at which single entries are read, so that all nodes of the run see the same."""
         found: dict[tuple[str, str, str], str] = {}
+        asked: set[tuple[str, str, str]] = set()
         for use in self._uses:
             if use.is_input and use.version is not None and (place := use.place):
                 backend, repository, _ = place
+                if (key := (backend.api.host, repository, use.version)) in asked:
+                    continue
+                asked.add(key)
                 # What means nothing is told when the entry is loaded; what has uncommitted changes cannot be pinned.
                 with contextlib.suppress(RefNotFound):
                     commit = backend.resolved(repository, use.version)
                     if not has_uncommitted(backend.api, repository, use.version):
-                        found[backend.api.host, repository, use.version] = commit
+                        found[key] = commit
         return found
 
     def _create(self, target: Target, backend: LakeFSBackend) -> None:
@@ -324,9 +329,11 @@ class Run:
             self.abandon()
 
     def _commit_all(self) -> None:
+        if not self._targets:
+            return
         try:
             written = self.project.written()
-        except FileNotFoundError:  # a cleaner of temporary files was here
+        except (OSError, ValueError):  # a cleaner of temporary files was here, or a writer was killed
             written = None
         inputs = {use.name: self._described(use) for use in self._uses if use.is_input}
         isolated = self.project.settings.mode == "isolated"
@@ -392,7 +399,7 @@ class Run:
         metadata = self._targets[0].metadata
         for api, repository, commit in self._only_read:
             try:
-                tag_run(api, repository, commit, metadata)
+                tag_run(api, repository, commit, metadata, only_read=True)
             except StatisfactoryError as error:
                 LOGGER.info("What the run read of %r cannot be found by its id: %s", repository, error)
 
@@ -434,35 +441,35 @@ class Run:
         """End the run: drop what a run that failed wrote. Does nothing to a run that has ended."""
         if self not in _interrupted:
             return
-        _interrupted.discard(self)
         kept = self._is_complete or self.project.settings.keep_failed
-        if (
-            not kept
-            and any(target.run_branch and not target.landed for target in self._targets)
-            and self._has_written()
-        ):
+        dropped = [target for target in self._targets if target.run_branch and not kept]
+        is_lost = any(not target.landed for target in dropped) and self._has_written()
+        # First of all: a signal may have come in while somebody held the lock of a log.
+        for target in dropped:
+            self._drop(target)
+        if self._journal:
+            self._journal.unlink(missing_ok=True)
+        _interrupted.discard(self)
+        if is_lost:
             LOGGER.warning(
                 "What the run %r wrote to lakeFS is dropped. To go on with `--from-nodes`, begin at the first node "
                 "that writes there.",
                 self._id,
             )
         for target in self._targets:
-            if target.run_branch and kept:
+            if target.run_branch:
                 LOGGER.warning(
                     "What the run %r wrote is kept on the branch %r of %r.",
                     self._id,
                     target.run_branch,
                     target.repository,
                 )
-            elif target.run_branch:
-                self._drop(target)
-        if self._journal:
-            self._journal.unlink(missing_ok=True)
 
     def _has_written(self) -> bool:
-        with contextlib.suppress(FileNotFoundError):
+        try:
             return bool(self.project.written())
-        return False
+        except (OSError, ValueError):  # the journal is gone, or its last line was cut by a kill
+            return True
 
     def _drop(self, target: Target) -> None:
         name, target.run_branch = target.run_branch, ""
@@ -484,7 +491,8 @@ class Run:
                 found["ref"] = ref
         elif place := use.place:
             pin = self.inputs.pins.get((place[0].api.host, place[1]))
-            found["ref"] = pin.read if pin else self.project.branch()
+            with contextlib.suppress(NoDataBranch):  # a repository that is only read, on a detached HEAD
+                found["ref"] = pin.read if pin else self.project.branch()
         return found
 
 

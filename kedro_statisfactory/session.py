@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -267,6 +268,7 @@ def lakefs_configuration(credentials: Mapping[str, Any]) -> LakeFSConfiguration:
     for key in _KEY_PAIR:
         _refuse_unprintable(key, flat[key])
     endpoint = flat.pop("endpoint_url")
+    _refuse_secrets_in_url(endpoint)
     if "://" not in endpoint:
         endpoint = f"https://{endpoint}"
     _split_url("endpoint_url", endpoint)
@@ -383,7 +385,7 @@ class Session:
         """``text`` without any secret of these credentials, or of those that the environment gives."""
         ambient = {value for name in _SECRET_VARIABLES if (value := os.environ.get(name))}
         for secret in sorted(_secrets(self.credentials) | ambient, key=len, reverse=True):
-            text = text.replace(secret, "<redacted>")
+            text = text.replace(secret, "<redacted>").replace(json.dumps(secret)[1:-1], "<redacted>")
         return _USER_OF_URL.sub("<redacted>@", text)
 
     def connection(self, kind: Hashable, make: Callable[[], _Connection]) -> _Connection:

@@ -640,6 +640,5 @@ def test_the_names_that_git_knows_are_those_of_branches_and_tags(project: Path, 
     assert git.ref_names(tmp_path) == []
 
 
-@pytest.mark.usefixtures("no_git_program")
-def test_without_a_git_program_no_names_are_known(project: Path) -> None:
+def test_without_a_git_program_no_names_are_known(project: Path, no_git_program: None) -> None:
     assert git.ref_names(project) == []

@@ -278,6 +278,29 @@ def test_a_broken_file_of_lakectl_is_named_and_not_shown(lakectl_file: Path, con
     assert refused.value.__suppress_context__
 
 
+def test_a_password_in_the_url_of_the_environment_is_refused(
+    lakectl_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAKECTL_SERVER_ENDPOINT_URL", "https://me:hush@host")
+    with pytest.raises(InvalidCredentials, match="a user, a password or a query") as refused:
+        lakefs_configuration({})
+    assert "hush" not in str(refused.value)
+
+
+def test_halves_of_a_key_pair_in_two_places_are_told(lakectl_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lakectl_file.write_text("server: {endpoint_url: http://file}\ncredentials: {secret_access_key: hush}\n")
+    set_variables(monkeypatch, key="alone")
+    with pytest.raises(MissingCredentials, match=r"The environment has one half.*Lakectl's file has one half"):
+        lakefs_configuration({})
+
+
+def test_a_key_with_a_line_break_is_refused_without_being_shown(lakectl_file: Path) -> None:
+    for secret in ("hush\n", "h\u20acush"):
+        with pytest.raises(InvalidCredentials, match="'secret_access_key' has a line break, or a character") as refused:
+            lakefs_configuration({**LAKEFS, "secret_access_key": secret})
+        assert "ush" not in str(refused.value).replace("pushed", "")
+
+
 def test_a_file_of_lakectl_that_is_a_folder_is_named(lakectl_file: Path) -> None:
     lakectl_file.unlink()
     lakectl_file.mkdir()

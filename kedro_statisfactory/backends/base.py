@@ -150,6 +150,10 @@ class Backend(ABC):
         self._session = session
         self._logger = logging.getLogger(logger_name)
 
+    def reads_the_past(self, fragment: ParseResult) -> bool:
+        """Whether a location is read elsewhere than it is written, for services that keep versions."""
+        return False
+
     def redacted(self, text: str) -> str:
         """``text`` without any secret of the credentials."""
         return self._session.redacted(text)

@@ -47,7 +47,8 @@ FOLDER_MARK = ".statisfactory/"
 # Tries of a read whose answer breaks off, is damaged, or changes half-way.
 _ATTEMPTS = 5
 _MD5 = re.compile(r"[0-9a-f]{32}")
-_HEX = re.compile(r"[0-9a-fA-F]{1,39}")
+_HEX = re.compile(r"[0-9a-fA-F]{1,16}")  # numbers of builds and times; nobody cuts the id of a commit that short
+_LIKE_A_TAG = re.compile(r"v\d[\w.]*|\d+(\.\d+)+", re.ASCII)
 _FULL_SHA = re.compile(r"[0-9a-f]{40}")  # of git; lakeFS's own have 64 digits
 _GIT_SHA = re.compile(r"[0-9a-f]{7,64}")
 _REPOSITORY = re.compile(r"[a-z0-9][a-z0-9-]{2,62}")
@@ -80,7 +81,12 @@ class _RunAt:
     @property
     def is_dirty(self) -> bool:
         """Whether the code had changes that no git commit has."""
-        return self.time.endswith("dirty")
+        return "-dirty" in self.time
+
+    @property
+    def only_read(self) -> bool:
+        """Whether the run wrote to other repositories alone."""
+        return self.time.endswith("-read")
 
 
 class LakeFSBackend(Backend, prefix="lakefs"):
@@ -289,6 +295,11 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             return builtins.list(dict.fromkeys(ids))  # each part of a run may have changed it
 
         yield from self._read(repository, path, None, look)
+
+    def reads_the_past(self, fragment: ParseResult) -> bool:
+        """Whether an entry is read elsewhere than it is written, because the user wants all to be read at some ref."""
+        repository, _ = self.split(fragment)
+        return self._pin(repository) is None and bool(self._session.project.at)
 
     @property
     def api(self) -> LakeFSAPI:
@@ -520,11 +531,12 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         ]
         if len(shas := {run.sha for run in found}) > 1:
             raise RefNotFound(f"{sha!r} is short for several git commits with runs: {', '.join(sorted(shas))}.")
-        run = max(found, key=lambda run: (not run.is_dirty, run.time), default=None)
+        run = max(found, key=lambda run: (not run.only_read, not run.is_dirty, run.time), default=None)
         if run is not None:
             dirty = ", with uncommitted changes in the code" if run.is_dirty else ""
+            made = "found" if run.only_read else "left"
             self._say_once(
-                f"Reading {repository!r} as the run {run.run_id!r} left it, which was made at the git commit "
+                f"Reading {repository!r} as the run {run.run_id!r} {made} it, which was made at the git commit "
                 f"{run.sha}{dirty}."
             )
         return run
@@ -563,10 +575,12 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         known = self._known().folders
         if not slash or (repository, first) in known:
             return
-        # In a run this must not cost a call for each folder: what git knows, and the data branch, have to do.
+        # In a run this must not cost a call for each folder: it is asked for names alone that are known, or look so.
         names = self._session.project.names
+        if names is not None and first not in names and not _LIKE_A_TAG.fullmatch(first):
+            return
         data = self._get_current_branch_name()  # in a run the branch is another one
-        if first == data or (first in names if names is not None else self._is_ref(repository, first)):
+        if first == data or self._is_ref(repository, first):
             try:
                 used = any(True for _ in self._api.list(repository, branch, f"{first}/", amount=1))
             except ObjectNotFound:

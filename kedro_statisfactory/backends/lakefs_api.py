@@ -64,6 +64,8 @@ _PAGE = 1000  # the most that lakeFS gives at once
 _TRANSIENT = frozenset((429, 502, 503, 504))
 _UNKNOWN_OUTCOME = frozenset((502, 504))  # of a gateway that the server itself may have outlived
 _TRANSIENT_TEXTS = ("predicate failed", "locked", "too many requests", "try again", "slow down", "timeout")
+# What a handshake will say next time, too.
+_TLS_FOR_GOOD = ("CERTIFICATE", "WRONG_VERSION", "WRONG VERSION")
 _CONFIG = "/config"
 # What lakeFS says to a call that it does not know; older ones said nothing.
 _NO_SUCH_CALL = "invalid API endpoint"
@@ -488,8 +490,10 @@ class LakeFSAPI:
         """Say why an answer is none that a lakeFS server of today gives to what it was asked."""
         told = f"what answers at {self.host} (HTTP status {response.status})"
         if location := response.headers.get("Location"):
-            parts = urlsplit(location)
-            to = f" but {parts.scheme}://{parts.hostname}" if parts.hostname else ""
+            to = ""
+            with contextlib.suppress(ValueError):  # it is no URL
+                parts = urlsplit(location)
+                to = f" but {parts.scheme}://{parts.hostname}" if parts.hostname else ""
             raise InvalidCredentials(f"{told} sends elsewhere: endpoint_url is not {self.host}{to}.")
         if url != f"{self.host}{_CONFIG}" and (version := self._version()):  # the one asks for the other
             if tuple(int(part) for part in version.split(".")[:2]) < NEEDED_VERSION:
@@ -567,7 +571,8 @@ class Peer:
                 message = _message(response.data)
             except (HTTPError, OSError) as error:
                 unsent = isinstance(error, NewConnectionError | ConnectTimeoutError)
-                if attempt == ATTEMPTS or not (repeatable or unsent) or isinstance(error, SSLError):
+                never = isinstance(error, SSLError) and any(each in str(error).upper() for each in _TLS_FOR_GOOD)
+                if attempt == ATTEMPTS or not (repeatable or unsent) or never:
                     tls = " A server that does not speak TLS has a URL with http://." * isinstance(error, SSLError)
                     raise BackendUnreachable(
                         f"{self.name} does not answer ({plain(error)}): {self.advice}.{tls}"
@@ -576,7 +581,8 @@ class Peer:
                     "%s does not answer (%s): try %d of %d follows.", self.name, plain(error), attempt + 1, ATTEMPTS
                 )
             else:
-                if response.status in _UNKNOWN_OUTCOME and not repeatable:
+                unknown = response.status in _UNKNOWN_OUTCOME or "timeout" in message.lower()
+                if unknown and response.status >= 500 and not repeatable:
                     raise BackendUnreachable(
                         f"{self.name} may or may not have done what it was asked (HTTP status {response.status})."
                     )

@@ -137,8 +137,8 @@ class LakeFSStore:
             attempt += 1
             response = self._ask("GET", url, {"Range": f"bytes={start}-{end - 1}"})
             try:
-                if response.headers.get("Content-Length") != str(end - start):
-                    raise IntegrityError("an answer has another length than what was asked for")
+                if response.status != 206 or response.headers.get("Content-Length") != str(end - start):
+                    raise StoreFailed("the object store, or a proxy before it, gives another range than was asked for")
                 for chunk in read_chunks(response, end - start, CHUNK):
                     start += len(chunk)
                     yield chunk

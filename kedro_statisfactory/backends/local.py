@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import functools
 import os
 import re
 import secrets
@@ -178,17 +179,25 @@ class LocalFS(Backend, prefix="", aliases=("file",)):
 def _staging_folder_for(folder: Path) -> Path | None:
     """Where the project around ``folder`` stages what it saves; ``None`` without one, or on another file system."""
     for root in (folder, *folder.parents):
-        if (root / "pyproject.toml").is_file():
+        if _is_kedro_project(root):
             staging = root / _STAGING_FOLDER
             try:
-                if not staging.is_dir():
-                    staging.mkdir(exist_ok=True)
+                staging.mkdir(exist_ok=True)
+                if not (staging / ".gitignore").exists():
                     (staging / ".gitignore").write_text("*\n")
                 same = staging.stat().st_dev == folder.stat().st_dev
             except OSError:  # the project is read-only
                 return None
             return staging if same and os.access(staging, os.W_OK) else None
     return None
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_kedro_project(folder: Path) -> bool:
+    try:
+        return "[tool.kedro]" in (folder / "pyproject.toml").read_text()
+    except (OSError, ValueError):
+        return False
 
 
 def _path(fragment: ParseResult) -> Path:
@@ -259,6 +268,8 @@ def _publish(source: Path, target: Path) -> None:
         for path in (source, *source.rglob("*")):
             with contextlib.suppress(PermissionError):
                 os.chown(path, -1, parent.st_gid, follow_symlinks=False)
+                if path.is_dir() and not path.is_symlink():
+                    path.chmod(path.stat().st_mode | stat.S_ISGID)
     if source.is_dir():
         _publish_folder(source, target)
     else:
@@ -308,15 +319,22 @@ def _exchange(one: Path, other: Path) -> None:
     if not _exchange_in_one_step(one, other):
         aside = other.with_name(f"{STAGING_NAME}{secrets.token_hex(6)}")
         other.rename(aside)
-        one.rename(other)
+        try:
+            one.rename(other)
+        except BaseException:
+            aside.rename(other)
+            raise
         aside.rename(one)
 
 
 def _exchange_in_one_step(one: Path, other: Path) -> bool:
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if sys.platform == "linux" else None
-    return renameat2 is not None and (
-        renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0
-    )
+    if renameat2 is None:
+        return False
+    failed = renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+    if failed and ctypes.get_errno() == errno.EXDEV:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+    return not failed
 
 
 def _keep_owner_and_mode(path: Path, old: os.stat_result) -> None:

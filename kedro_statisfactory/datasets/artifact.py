@@ -177,6 +177,11 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
                 with staging_folder(backend.staging_parent(fragment=where)) as folder:
                     staged = staged_path(folder, basename(where))
                     if self.builds_on_old or (self._keeps_others and isinstance(data, list | Mapping)):
+                        if backend.reads_the_past(where) and "lake_ref" not in {*self._load_args, *self._save_args}:
+                            raise InvalidFormat(
+                                "the format adds to what is there, and STATISFACTORY_AT or `at` of statisfactory.yml "
+                                "would have it add to the past: unset that, or pin the entry by `load_args`."
+                            )
                         with contextlib.suppress(ObjectNotFound, FileNotFoundError):
                             backend.download(target=staged, fragment=where, **self._old_options())
                     inner = self._inner(staged)

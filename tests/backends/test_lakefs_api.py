@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from urllib3 import HTTPResponse, PoolManager
+from urllib3.exceptions import SSLError
 
 from kedro_statisfactory.backends import lakefs_api
 from kedro_statisfactory.backends.lakefs_api import ATTEMPTS, Answer, LakeFSAPI, Stat
@@ -164,6 +165,27 @@ def test_a_commit_whose_answer_is_lost_is_not_done_twice(
     assert [commit.message for commit in api.log(repository, "main")].count("once") == 1
 
 
+def test_a_commit_whose_server_ran_out_of_time_is_not_done_twice(
+    through: LakeFSAPI, between: Gateway, repository: str
+) -> None:
+    put(through, repository, "main", "x")
+    between.answers.append(told(500, "context: timeout"))
+    with pytest.raises(BackendUnreachable, match="may or may not have done"):
+        through.create_commit(repository, "main", "m", {})
+
+
+def test_a_handshake_that_breaks_off_is_tried_again(through: LakeFSAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    request, broken = PoolManager.request, [SSLError("UNEXPECTED_EOF_WHILE_READING")]
+
+    def once(self: PoolManager, *arguments: Any, **options: Any) -> Any:
+        if broken:
+            raise broken.pop()
+        return request(self, *arguments, **options)
+
+    monkeypatch.setattr(PoolManager, "request", once)
+    assert through.presigns() == (False, False)
+
+
 def test_a_read_whose_answer_is_lost_is_repeated(lakefs_local: LakeFSServer, repository: str) -> None:
     with proxy(lakefs_local.endpoint_url) as network:
         network.faults.extend([Fault(0), Fault(50)])
@@ -210,11 +232,12 @@ def test_a_redirect_is_not_followed_with_our_keys(through: LakeFSAPI, between: G
     for location, to in (
         ("https://lake.example.org/x?token=hush", " but https://lake.example.org"),
         ("/elsewhere", ""),
+        ("http://[", ""),
     ):
         between.answers.append(Canned(302, headers={"Location": location}))
         with pytest.raises(InvalidCredentials, match=rf"endpoint_url is not \S+/api/v1{to}\.$"):
             through.branch(repository, "main")
-    assert len(between.seen) == 2
+    assert len(between.seen) == 3
 
 
 def test_a_web_page_is_no_lakefs(through: LakeFSAPI, between: Gateway, repository: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import stat
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -211,17 +213,25 @@ def test_a_file_may_be_moved_into_place(backend: LocalFS, tmp_path: Path) -> Non
 
 
 def test_within_a_project_what_is_written_is_staged_where_no_listing_looks(backend: LocalFS, tmp_path: Path) -> None:
-    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "pyproject.toml").write_text("[tool.kedro]\n")
     fragment = parse(f"{tmp_path}/data/parts/x")
     for _ in range(2):
         assert backend.staging_parent(fragment=fragment) == tmp_path / ".statisfactory"
     assert (tmp_path / ".statisfactory/.gitignore").read_text() == "*\n"
 
 
+def test_a_folder_of_another_kind_of_project_is_left_alone(backend: LocalFS, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/pyproject.toml").write_text("[tool.ruff]\n")
+    (tmp_path / "b/pyproject.toml").mkdir(parents=True)
+    for name in ("a", "b"):
+        assert backend.staging_parent(fragment=parse(f"{tmp_path}/{name}/x")) == tmp_path / name
+
+
 def test_a_project_that_cannot_be_written_to_stages_nothing(
     backend: LocalFS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "pyproject.toml").write_text("[tool.kedro]\n")
     (tmp_path / "data").mkdir()
     fragment = parse(f"{tmp_path}/data/x")
 
@@ -252,10 +262,37 @@ def test_what_is_staged_on_another_mount_is_copied(
             raise OSError(errno.EXDEV, "Invalid cross-device link")
         rename(one, other)
 
+    def refuse(_: int, one: bytes, *more: Any) -> int:
+        ctypes.set_errno(errno.EXDEV if Path(os.fsdecode(one)) == source else errno.ENOSYS)
+        return -1
+
     monkeypatch.setattr(os, "rename", across)
     monkeypatch.setattr(os, "replace", across)
-    backend.upload(source=source, fragment=parse(f"{tmp_path}/target"), consume=True)
-    assert (tmp_path / ("target/x" if what == "folder" else "target")).read_bytes() == b"x"
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: SimpleNamespace(renameat2=refuse))
+    for _ in range(2):
+        backend.upload(source=source, fragment=parse(f"{tmp_path}/target"), consume=True)
+        assert (tmp_path / ("target/x" if what == "folder" else "target")).read_bytes() == b"x"
+    assert not leftovers(tmp_path), "no copy of what was there is left"
+
+
+def test_a_folder_that_cannot_be_replaced_in_two_steps_is_put_back(
+    backend: LocalFS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target/old").touch()
+    (tmp_path / "source").mkdir()
+    rename = os.rename
+
+    def fail(one: Any, other: Any) -> None:
+        if Path(one) == tmp_path / "source":
+            raise OSError(errno.EIO, "Input/output error")
+        rename(one, other)
+
+    monkeypatch.setattr(sys, "platform", "plan9")
+    monkeypatch.setattr(os, "rename", fail)
+    with pytest.raises(TransferError, match="Input/output error"):
+        backend.upload(source=tmp_path / "source", fragment=parse(f"{tmp_path}/target"), consume=True)
+    assert os.listdir(tmp_path / "target") == ["old"]
 
 
 def test_another_failure_of_a_move_is_told(backend: LocalFS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,6 +317,7 @@ def test_what_is_made_in_a_folder_of_a_group_belongs_to_the_group(
     backend.upload(source=tmp_path / "source", fragment=parse(f"{tmp_path}/shared/y"), consume=True)
     group = (tmp_path / "shared").stat().st_gid
     assert given == [("source", group), ("x", group)]
+    assert (tmp_path / "shared/y").stat().st_mode & stat.S_ISGID
 
 
 def test_a_link_in_a_folder_may_lead_nowhere_and_a_file_may_be_read_only(backend: LocalFS, tmp_path: Path) -> None:

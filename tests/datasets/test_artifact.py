@@ -565,7 +565,7 @@ def test_as_the_dataset_of_a_partitioned_dataset(tmp_path: Path) -> None:
 
 
 def test_what_is_being_written_is_no_partition(tmp_path: Path) -> None:
-    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "pyproject.toml").write_text("[tool.kedro]\n")
     seen: list[list[str]] = []
 
     class Looking(Failing):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 import traceback
@@ -364,6 +365,71 @@ def test_a_part_that_comes_after_half_a_finish_lands_with_the_next(
     assert joined.invoke("run", "finish").exit_code == 0
     assert joined.read() == {"a": 3, "b": 30, "total": 3}
     assert joined.tags()[run_tag(ID)] == joined.log()[0].id
+
+
+@pytest.mark.parametrize("parts", [True, False])
+def test_a_finish_that_was_half_done_does_not_bring_old_data_back(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch, parts: bool
+) -> None:
+    def fail(*_: object) -> None:
+        raise BackendUnreachable("no answer")
+
+    if parts:
+        monkeypatch.setenv(RUN_ID, ID)
+        project.run(3)
+        monkeypatch.delenv(RUN_ID)
+    with monkeypatch.context() as patch:
+        patch.setattr(LakeFSAPI, "create_tag", fail)
+        if not parts:
+            with pytest.raises(RunError, match="a tag of it is missing") as caught:
+                project.run(3)
+        run_id = ID if parts else re.findall(r"finish (\S+)`", str(caught.value))[0]
+        for _ in range(2):
+            assert project.invoke("run", "finish", run_id).exit_code == 1
+    project.run(5)
+    assert project.invoke("run", "finish", run_id, "--merge", "source-wins").exit_code == 0
+    assert project.read() == {"a": 5, "b": 50, "total": 8}
+    assert project.catalog().load("b", version=run_id) == {"n": 30}
+    assert project.branches() == ["main"]
+
+
+def test_a_part_that_writes_again_while_the_run_is_finished_goes_before_the_older_one(
+    joined: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined.run(3, nodes=["first", "second"])
+    land = landing.land
+
+    def late(target: landing.Target, merge: str | None) -> str:
+        landed = land(target, merge)
+        monkeypatch.setattr(ending, "land", land)
+        joined.run(4, nodes=["first", "second"])
+        return landed
+
+    monkeypatch.setattr(ending, "land", late)
+    done = joined.invoke("run", "finish")
+    assert done.exit_code == 0, done.output
+    assert joined.read() == {"a": 4, "b": 40, "total": 0}
+
+
+def test_a_part_that_comes_late_after_another_run_may_conflict(
+    joined: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined.run(3, nodes=["first", "second"])
+    land = landing.land
+
+    def late(target: landing.Target, merge: str | None) -> str:
+        landed = land(target, merge)
+        monkeypatch.setattr(ending, "land", land)
+        joined.run(4, nodes=["first", "second"])
+        monkeypatch.delenv(RUN_ID)
+        joined.run(5)
+        return landed
+
+    monkeypatch.setattr(ending, "land", late)
+    done = joined.invoke("run", "finish", ID)
+    assert done.exit_code == 1
+    assert "E0709" in done.output
+    assert joined.read()["a"] == 5
 
 
 def test_a_part_of_which_one_repository_has_nothing_keeps_the_run_from_being_finished(

@@ -222,7 +222,7 @@ def test_secrets_never_get_into_a_commit(project: KedroProject) -> None:
         {name: "hunter2"}
         for name in (
             "account_key storage_key encryption-key ssh_key license_key key keys jwt bearer pat db_pw otp webhook_url "
-            "apiKey AWS_SECRET private_pem cookie"
+            "apiKey AWS_SECRET private_pem cookie creds signature account_key1 storage_primary_key"
         ).split()
     ]
     + [
@@ -232,6 +232,11 @@ def test_secrets_never_get_into_a_commit(project: KedroProject) -> None:
         {"text": b"password=hunter2"},
         {"text": "me:hunter2@host/db"},
         {"text": "https://hooks.example.org/services/hunter2"},
+        {"text": 'PASSWORD="correct horse hunter2"'},
+        {"text": "me:p@hunter2@host/x"},
+        {"text": "me:p/hunter2@host"},
+        {"text": "x" * 3000 + "password=hunter2"},
+        {"command": ["-p", "hunter2"]},
         {"command": ["--password", "hunter2", "--rows", "7"]},
         {"variables": [{"name": "DB_PASSWORD", "value": "hunter2"}]},
     ],
@@ -240,6 +245,11 @@ def test_secrets_never_get_into_a_commit(project: KedroProject) -> None:
 def test_no_spelling_of_a_secret_gets_into_a_commit(parameters: dict[str, Any]) -> None:
     found = provenance.of_run({"run_id": "x", "runtime_params": {"deep": [parameters], **parameters}}, {})
     assert "hunter2" not in json.dumps(found)
+
+
+def test_no_text_keeps_a_run_waiting() -> None:
+    for text in ("a-" * 20_000, "-".join(["0123abcd"] * 5_000), "?" * 50_000, "://" * 20_000):
+        provenance.of_run({"run_id": "x", "runtime_params": {"text": text}}, {})
 
 
 def test_what_is_no_secret_is_told() -> None:

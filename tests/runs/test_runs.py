@@ -836,6 +836,30 @@ def test_a_journal_that_somebody_cleans_away_hides_no_failure(
     assert project.branches() == ["main"]
 
 
+def _move(project: KedroProject, name: str, path: str) -> None:
+    file = project.path / "conf/base/catalog.yml"
+    catalog = yaml.safe_load(file.read_text())
+    catalog[name]["filepath"] = f"lakefs://{project.repository}/{path}"
+    file.write_text(yaml.safe_dump(catalog))
+
+
+@pytest.mark.parametrize("first", ["main", "v1.0"])
+def test_a_run_takes_no_branch_or_tag_for_a_folder(project: KedroProject, first: str) -> None:
+    project.api.create_tag(project.repository, "v1.0", "main")
+    _move(project, "a", f"{first}/a.json")
+    with pytest.raises(DatasetError, match=r"a\.json.*E0707"):
+        project.run(3)
+    assert project.read() == BEFORE
+
+
+def test_a_folder_may_have_the_name_of_a_branch_that_git_alone_knows(project: KedroProject) -> None:
+    project.git("branch", "docs")
+    for path in ("docs/a.json", "v2/a.json"):
+        _move(project, "a", path)
+        project.run(3)
+        assert project.read()[path.removesuffix(".json")] == 3
+
+
 def test_a_partitioned_dataset_on_lakefs_is_refused(project: KedroProject) -> None:
     file = project.path / "conf/base/catalog.yml"
     catalog = yaml.safe_load(file.read_text())

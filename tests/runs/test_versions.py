@@ -13,6 +13,7 @@ import yaml
 from kedro.io import DatasetError
 from kedro.runner import ParallelRunner
 
+from kedro_statisfactory import ArtifactDataset
 from kedro_statisfactory.backends.lakefs_api import LakeFSAPI
 from kedro_statisfactory.branches import git_tag
 from kedro_statisfactory.errors import PermissionDenied
@@ -149,6 +150,53 @@ def test_what_a_run_only_read_is_found_by_the_run_too(project: KedroProject, mon
     project.git("checkout", "-q", "--detach", sha)
     assert project.catalog().load("a") == {"n": 1}
     assert project.catalog().load("elsewhere") == {"n": 10}
+
+
+def test_what_a_run_wrote_goes_before_what_another_only_read(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = project.run(1)
+    sha = project.commit_code("later")
+    project.run(2)
+    monkeypatch.setenv(AT, old)
+    project.run(pipeline="elsewhere")
+    assert project.read(repository=project.other) == {"elsewhere": 10}
+    monkeypatch.delenv(AT)
+    project.git("checkout", "-q", "--detach", sha)
+    assert project.catalog().load("b") == {"n": 20}
+
+
+def test_a_pipeline_that_only_reads_runs_on_a_detached_head(project: KedroProject) -> None:
+    project.run(1)
+    project.git("checkout", "-q", "--detach")
+    project.run(pipeline="reads")
+    assert len(project.branches()) == 1
+
+
+def test_entries_with_one_version_are_resolved_once(project: KedroProject, calls: Callable[[], Counter[str]]) -> None:
+    project.run(1)
+    _pin(project, lake_ref="main")
+    file = project.path / "conf/base/catalog.yml"
+    catalog = yaml.safe_load(file.read_text())
+    catalog["total_before"]["load_args"] = {"lake_ref": "main"}
+    file.write_text(yaml.safe_dump(catalog))
+    before = calls()
+    project.run(2, nodes=["add"])
+    sent = calls() - before
+    # What the ref means; and whether it, and the data branch, has uncommitted changes.
+    assert (sent["GET commits"], sent["GET branches"]) == (2, 2)
+
+
+def test_what_is_appended_is_never_added_to_the_past(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = {"type": "text.TextDataset", "fs_args": {"open_args_save": {"mode": "a"}}}
+    entry = ArtifactDataset(filepath=f"lakefs://{project.repository}/log.txt", dataset=dataset)
+    entry.save("one\n")
+    entry.save("two\n")
+    monkeypatch.setenv(AT, "main")
+    with pytest.raises(DatasetError, match=r"E0501.*would have it add to the past"):
+        entry.save("three\n")
+    monkeypatch.delenv(AT)
+    assert entry.load() == "one\ntwo\n"
 
 
 def test_what_a_run_only_read_need_not_be_ours_to_tag(
