@@ -163,12 +163,9 @@ def _refuse_incomplete(waiting: Sequence[Target], run_id: str) -> None:
 
 def _has_landed_in(target: Target, repository: str) -> bool:
     """Whether a run has landed in another repository already."""
-    try:
-        tag = target.api.tag(repository, run_tag(target.metadata["kedro_run_id"]))
-        began = tag and target.api.commit(repository, tag.commit_id).metadata.get("kedro_started")
-        return began == target.metadata["kedro_started"]
-    except StatisfactoryError:
-        return False
+    tag = target.api.tag(repository, run_tag(target.metadata["kedro_run_id"]))
+    began = tag and target.api.commit(repository, tag.commit_id).metadata.get("kedro_started")
+    return began == target.metadata["kedro_started"]
 
 
 def _waiting(api: LakeFSAPI, repository: str, name: str) -> Target | None:

@@ -435,7 +435,12 @@ class Session:
         found = lakefs_configuration(self.credentials)
         context = ssl.create_default_context()
         if found.ssl_ca_cert:
-            context.load_verify_locations(found.ssl_ca_cert)
+            try:
+                context.load_verify_locations(found.ssl_ca_cert)
+            except OSError as error:
+                raise InvalidCredentials(
+                    f"the file {found.ssl_ca_cert!r}, which `ssl_ca_cert` names, cannot be read: {error}."
+                ) from error
         if not found.verify_ssl:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         proxy = _proxy_for(origin, found.proxy)

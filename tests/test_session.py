@@ -6,11 +6,13 @@ import base64
 import copy
 import os
 import pickle
+import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import botocore
 import pytest
 
 from kedro_statisfactory import session as session_module
@@ -276,6 +278,17 @@ def test_a_broken_file_of_lakectl_is_named_and_not_shown(lakectl_file: Path, con
         lakefs_configuration({})
     assert "hush" not in str(refused.value)
     assert refused.value.__suppress_context__
+
+
+def test_an_object_store_is_trusted_by_the_system_and_by_a_certificate_that_is_named() -> None:
+    named = str(Path(botocore.__file__).with_name("cacert.pem"))
+    plain = Session(LAKEFS).object_store("https://store")
+    more = Session({**LAKEFS, "ssl_ca_cert": named}).object_store("https://store")
+    contexts = [pool.connection_pool_kw["ssl_context"] for pool in (plain, more)]
+    assert contexts[1].cert_store_stats()["x509_ca"] >= max(100, contexts[0].cert_store_stats()["x509_ca"])
+    assert all(context.verify_mode == ssl.CERT_REQUIRED for context in contexts)
+    with pytest.raises(InvalidCredentials, match=r"ssl_ca_cert.*cannot be read"):
+        Session({**LAKEFS, "ssl_ca_cert": "/no/such/file"}).object_store("https://store")
 
 
 def test_a_password_in_the_url_of_the_environment_is_refused(

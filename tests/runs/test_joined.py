@@ -411,6 +411,33 @@ def test_a_part_that_writes_again_while_the_run_is_finished_goes_before_the_olde
     assert joined.read() == {"a": 4, "b": 40, "total": 0}
 
 
+def test_whoever_has_merged_second_to_none_finds_the_branch_gone(
+    joined: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined.run(3)
+    land = landing.land
+
+    def raced(target: landing.Target, merge: str | None) -> str:
+        landed = land(target, merge)
+        monkeypatch.setattr(ending, "land", land)
+        assert joined.invoke("run", "finish").exit_code == 0
+        return landed
+
+    monkeypatch.setattr(ending, "land", raced)
+    done = joined.invoke("run", "finish")
+    assert done.exit_code == 0, done.output
+    assert joined.read() == {"a": 3, "b": 30, "total": 3}
+    assert len(joined.log()) == 3
+
+
+def test_a_part_that_only_reads_on_a_detached_head_reads_what_was_made_there(joined: KedroProject) -> None:
+    joined.run(3)
+    assert joined.invoke("run", "finish").exit_code == 0
+    joined.git("checkout", "-q", "--detach")
+    joined.run(pipeline="reads")
+    assert len(joined.branches()) == 1
+
+
 def test_a_part_that_comes_late_after_another_run_may_conflict(
     joined: KedroProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:

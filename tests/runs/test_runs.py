@@ -800,6 +800,25 @@ def test_what_is_lost_by_a_failure_is_told(project: KedroProject, caplog: pytest
     assert "wrote to lakeFS is dropped. To go on with `--from-nodes`, begin at the first node" in caplog.text
 
 
+def test_a_run_that_is_aborted_while_it_lands_says_what_is_still_there(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merge = LakeFSAPI.merge
+
+    def late(self: LakeFSAPI, repository: str, source: str, *more: Any) -> str:
+        self.delete_branch(repository, source)
+        return merge(self, repository, source, *more)
+
+    monkeypatch.setattr(LakeFSAPI, "merge", late)
+    with pytest.raises(
+        RunError, match=r"ended elsewhere. What this run wrote is still there as the commit '"
+    ) as caught:
+        project.run(3)
+    (commit,) = re.findall("as the commit '([0-9a-f]{64})'", str(caught.value))
+    assert project.read(commit) == {"a": 3, "b": 30, "total": 3}
+    assert project.read() == BEFORE
+
+
 def _journals(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files in which the runs that begin from now on note what they write."""
     made: list[Path] = []
