@@ -321,7 +321,7 @@ def _exchange(one: Path, other: Path) -> None:
         other.rename(aside)
         try:
             one.rename(other)
-        except BaseException:
+        except BaseException:  # an interrupt, too, must not leave the name free
             aside.rename(other)
             raise
         aside.rename(one)
