@@ -16,7 +16,7 @@ import pytest
 from kedro_statisfactory.backends import LakeFSBackend, lakefs_api, transfer
 from kedro_statisfactory.backends.lakefs_api import ATTEMPTS, LakeFSAPI
 from kedro_statisfactory.backends.lakefs_store import LakeFSStore, _SignedURL
-from kedro_statisfactory.errors import StoreFailed
+from kedro_statisfactory.errors import IntegrityError, StoreFailed
 from kedro_statisfactory.location import parse
 from kedro_statisfactory.session import Session
 from tests.servers.faults import Canned, Gateway, gateway
@@ -74,6 +74,15 @@ def test_another_length_than_asked_for_is_an_error(
     between.answers.append(Canned(206, body))
     with pytest.raises(StoreFailed, match="another range"):
         list(store._get(url, 0, 3))
+
+
+def test_an_answer_that_breaks_off_again_and_again_is_an_error(
+    store: LakeFSStore, url: _SignedURL, between: Gateway
+) -> None:
+    between.answers.extend([Canned(206, b"", {"Content-Length": "3"})] * ATTEMPTS)
+    with pytest.raises(IntegrityError, match="broke off"):
+        list(store._get(url, 0, 3))
+    assert len(between.seen) == ATTEMPTS
 
 
 @pytest.mark.parametrize("status", [403, 404, 500])

@@ -257,8 +257,8 @@ def test_what_is_staged_on_another_mount_is_copied(
     else:
         source.write_bytes(b"x")
 
-    def across(one: Any, other: Any) -> None:
-        if Path(one) == source:
+    def across(one: Path, other: Path) -> None:
+        if one == source:
             raise OSError(errno.EXDEV, "Invalid cross-device link")
         rename(one, other)
 
@@ -266,8 +266,9 @@ def test_what_is_staged_on_another_mount_is_copied(
         ctypes.set_errno(errno.EXDEV if Path(os.fsdecode(one)) == source else errno.ENOSYS)
         return -1
 
-    monkeypatch.setattr(os, "rename", across)
-    monkeypatch.setattr(os, "replace", across)
+    # Of Path, which has bound those of `os` when it was imported, up to Python 3.10.
+    monkeypatch.setattr(Path, "rename", across)
+    monkeypatch.setattr(Path, "replace", across)
     monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: SimpleNamespace(renameat2=refuse))
     for _ in range(2):
         backend.upload(source=source, fragment=parse(f"{tmp_path}/target"), consume=True)
@@ -283,13 +284,13 @@ def test_a_folder_that_cannot_be_replaced_in_two_steps_is_put_back(
     (tmp_path / "source").mkdir()
     rename = os.rename
 
-    def fail(one: Any, other: Any) -> None:
-        if Path(one) == tmp_path / "source":
+    def fail(one: Path, other: Path) -> None:
+        if one == tmp_path / "source":
             raise OSError(errno.EIO, "Input/output error")
         rename(one, other)
 
     monkeypatch.setattr(sys, "platform", "plan9")
-    monkeypatch.setattr(os, "rename", fail)
+    monkeypatch.setattr(Path, "rename", fail)
     with pytest.raises(TransferError, match="Input/output error"):
         backend.upload(source=tmp_path / "source", fragment=parse(f"{tmp_path}/target"), consume=True)
     assert os.listdir(tmp_path / "target") == ["old"]
@@ -300,7 +301,7 @@ def test_another_failure_of_a_move_is_told(backend: LocalFS, tmp_path: Path, mon
         raise OSError(errno.EIO, "Input/output error")
 
     (tmp_path / "source").write_bytes(b"x")
-    monkeypatch.setattr(os, "replace", fail)
+    monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(TransferError, match="Input/output error"):
         backend.upload(source=tmp_path / "source", fragment=parse(f"{tmp_path}/target"), consume=True)
 
