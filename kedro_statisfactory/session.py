@@ -395,8 +395,7 @@ class Session:
             kind: Name of the service, with all but the credentials that the connection depends on.
             make: Makes the connection; called under a lock of its own, at most once per process and configuration.
         """
-        shared = _connections
-        key = (os.getpid(), kind, _frozen(self.credentials))
+        shared, key = _connections, self._key(kind)
         if key not in shared.made:
             with shared.lock:
                 lock = shared.locks.setdefault(key, threading.Lock())
@@ -405,6 +404,13 @@ class Session:
                     shared.made[key] = make()
         made: _Connection = shared.made[key]
         return made
+
+    def made(self, kind: Hashable) -> Any:
+        """The connection of ``kind`` for these credentials, where this process has made one; else ``None``."""
+        return _connections.made.get(self._key(kind))
+
+    def _key(self, kind: Hashable) -> tuple[int, Hashable, Hashable]:
+        return os.getpid(), kind, _frozen(self.credentials)
 
     @property
     def s3(self) -> S3Client:

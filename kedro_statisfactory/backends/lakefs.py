@@ -7,19 +7,18 @@ import contextlib
 import hashlib
 import re
 import threading
-import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import IO, Any, ClassVar, TypeVar
 from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends import transfer
 from kedro_statisfactory.backends.base import Backend, ObjectInfo
 from kedro_statisfactory.backends.lakefs_api import CRC32_KEY, LONGEST_PATH, Answer, LakeFSAPI, Stat
 from kedro_statisfactory.backends.lakefs_store import LakeFSStore
-from kedro_statisfactory.backends.transfer import CHUNK, Part
+from kedro_statisfactory.backends.transfer import CHUNK, Part, PartBuffer, PartFile, PartWriter
 from kedro_statisfactory.branches import GIT_TAG, LEGAL_BRANCH, run_tag
 from kedro_statisfactory.errors import (
     BranchNotFound,
@@ -156,14 +155,11 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         repository, path = self.split(fragment)
 
         def fetch(ref: str) -> bytes:
-            with self._api.open(repository, ref, path) as answer:
-                check = self._check(repository, ref, path, answer, verify)
-                payload = b"".join(answer.chunks(max(CHUNK, answer.length)))
-            check.update(payload)
-            check.compare()
-            return payload
+            buffer = PartBuffer()
+            self._fetch(repository, ref, path, buffer, verify)
+            return buffer.payload()
 
-        return self._read(repository, path, lake_ref, lambda ref: _until_whole(lambda: fetch(ref)))
+        return self._read(repository, path, lake_ref, fetch)
 
     def upload(
         self,
@@ -182,7 +178,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         self._refuse_unknown(kwargs, ("lake_ref",))
         repository, path = self.split(fragment)
         if not source.is_dir():
-            self._write(repository, path, lake_ref, lambda branch: self._send_file(repository, branch, path, source))
+            self._write(repository, path, lake_ref, lambda branch: self._send(repository, branch, path, source))
             return
         first, last = transfer.files_of(source)
         for below in (FOLDER_MARK + path, *(f"{path}/{file.as_posix()}" for file in (*first, *last))):
@@ -190,7 +186,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
 
         def send(branch: str) -> None:
             def one(file: Path, _: threading.Event) -> Stat:
-                return self._send_file(repository, branch, f"{path}/{file.as_posix()}", source / file)
+                return self._send(repository, branch, f"{path}/{file.as_posix()}", source / file)
 
             sent = transfer.in_parallel(one, first, transfer.UPLOAD_WORKERS)
             sent += [one(file, threading.Event()) for file in last]
@@ -609,108 +605,123 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         self._refuse_unknown({key: value for key, value in kwargs.items() if key != "verify"}, _OPTIONS)
         return bool(kwargs.get("verify", True))
 
-    def _check(self, repository: str, ref: str, path: str, answer: Answer, verify: bool) -> _Check:
-        """What to compare an answer with; a large object is asked about, because it may keep a checksum of its own."""
-        large = verify and answer.length > transfer.SMALL
-        found = self._api.stat(repository, ref, path) if large else None
-        crc32 = found.metadata.get(CRC32_KEY) if found and found.checksum == answer.checksum else None
-        return _Check(path, crc32, answer.checksum if verify else "")
-
     def _fetch_file(self, repository: str, ref: str, path: str, target: Path, verify: bool) -> None:
-        def fetch() -> None:
-            with self._api.open(repository, ref, path) as answer:
-                if answer.length <= transfer.SMALL or not self._store.use.reads:
-                    check = self._check(repository, ref, path, answer, verify)
-                    with target.open("wb") as file:
-                        for chunk in answer.chunks(CHUNK):
-                            check.update(chunk)
-                            file.write(chunk)
-                    check.compare()
-                    return
-            try:
-                found, crc32 = self._store.fetch(repository, ref, path, target)
-            except StoreFailed as error:
-                self._store.give_up(error)
-                fetch()
-                return
-            if verify:
-                _Check(path, found.metadata.get(CRC32_KEY), found.checksum).compare_file(target, crc32)
-
         try:
-            _until_whole(fetch)
+            self._fetch(repository, ref, path, PartFile(target), verify)
         except BaseException:  # an interrupt, too, must not leave a part where the format would find it
             target.unlink(missing_ok=True)
             raise
 
-    def _send(self, repository: str, branch: str, path: str, payload: bytes) -> Stat:
-        return self._note(repository, self._api.upload(repository, branch, path, lambda: payload, len(payload)))
+    def _fetch(self, repository: str, ref: str, path: str, writer: PartWriter, verify: bool) -> None:
+        """Fetch one object, of one version; again where it breaks off, is damaged or replaced half-way."""
 
-    def _note(self, repository: str, stored: Stat) -> Stat:
-        """Leave word of what was written, for the commit of the run."""
+        def fetch(most: int | None) -> None:
+            with self._api.open(repository, ref, path, most) as answer:
+                if answer.length == answer.size:
+                    self._fetch_whole(repository, ref, path, answer, writer, verify)
+                    return
+                if self._store.use.reads:
+                    found = self._store.fetch(repository, ref, path, answer, writer)
+                    if verify:
+                        _compare(found, writer)
+                    return
+            fetch(None)
+
+        def fetch_by_any_way() -> None:
+            try:
+                # Where a large object may come by signed URLs, the server itself is asked for the first part only.
+                fetch(transfer.DOWNLOAD_PART if self._store.may_give else None)
+            except StoreFailed as error:
+                self._store.give_up(error)
+                fetch(None)
+
+        _until_whole(fetch_by_any_way)
+
+    def _fetch_whole(
+        self, repository: str, ref: str, path: str, answer: Answer, writer: PartWriter, verify: bool
+    ) -> None:
+        """Take in an object from one answer of the server, and verify it."""
+        is_large = answer.size > transfer.SMALL
+        digest = hashlib.md5(usedforsecurity=False)
+
+        def hashed() -> Iterator[bytes]:
+            for chunk in answer.chunks(CHUNK):
+                digest.update(chunk)
+                yield chunk
+
+        chunks = hashed() if verify and not is_large else answer.chunks(CHUNK)
+        writer.begin(answer.size)
+        writer.fill(Part(1, 0, answer.size), chunks, threading.Event())
+        if verify and is_large:
+            found = self._api.stat(repository, ref, path)  # it may keep a checksum of its own
+            unchanged = found.checksum == answer.checksum
+            _compare(found if unchanged else replace(found, checksum=answer.checksum, metadata={}), writer)
+        elif verify:
+            _compare_md5(answer.checksum, digest)
+
+    def _send(self, repository: str, branch: str, path: str, source: Path | bytes) -> Stat:
+        size = transfer.size_of(source)
+        if isinstance(source, Path) and size <= transfer.SMALL:
+            source = source.read_bytes()
+        stored = self._send_parts(repository, branch, path, source) if size > transfer.SMALL else None
+        if stored is None:
+            crc32 = transfer.crc32_of(source) if size > transfer.SMALL else None
+            with _opened(source) as body:
+                stored = self._api.upload(repository, branch, path, body, size, crc32)
+        # Leave word of what was written, for the commit of the run.
         self._session.project.note_written(self._api.host, repository, stored.path, stored.checksum)
         return stored
 
-    def _send_file(self, repository: str, branch: str, path: str, source: Path) -> Stat:
-        size = source.stat().st_size
-        if size <= transfer.SMALL:
-            return self._send(repository, branch, path, source.read_bytes())
+    def _send_parts(self, repository: str, branch: str, path: str, source: Path | bytes) -> Stat | None:
+        """Send a large object past the server; ``None`` where that cannot be."""
         if self._store.use.writes:
             try:
-                return self._note(repository, self._store.send(repository, branch, path, source, size))
+                return self._store.send(repository, branch, path, source)
             except StoreFailed as error:
                 self._store.give_up(error)
-        with source.open("rb") as file:
-
-            def from_start() -> Any:
-                file.seek(0)
-                return file
-
-            crc32 = transfer.file_crc32(source)
-            return self._note(repository, self._api.upload(repository, branch, path, from_start, size, crc32))
+        return None
 
 
-class _Check:
-    """Compares the bytes of an object with the fingerprint that is kept of them.
+def _compare(found: Stat, writer: PartWriter) -> None:
+    """Compare what arrived of a large object with the fingerprint that is kept of it.
 
     A CRC-32 goes before an MD5: it takes an eighth of the time, and an MD5 takes longer than the transfer itself.
 
-    Args:
-        path: Of the object, for the error.
-        crc32: In hex; ``None``: the object keeps none.
-        checksum: As lakeFS has it: an MD5 in hex, but for what others uploaded in parts. Empty: nothing is compared.
+    Raises:
+        IntegrityError: These are other bytes.
     """
+    if crc32 := found.metadata.get(CRC32_KEY):
+        if f"{writer.crc32():08x}" != crc32:
+            raise IntegrityError(f"{found.path!r} did not arrive as it was stored.")
+    elif _MD5.fullmatch(found.checksum):
+        digest = hashlib.md5(usedforsecurity=False)
+        for chunk in writer.chunks():
+            digest.update(chunk)
+        _compare_md5(found.checksum, digest)
 
-    def __init__(self, path: str, crc32: str | None, checksum: str) -> None:
-        self._path = path
-        self._crc32 = crc32 if checksum else None
-        self._md5 = checksum if _MD5.fullmatch(checksum) else None
-        self._sum, self._digest = 0, hashlib.md5(usedforsecurity=False)
 
-    def update(self, chunk: bytes) -> None:
-        """Take in more of the bytes."""
-        if self._crc32:
-            self._sum = zlib.crc32(chunk, self._sum)
-        elif self._md5:
-            self._digest.update(chunk)
+def _compare_md5(checksum: str, digest: Any) -> None:
+    """The same by what lakeFS calls a checksum: an MD5 in hex, but for what others uploaded in parts."""
+    if _MD5.fullmatch(checksum) and checksum != digest.hexdigest():
+        raise IntegrityError(
+            "what arrived is not what was stored. If the object was imported from a store whose ETags are no MD5 "
+            "(KMS encryption), set `load_args: {verify: false}`."
+        )
 
-    def compare(self) -> None:
-        """Raise :class:`IntegrityError` when the bytes were other ones."""
-        if self._crc32:
-            if f"{self._sum:08x}" != self._crc32:
-                raise IntegrityError(f"{self._path!r} did not arrive as it was stored.")
-        elif self._md5 and self._digest.hexdigest() != self._md5:
-            raise IntegrityError(
-                "what arrived is not what was stored. If the object was imported from a store whose ETags are no MD5 "
-                "(KMS encryption), set `load_args: {verify: false}`."
-            )
 
-    def compare_file(self, file: Path, crc32: int) -> None:
-        """The same for a file whose CRC-32 is known."""
-        self._sum = crc32
-        if self._md5 and not self._crc32:
-            for chunk in transfer.read_chunks(file, Part(1, 0, file.stat().st_size)):
-                self.update(chunk)
-        self.compare()
+@contextlib.contextmanager
+def _opened(source: Path | bytes) -> Iterator[Callable[[], bytes | IO[bytes]]]:
+    """What gives the content of a file, or what is in memory, from its start."""
+    if isinstance(source, bytes):
+        yield lambda: source
+        return
+    with source.open("rb") as file:
+
+        def from_start() -> IO[bytes]:
+            file.seek(0)
+            return file
+
+        yield from_start
 
 
 def _until_whole(fetch: Callable[[], _Answer]) -> _Answer:

@@ -58,6 +58,7 @@ _OCTETS = "application/octet-stream"
 _FRAMING = ("Content-Length", "Transfer-Encoding")  # one of them says where an answer ends
 #: Name of the user metadata in which a large object keeps the CRC-32 of all its bytes, in hex.
 CRC32_KEY = "crc32"
+_NO_SUCH_RANGE = 416
 _PAGE = 1000  # the most that lakeFS gives at once
 
 # What a server says that did not do what it was asked and may do it soon: overload, a lock, a lost race of commits.
@@ -297,10 +298,13 @@ class LakeFSAPI:
             yield _stat(found)
 
     @contextlib.contextmanager
-    def open(self, repository: str, ref: str, path: str) -> Iterator[Answer]:
-        """Begin to fetch an object."""
+    def open(self, repository: str, ref: str, path: str, most: int | None = None) -> Iterator[Answer]:
+        """Begin to fetch an object, or so many bytes of its beginning."""
         where = _path("repositories", repository, "refs", ref, "objects")
-        response = self._request("GET", where, {"path": path}, stream=True)
+        begin = {"Range": f"bytes=0-{most - 1}"} if most else {}
+        response = self._request("GET", where, {"path": path}, headers=begin, stream=True, accept=(_NO_SUCH_RANGE,))
+        if response.status == _NO_SUCH_RANGE:  # as an empty object has none
+            response = self._request("GET", where, {"path": path}, stream=True)
         try:
             yield Answer(response)
         finally:
@@ -433,8 +437,9 @@ class LakeFSAPI:
         headers: Mapping[str, str] | None = None,
         stream: bool = False,
         repeatable: bool = True,
+        accept: Sequence[int] = (),
     ) -> BaseHTTPResponse:
-        """Ask the API; the answer is a success."""
+        """Ask the API; the answer is a success, or has one of the statuses to ``accept``."""
         client = self._session.lakefs
         sent = {"Authorization": client.configuration.get_basic_auth_token(), **(headers or {})}
         if json_body is not None:
@@ -447,7 +452,7 @@ class LakeFSAPI:
         url = f"{client.configuration.host}{where}{'?' + urlencode(query, quote_via=quote) if query else ''}"
         peer = Peer(f"the lakeFS server {self.host}", "check endpoint_url, and that the server runs", _may_soon_do_it)
         response = peer.send(client.rest_client.pool_manager, method, url, sent, body, stream, repeatable)
-        if response.status >= 300:
+        if response.status >= 300 and response.status not in accept:
             self._raise(response, url)
         return response
 
@@ -604,12 +609,14 @@ def _branch_or_error(repository: str, branch: str) -> Iterator[None]:
 
 
 class Answer:
-    """An object that is being fetched."""
+    """An object, or its beginning, that is being fetched: ``length`` bytes of ``size``."""
 
     def __init__(self, response: BaseHTTPResponse) -> None:
         self._response = response
         try:
-            self.length = int(response.headers["Content-Length"])
+            self.length = self.size = int(response.headers["Content-Length"])
+            if response.status == 206:
+                self.size = int(response.headers["Content-Range"].removeprefix(f"bytes 0-{self.length - 1}/"))
             # A proxy that compresses, or could, calls a checksum weak (RFC 9110 §8.8.1).
             self.checksum = response.headers["ETag"].removeprefix("W/").strip('"')
         except (KeyError, ValueError):

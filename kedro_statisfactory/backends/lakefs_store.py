@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from kedro_statisfactory.backends import transfer
-from kedro_statisfactory.backends.lakefs_api import ATTEMPTS, LakeFSAPI, Peer, Stat, let_go, read_chunks
-from kedro_statisfactory.backends.transfer import CHUNK, Part
+from kedro_statisfactory.backends.lakefs_api import ATTEMPTS, Answer, LakeFSAPI, Peer, Stat, let_go, read_chunks
+from kedro_statisfactory.backends.transfer import CHUNK, Part, PartWriter
 from kedro_statisfactory.errors import BackendUnreachable, IntegrityError, StatisfactoryError, StoreFailed
 from kedro_statisfactory.session import Session
 
@@ -62,7 +62,17 @@ class LakeFSStore:
     @property
     def use(self) -> _Use:
         """Which way large objects take: what the server offers, asked once per process, as far as it has worked."""
-        return self._session.connection(("lakefs storage", self._api.host), lambda: _Use(*self._api.presigns()))
+        return self._session.connection(self._kind, lambda: _Use(*self._api.presigns()))
+
+    @property
+    def may_give(self) -> bool:
+        """Whether large objects may come by signed URLs, as far as is known without asking."""
+        use: _Use | None = self._session.made(self._kind)
+        return use is None or use.reads
+
+    @property
+    def _kind(self) -> tuple[str, str]:
+        return "lakefs storage", self._api.host
 
     def give_up(self, error: StoreFailed) -> None:
         """Let large objects go through the server from now on, since this machine cannot use signed URLs."""
@@ -71,39 +81,56 @@ class LakeFSStore:
             _LOGGER.warning("Large objects go through the lakeFS server from now on, which is slower: %s", error)
         use.reads = use.writes = False
 
-    def fetch(self, repository: str, ref: str, path: str, target: Path) -> tuple[Stat, int]:
-        """Fetch an object into a new file, in ranges side by side; gives its description and its CRC-32.
+    def fetch(self, repository: str, ref: str, path: str, answer: Answer, writer: PartWriter) -> Stat:
+        """Fetch an object in ranges side by side; gives its description.
+
+        Args:
+            repository: Where.
+            ref: Where.
+            path: Where.
+            answer: Its beginning, as the server gives it.
+            writer: What it is put in.
 
         Raises:
             IntegrityError: It was replaced meanwhile, or ended too early again and again.
             StoreFailed: The store gives nothing.
         """
-        found = self._api.stat(repository, ref, path, presign=True)
+        found: Stat
 
         def sign() -> str:
-            again = self._api.stat(repository, ref, path, presign=True)
-            if (again.checksum, again.size) != (found.checksum, found.size):
+            nonlocal found
+            found = self._api.stat(repository, ref, path, presign=True)
+            if (found.checksum, found.size) != (answer.checksum, answer.size):
                 raise IntegrityError(f"{path!r} was replaced while it was read")
-            return again.address
+            return found.address
 
-        url = _SignedURL(sign, found.address)
+        url = _SignedURL(sign, sign())
 
         def fetch(part: Part, stop: threading.Event) -> None:
-            writer.fill(part, self._get(url, part.offset, part.offset + part.length), stop)
+            writer.fill(part, chunks(part), stop)
 
-        target.unlink(missing_ok=True)
-        with transfer.PartWriter(target, found.size) as writer:
-            transfer.in_parallel(fetch, transfer.parts(found.size, transfer.DOWNLOAD_PART), transfer.DOWNLOAD_WORKERS)
-            return found, writer.crc32()
+        def chunks(part: Part) -> Iterator[bytes]:
+            start, end = part.offset, part.offset + part.length
+            if part.number == 1:
+                with contextlib.suppress(IntegrityError):  # it broke off, and the store may give the rest
+                    for chunk in answer.chunks(CHUNK):
+                        start += len(chunk)
+                        yield chunk
+            if start < end:
+                yield from self._get(url, start, end)
 
-    def send(self, repository: str, branch: str, path: str, source: Path, size: int) -> Stat:
-        """Store a file, in parts side by side; they become an object all at once.
+        writer.begin(answer.size)
+        transfer.in_parallel(fetch, transfer.parts(answer.size, transfer.DOWNLOAD_PART), transfer.DOWNLOAD_WORKERS)
+        return found
+
+    def send(self, repository: str, branch: str, path: str, source: Path | bytes) -> Stat:
+        """Store a file, or what is in memory, in parts side by side; they become an object all at once.
 
         Raises:
             BranchNotFound: There is no branch of this name.
             StoreFailed: The store takes nothing.
         """
-        cut = transfer.parts(size, transfer.UPLOAD_PART)
+        cut = transfer.parts(transfer.size_of(source), transfer.UPLOAD_PART)
         upload_id, address, urls = self._api.begin_parts(repository, branch, path, len(cut))
         upload = upload_id, address
 

@@ -15,7 +15,7 @@ from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends import transfer
 from kedro_statisfactory.backends.base import Backend, ObjectInfo
-from kedro_statisfactory.backends.transfer import CHUNK, Part
+from kedro_statisfactory.backends.transfer import CHUNK, Part, PartBuffer, PartFile, PartWriter
 from kedro_statisfactory.errors import (
     BackendUnreachable,
     BucketNotFound,
@@ -34,7 +34,6 @@ from kedro_statisfactory.location import checked, full_path, join, unparse
 from kedro_statisfactory.session import Session, s3_configuration
 
 if TYPE_CHECKING:
-    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
@@ -101,6 +100,9 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             BucketNotFound: There is no bucket, and ``create_bucket`` is off.
             PreconditionFailed: A condition of the options (``IfNoneMatch``, ``IfMatch``) does not hold.
         """
+        if len(payload) > transfer.SMALL:
+            self._upload_parts(payload, fragment, kwargs)
+            return
         bucket, key = _bucket_and_key(fragment)
         with self._translated(fragment):
             options, create_bucket = self._write_options(kwargs)
@@ -125,7 +127,15 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         bucket, key = _bucket_and_key(fragment)
         with self._translated(fragment):
             options = self._read_options(kwargs)
-            return self._read(bucket, key, options, lambda response: response["Body"].read())
+
+            def read(response: GetObjectOutputTypeDef) -> bytes:
+                if not _comes_in_parts(response):
+                    return response["Body"].read()
+                buffer = PartBuffer()
+                self._fetch_parts(buffer, bucket, key, options, response)
+                return buffer.payload()
+
+            return self._read(bucket, key, options, read)
 
     def upload(self, *, source: Path, fragment: ParseResult, consume: bool = False, **kwargs: Any) -> None:
         """Store a file as an object, or each file of a folder as an object below the key.
@@ -247,10 +257,13 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         return request()
 
     def _upload_file(self, source: Path, fragment: ParseResult, kwargs: Mapping[str, Any]) -> None:
-        size = source.stat().st_size
-        if size <= transfer.SMALL:
+        if source.stat().st_size <= transfer.SMALL:
             self.put(payload=source.read_bytes(), fragment=fragment, **kwargs)
-            return
+        else:
+            self._upload_parts(source, fragment, kwargs)
+
+    def _upload_parts(self, source: Path | bytes, fragment: ParseResult, kwargs: Mapping[str, Any]) -> None:
+        """Store a large object in parts; they become one all at once."""
         bucket, key = _bucket_and_key(fragment)
         with self._translated(fragment):
             options, create_bucket = self._write_options(kwargs)
@@ -264,7 +277,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             )
             target: Any = {"Bucket": bucket, "Key": key, "UploadId": upload_id}
             try:
-                done = self._send_parts(source, size, target, options)
+                done = self._send_parts(source, target, options)
                 whole = transfer.combined_crc32((crc, part.length) for part, _, crc in done)
                 end = self._known("CompleteMultipartUpload", options)
                 if checked_by_crc:
@@ -277,9 +290,9 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
                 raise
 
     def _send_parts(
-        self, source: Path, size: int, target: Mapping[str, Any], options: Mapping[str, Any]
+        self, source: Path | bytes, target: Mapping[str, Any], options: Mapping[str, Any]
     ) -> builtins.list[tuple[Part, str, int]]:
-        """Send a file in parts; gives each part with its ETag and CRC-32."""
+        """Send the parts; gives each with its ETag and CRC-32."""
         from s3transfer.utils import ReadFileChunk
 
         known = self._known("UploadPart", options)
@@ -288,7 +301,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             crc32 = 0
             with contextlib.ExitStack() as stack:
                 body: Any
-                if part.length <= transfer.SMALL:
+                if isinstance(source, bytes) or part.length <= transfer.SMALL:
                     body = transfer.read_part(source, part)
                     crc32 = zlib.crc32(body)
                 else:  # an object of more than 160 GB: its parts are too large to be held in memory
@@ -299,26 +312,19 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
                 sent = self._client.upload_part(**target, PartNumber=part.number, Body=body, **known, **integrity)
             return part, sent["ETag"], crc32
 
-        return transfer.in_parallel(send, transfer.parts(size, transfer.UPLOAD_PART), transfer.UPLOAD_WORKERS)
+        cut = transfer.parts(transfer.size_of(source), transfer.UPLOAD_PART)
+        return transfer.in_parallel(send, cut, transfer.UPLOAD_WORKERS)
 
     def _download_file(self, target: Path, bucket: str, key: str, options: Mapping[str, Any]) -> None:
         """Fetch one object into a new file, of one version and verified; once more if it is replaced meanwhile."""
 
         def download(response: GetObjectOutputTypeDef) -> None:
-            body, size = response["Body"], response["ContentLength"]
-            expected = response.get("ChecksumCRC32") if response.get("ChecksumType") != "COMPOSITE" else None
-            verified_by_sdk = expected is None and type(body) is not StreamingBody
-            if size <= transfer.SMALL:
-                target.write_bytes(body.read())
-            elif verified_by_sdk:
-                with target.open("wb") as file:
-                    while chunk := body.read(CHUNK):
-                        file.write(chunk)
-            else:
-                same = {**options, "Bucket": bucket, "Key": key, "IfMatch": response["ETag"]}
-                self._fetch_parts(target, size, body, same, expected)
-
-        from botocore.response import StreamingBody
+            if _comes_in_parts(response):
+                self._fetch_parts(PartFile(target), bucket, key, options, response)
+                return
+            with target.open("wb") as file:
+                while chunk := response["Body"].read(CHUNK):
+                    file.write(chunk)
 
         try:
             self._read(bucket, key, options, download)
@@ -327,9 +333,16 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             raise
 
     def _fetch_parts(
-        self, target: Path, size: int, body: StreamingBody, request: Mapping[str, Any], expected: str | None
+        self,
+        writer: PartWriter,
+        bucket: str,
+        key: str,
+        options: Mapping[str, Any],
+        response: GetObjectOutputTypeDef,
     ) -> None:
-        """Fill a file: its first part from the answer that told the size, the others by requests for their range."""
+        """Fetch an object's first part from the answer that told its size, the others by requests for their range."""
+        size, body = response["ContentLength"], response["Body"]
+        request: Any = {**options, "Bucket": bucket, "Key": key, "IfMatch": response["ETag"]}
 
         def fetch(part: Part, stop: threading.Event) -> None:
             writer.fill(part, chunks(part), stop)
@@ -359,11 +372,11 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         broken = _broken_stream()
         from botocore.exceptions import IncompleteReadError
 
-        target.unlink(missing_ok=True)  # of an attempt before this one
-        with transfer.PartWriter(target, size) as writer:
-            transfer.in_parallel(fetch, transfer.parts(size, transfer.DOWNLOAD_PART), transfer.DOWNLOAD_WORKERS)
-            if expected is not None and _base64_crc32(writer.crc32()) != expected:
-                raise IntegrityError("its bytes do not have the checksum that the service keeps for it")
+        writer.begin(size)
+        transfer.in_parallel(fetch, transfer.parts(size, transfer.DOWNLOAD_PART), transfer.DOWNLOAD_WORKERS)
+        expected = _crc32_of(response)
+        if expected is not None and _base64_crc32(writer.crc32()) != expected:
+            raise IntegrityError("its bytes do not have the checksum that the service keeps for it")
 
     def _read(
         self, bucket: str, key: str, options: Mapping[str, Any], consume: Callable[[GetObjectOutputTypeDef], _Answer]
@@ -522,6 +535,22 @@ def _bucket_and_key(fragment: ParseResult) -> tuple[str, str]:
     if not fragment.netloc:
         raise InvalidURL(f"the URL {unparse(fragment)!r} names no bucket: write {fragment.scheme}://bucket/key.")
     return fragment.netloc, full_path(fragment).removeprefix("/")
+
+
+def _crc32_of(response: GetObjectOutputTypeDef) -> str | None:
+    """The CRC-32 of all bytes of an object, where the service keeps one."""
+    return response.get("ChecksumCRC32") if response.get("ChecksumType") != "COMPOSITE" else None
+
+
+def _comes_in_parts(response: GetObjectOutputTypeDef) -> bool:
+    """Whether to fetch an object in parts: a small one is not worth it, and others cannot be verified but as a whole.
+
+    boto3 verifies by itself the checksums that it knows, as long as all is read from one answer.
+    """
+    from botocore.response import StreamingBody
+
+    verified_by_sdk = _crc32_of(response) is None and type(response["Body"]) is not StreamingBody
+    return response["ContentLength"] > transfer.SMALL and not verified_by_sdk
 
 
 def _code(error: Any) -> str:

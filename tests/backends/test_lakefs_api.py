@@ -20,6 +20,7 @@ from urllib3.exceptions import SSLError
 from kedro_statisfactory.backends import lakefs_api
 from kedro_statisfactory.backends.lakefs_api import ATTEMPTS, Answer, LakeFSAPI, Stat
 from kedro_statisfactory.backends.lakefs_store import LakeFSStore
+from kedro_statisfactory.backends.transfer import PartBuffer
 from kedro_statisfactory.errors import (
     BackendUnreachable,
     BranchNotFound,
@@ -399,9 +400,9 @@ def test_every_call_has_time_outs(
     list(api.branches(repository, ""))
     list(api.log(repository, "main"))
     list(api.list(repository, "main", ""))
-    (tmp_path / "z").write_bytes(b"z")
-    store.send(repository, "main", "z", tmp_path / "z", 1)
-    store.fetch(repository, "main", "z", tmp_path / "again")
+    store.send(repository, "main", "z", b"z")
+    with api.open(repository, "main", "z") as answer:
+        store.fetch(repository, "main", "z", answer, PartBuffer())
     upload_id, address, _ = api.begin_parts(repository, "main", "y", 1)
     api.sign_part(repository, "main", "y", (upload_id, address), 1)
     upload_id, address, _ = api.begin_parts(repository, "main", "z", 1)

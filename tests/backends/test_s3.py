@@ -94,15 +94,20 @@ def test_a_small_object_takes_one_request_each_way(
     assert requests_of() == ["PutObject", "GetObject", "HeadObject"]
 
 
+@pytest.mark.parametrize("of", ["a file", "bytes"])
 def test_a_large_object_travels_in_parts_and_is_one_object(
-    backend: S3Backend, bucket: str, large_file: Path, tmp_path: Path, requests_of: Callable[[], list[str]]
+    backend: S3Backend, bucket: str, large_file: Path, tmp_path: Path, requests_of: Callable[[], list[str]], of: str
 ) -> None:
-    where = parse(f"s3://{bucket}/large")
-    backend.upload(source=large_file, fragment=where, StorageClass="STANDARD")
-    assert requests_of().count("UploadPart") == len(transfer.parts(large_file.stat().st_size, transfer.UPLOAD_PART))
-    backend.download(target=tmp_path / "large", fragment=where)
+    where, content = parse(f"s3://{bucket}/large"), large_file.read_bytes()
+    if of == "a file":
+        backend.upload(source=large_file, fragment=where, StorageClass="STANDARD")
+        backend.download(target=tmp_path / "large", fragment=where)
+        assert (tmp_path / "large").read_bytes() == content
+    else:
+        backend.put(payload=content, fragment=where, StorageClass="STANDARD")
+        assert backend.get(fragment=where) == content
+    assert requests_of().count("UploadPart") == len(transfer.parts(LARGE, transfer.UPLOAD_PART))
     assert requests_of().count("GetObject") == 3
-    assert (tmp_path / "large").read_bytes() == large_file.read_bytes()
     assert backend.stat(fragment=where).size == LARGE
 
 
@@ -200,9 +205,12 @@ def test_a_large_read_goes_on_where_it_broke_off(
 ) -> None:
     where = parse(f"s3://{bucket}/large")
     backend.upload(source=large_file, fragment=where)
-    network.faults.extend([Fault(3_000_000), Fault(5_000_000), Fault(7_000_000)])
+    faults = [Fault(3_000_000), Fault(5_000_000), Fault(7_000_000)]
+    network.faults.extend(faults)
     over_network.download(target=tmp_path / "large", fragment=where)
     assert (tmp_path / "large").read_bytes() == large_file.read_bytes()
+    network.faults.extend(faults)
+    assert over_network.get(fragment=where) == large_file.read_bytes()
 
 
 @pytest.mark.parametrize("way", ["up", "down"])
@@ -225,6 +233,23 @@ def test_memory_does_not_grow_with_the_object(backend: S3Backend, bucket: str, t
     assert peak > transfer.MEBIBYTE, "the negative control: it is seen at all"
 
 
+def test_large_bytes_are_held_in_memory_once(backend: S3Backend, bucket: str) -> None:
+    size, where = 160 * transfer.MEBIBYTE, parse(f"s3://{bucket}/x")
+    payload = bytes(size)
+    tracemalloc.start()
+    try:
+        backend.put(payload=payload, fragment=where)
+        up = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        fetched = backend.get(fragment=where)
+        down = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert fetched == payload
+    assert up < 64 * transfer.MEBIBYTE
+    assert size < down < size + 64 * transfer.MEBIBYTE
+
+
 def test_a_large_read_that_was_flipped_is_read_again(
     over_network: S3Backend, backend: S3Backend, network: Proxy, bucket: str, large_file: Path, tmp_path: Path
 ) -> None:
@@ -233,6 +258,8 @@ def test_a_large_read_that_was_flipped_is_read_again(
     network.faults.append(Fault(3_000_000, flip=True))
     over_network.download(target=tmp_path / "large", fragment=where)
     assert (tmp_path / "large").read_bytes() == large_file.read_bytes()
+    network.faults.append(Fault(3_000_000, flip=True))
+    assert over_network.get(fragment=where) == large_file.read_bytes()
 
 
 def test_a_large_read_that_always_breaks_off_ends_with_an_error(

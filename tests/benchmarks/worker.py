@@ -172,9 +172,10 @@ def sign(allowed: bool | None, **_: Any) -> dict[str, float]:
     """Let large objects go past lakeFS by signed URLs, or through it; ``None``: as the server says."""
     from kedro_statisfactory.backends.lakefs_store import LakeFSStore, _Use
 
-    real = _replaced.setdefault("use", LakeFSStore.use)
-    replacement: Any = real if allowed is None else property(lambda _: _Use(allowed, allowed))
-    LakeFSStore.use = replacement  # type: ignore[method-assign]
+    real = _replaced.setdefault("signs", {name: vars(LakeFSStore)[name] for name in ("use", "may_give")})
+    fixed = {"use": property(lambda _: _Use(bool(allowed), bool(allowed))), "may_give": property(lambda _: allowed)}
+    for name, replacement in (real if allowed is None else fixed).items():
+        setattr(LakeFSStore, name, replacement)
     return {}
 
 
