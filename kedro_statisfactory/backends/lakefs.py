@@ -7,8 +7,9 @@ import contextlib
 import hashlib
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any, ClassVar, TypeVar
@@ -623,7 +624,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
                 if self._store.use.reads:
                     found = self._store.fetch(repository, ref, path, answer, writer)
                     if verify:
-                        _compare(found, writer)
+                        _compare(path, found.checksum, found.metadata.get(CRC32_KEY), writer)
                     return
             fetch(None)
 
@@ -641,23 +642,22 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         self, repository: str, ref: str, path: str, answer: Answer, writer: PartWriter, verify: bool
     ) -> None:
         """Take in an object from one answer of the server, and verify it."""
-        is_large = answer.size > transfer.SMALL
-        digest = hashlib.md5(usedforsecurity=False)
-
-        def hashed() -> Iterator[bytes]:
-            for chunk in answer.chunks(CHUNK):
-                digest.update(chunk)
-                yield chunk
-
-        chunks = hashed() if verify and not is_large else answer.chunks(CHUNK)
         writer.begin(answer.size)
-        writer.fill(Part(1, 0, answer.size), chunks, threading.Event())
-        if verify and is_large:
-            found = self._api.stat(repository, ref, path)  # it may keep a checksum of its own
-            unchanged = found.checksum == answer.checksum
-            _compare(found if unchanged else replace(found, checksum=answer.checksum, metadata={}), writer)
-        elif verify:
+        whole = Part(1, 0, answer.size)
+        if not verify:
+            writer.fill(whole, answer.chunks(CHUNK), threading.Event())
+        elif answer.size <= transfer.SMALL:
+            digest = hashlib.md5(usedforsecurity=False)
+            writer.fill(whole, _hashed(answer.chunks(CHUNK), digest), threading.Event())
             _compare_md5(answer.checksum, digest)
+        else:
+            # It may keep a checksum of its own, which is asked for meanwhile.
+            with ThreadPoolExecutor(1, thread_name_prefix="statisfactory") as beside:
+                asked = beside.submit(self._api.stat, repository, ref, path)
+                writer.fill(whole, answer.chunks(CHUNK), threading.Event())
+            found = asked.result()
+            crc32 = found.metadata.get(CRC32_KEY) if found.checksum == answer.checksum else None
+            _compare(path, answer.checksum, crc32, writer)
 
     def _send(self, repository: str, branch: str, path: str, source: Path | bytes) -> Stat:
         size = transfer.size_of(source)
@@ -682,22 +682,34 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         return None
 
 
-def _compare(found: Stat, writer: PartWriter) -> None:
+def _hashed(chunks: Iterable[bytes], digest: Any) -> Iterator[bytes]:
+    for chunk in chunks:
+        digest.update(chunk)
+        yield chunk
+
+
+def _compare(path: str, checksum: str, crc32: str | None, writer: PartWriter) -> None:
     """Compare what arrived of a large object with the fingerprint that is kept of it.
 
     A CRC-32 goes before an MD5: it takes an eighth of the time, and an MD5 takes longer than the transfer itself.
 
+    Args:
+        path: Of the object, for the error.
+        checksum: As lakeFS has it.
+        crc32: In hex; ``None``: the object keeps none.
+        writer: What arrived.
+
     Raises:
         IntegrityError: These are other bytes.
     """
-    if crc32 := found.metadata.get(CRC32_KEY):
+    if crc32:
         if f"{writer.crc32():08x}" != crc32:
-            raise IntegrityError(f"{found.path!r} did not arrive as it was stored.")
-    elif _MD5.fullmatch(found.checksum):
+            raise IntegrityError(f"{path!r} did not arrive as it was stored.")
+    elif _MD5.fullmatch(checksum):
         digest = hashlib.md5(usedforsecurity=False)
-        for chunk in writer.chunks():
-            digest.update(chunk)
-        _compare_md5(found.checksum, digest)
+        for _ in _hashed(writer.chunks(), digest):
+            pass
+        _compare_md5(checksum, digest)
 
 
 def _compare_md5(checksum: str, digest: Any) -> None:

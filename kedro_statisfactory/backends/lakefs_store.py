@@ -37,15 +37,20 @@ class _Use:
 class _SignedURL:
     """A URL that the server has signed, and how to get a new one: it is good for some minutes only."""
 
-    def __init__(self, sign: Callable[[], str], first: str) -> None:
-        self._sign, self.now = sign, first
+    def __init__(self, sign: Callable[[], str], first: str = "") -> None:
+        self._sign, self._now = sign, first
         self._lock = threading.Lock()
 
-    def renew(self, old: str) -> None:
-        """Have it signed anew, unless another thread has done so since ``old``."""
+    def now(self) -> str:
+        """The URL, signed when it is first asked for."""
+        return self._now or self.renewed("")
+
+    def renewed(self, old: str) -> str:
+        """The URL, signed anew unless another thread has had that done since ``old``."""
         with self._lock:
-            if self.now == old:
-                self.now = self._sign()
+            if self._now == old:
+                self._now = self._sign()
+            return self._now
 
 
 class LakeFSStore:
@@ -104,7 +109,7 @@ class LakeFSStore:
                 raise IntegrityError(f"{path!r} was replaced while it was read")
             return found.address
 
-        url = _SignedURL(sign, sign())
+        url = _SignedURL(sign)
 
         def fetch(part: Part, stop: threading.Event) -> None:
             writer.fill(part, chunks(part), stop)
@@ -180,14 +185,13 @@ class LakeFSStore:
         self, method: str, url: _SignedURL, headers: Mapping[str, str], payload: bytes | None = None
     ) -> BaseHTTPResponse:
         """Ask at a signed URL, which no error shows; once more at a new one when it has become too old."""
-        signed = url.now
+        signed = url.now()
         try:
             return self._ask_at(signed, method, headers, payload)
         except StoreFailed as error:
             if not error.is_refusal:
                 raise
-        url.renew(signed)
-        return self._ask_at(url.now, method, headers, payload)
+        return self._ask_at(url.renewed(signed), method, headers, payload)
 
     def _ask_at(self, url: str, method: str, headers: Mapping[str, str], payload: bytes | None) -> BaseHTTPResponse:
         origin = _origin(url)

@@ -400,8 +400,8 @@ def test_every_call_has_time_outs(
     list(api.branches(repository, ""))
     list(api.log(repository, "main"))
     list(api.list(repository, "main", ""))
-    store.send(repository, "main", "z", b"z")
-    with api.open(repository, "main", "z") as answer:
+    store.send(repository, "main", "z", b"zz")
+    with api.open(repository, "main", "z", 1) as answer:
         store.fetch(repository, "main", "z", answer, PartBuffer())
     upload_id, address, _ = api.begin_parts(repository, "main", "y", 1)
     api.sign_part(repository, "main", "y", (upload_id, address), 1)

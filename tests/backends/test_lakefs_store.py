@@ -120,6 +120,13 @@ def test_urls_that_have_grown_old_are_signed_anew(
     assert (tmp_path / "large").read_bytes() == large.read_bytes()
 
 
+def test_a_url_is_signed_when_it_is_needed_and_anew_but_once_for_all_threads() -> None:
+    signed = iter(["first", "second", "third"])
+    url = _SignedURL(lambda: next(signed))
+    assert (url.now(), url.now()) == ("first", "first")
+    assert (url.renewed("first"), url.renewed("first"), url.now()) == ("second", "second", "second")
+
+
 def _after_a_while(work: Any) -> Any:
     def later(*arguments: Any) -> Any:
         time.sleep(2.1)  # SeaweedFS counts whole seconds
