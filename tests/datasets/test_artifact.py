@@ -564,6 +564,43 @@ def test_as_the_dataset_of_a_partitioned_dataset(tmp_path: Path) -> None:
     assert "ArtifactDataset" in repr(catalog.get("parts"))
 
 
+@pytest.fixture
+def listed_s3() -> Iterator[None]:
+    """An fsspec that knows S3, by which PartitionedDataset lists; s3fs needs an older boto3 than the tests have."""
+    import obstore.fsspec
+
+    obstore.fsspec.register("s3")
+    yield
+    sys.modules["fsspec.registry"]._registry.pop("s3")
+
+
+@pytest.mark.usefixtures("listed_s3")
+@pytest.mark.parametrize("scheme", ["s3", "s3a"])
+def test_as_the_dataset_of_a_partitioned_dataset_on_s3(seaweed: S3Server, bucket: str, scheme: str) -> None:
+    session = {
+        "access_key_id": seaweed.access_key,
+        "secret_access_key": seaweed.secret_key,
+        "endpoint": seaweed.endpoint_url,
+        "virtual_hosted_style_request": False,
+    }
+    config: dict[str, Any] = {
+        "type": "partitions.PartitionedDataset",
+        "path": f"{scheme}://{bucket}/parts",
+        "filename_suffix": ".json",
+        "overwrite": True,
+        "credentials": {"config": session, "client_options": {"allow_http": True}},
+        "dataset": {
+            "type": "kedro_statisfactory.ArtifactDataset",
+            "dataset": "json.JSONDataset",
+            "credentials": seaweed.credentials,
+        },
+    }
+    catalog = DataCatalog.from_config({"parts": config})
+    for parts in ({"a": {"n": 1}, "sub/ü b": {"n": 2}}, {"c": {"n": 3}}):
+        catalog.save("parts", parts)
+        assert {name: load() for name, load in catalog.load("parts").items()} == parts
+
+
 def test_what_is_being_written_is_no_partition(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[tool.kedro]\n")
     seen: list[list[str]] = []
