@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import json
 import os
 import socket
 import threading
@@ -17,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from kedro_statisfactory.backends import S3Backend, transfer
@@ -607,6 +609,39 @@ def test_wrong_keys_are_denied_without_being_shown(seaweed: S3Server, bucket: st
     assert "hush" not in str(denied.value)
     with pytest.raises(PermissionDenied):
         S3Backend(Session(wrong)).exists(fragment=parse(f"s3://{bucket}/x"))
+
+
+def test_temporary_credentials_are_good_with_their_session_token_only(seaweed: S3Server, bucket: str) -> None:
+    admin = Session(seaweed.credentials)
+    allow = {"Effect": "Allow", "Action": "s3:*", "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]}
+    policy = {"Version": "2012-10-17", "Statement": [allow]}
+    for_all = {**policy, "Statement": [{**allow, "Principal": "*"}]}  # the rights of an admin are not passed on
+    admin.s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(for_all))
+    client: Any = boto3.client
+    made = client("sts", **seaweed.credentials).get_federation_token(Name="test", Policy=json.dumps(policy))[
+        "Credentials"
+    ]
+    where = parse(f"s3://{bucket}/x")
+    rest = {"endpoint_url": seaweed.endpoint_url, "region_name": "us-east-1"}
+    keys = {"aws_access_key_id": made["AccessKeyId"], "aws_secret_access_key": made["SecretAccessKey"]}
+    S3Backend(Session({**keys, **rest, "aws_session_token": made["SessionToken"]})).put(payload=b"x", fragment=where)
+    s3fs = {"key": made["AccessKeyId"], "secret": made["SecretAccessKey"], "token": made["SessionToken"]}
+    assert S3Backend(Session({**s3fs, "client_kwargs": rest})).get(fragment=where) == b"x"
+    with pytest.raises(PermissionDenied):
+        S3Backend(Session({**keys, **rest})).get(fragment=where)
+
+
+def test_a_profile_brings_keys_and_endpoint(
+    seaweed: S3Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config").write_text(
+        f"[profile lab]\naws_access_key_id = {seaweed.access_key}\naws_secret_access_key = {seaweed.secret_key}\n"
+        f"endpoint_url = {seaweed.endpoint_url}\nregion = us-east-1\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    backend = S3Backend(Session({"profile_name": "lab"}))
+    backend.put(payload=b"x", fragment=parse(f"s3://{bucket}/x"))
+    assert backend.get(fragment=parse(f"s3://{bucket}/x")) == b"x"
 
 
 def test_a_secret_in_a_message_of_boto3_is_taken_out(seaweed: S3Server) -> None:
