@@ -92,6 +92,9 @@ _LAKEFS_API = "/api/v1"
 # Connections that are kept: one for every part of a large transfer and for every thread of a runner.
 _POOL_SIZE = 64
 
+# Bytes of a body that is sent to S3 before the service asks for it, as curl does.
+_SENT_AT_ONCE = 1 << 20
+
 # What a user of boto3 would have to ask for. Standard retries are the bounded ones that AWS recommends.
 _CLIENT_DEFAULTS: Mapping[str, Any] = {
     "retries": {"mode": "standard", "total_max_attempts": 5},
@@ -486,7 +489,23 @@ class Session:
         except TypeError as error:
             raise UnknownCredential(f"config_kwargs in the credentials for S3: {error}.") from None
         with _connections.making_client:
-            return boto3.session.Session(**configuration.session).client("s3", config=config, **configuration.client)
+            client: S3Client = boto3.session.Session(**configuration.session).client(
+                "s3", config=config, **configuration.client
+            )
+        for operation in ("PutObject", "UploadPart"):
+            client.meta.events.register(f"before-sign.s3.{operation}", _send_at_once)
+        return client
+
+
+def _send_at_once(request: Any, operation_name: str, **_: Any) -> None:
+    """Send a body along with its headers, where boto3 would wait for the service to ask for it.
+
+    That costs a round trip. It pays where a large body would be refused; whether parts are taken is known by then.
+    """
+    from botocore.utils import determine_content_length
+
+    if operation_name == "UploadPart" or (determine_content_length(request.data) or 0) <= _SENT_AT_ONCE:
+        del request.headers["Expect"]
 
 
 def _present(mapping: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ from kedro_statisfactory.errors import (
 )
 from kedro_statisfactory.location import parse
 from kedro_statisfactory.session import Session
-from tests.servers.faults import Fault, Proxy, proxy
+from tests.servers.faults import Fault, Proxy, gateway, proxy
 from tests.servers.s3 import S3Server
 
 LARGE = 40 * transfer.MEBIBYTE + 12_345  # three parts on the way down, six on the way up
@@ -94,6 +94,19 @@ def test_a_small_object_takes_one_request_each_way(
     backend.download(target=tmp_path / "target", fragment=where)
     backend.exists(fragment=where)
     assert requests_of() == ["PutObject", "GetObject", "HeadObject"]
+
+
+def test_a_body_waits_for_the_service_only_where_it_might_be_large_and_refused(
+    seaweed: S3Server, bucket: str, large_file: Path
+) -> None:
+    with gateway(seaweed.endpoint_url) as between:
+        backend = S3Backend(Session({**seaweed.credentials, "endpoint_url": between.endpoint_url}))
+        for size in (5, 2 * transfer.MEBIBYTE):
+            backend.put(payload=bytes(size), fragment=parse(f"s3://{bucket}/{size}"))
+        backend.upload(source=large_file, fragment=parse(f"s3://{bucket}/large"))
+    sent = [(seen.headers.get("Expect"), seen.target) for seen in between.seen if seen.method == "PUT"]
+    assert sent[:2] == [(None, f"/{bucket}/5"), ("100-continue", f"/{bucket}/{2 * transfer.MEBIBYTE}")]
+    assert {expect for expect, _ in sent[2:]} == {None}
 
 
 @pytest.mark.parametrize("of", ["a file", "bytes"])
