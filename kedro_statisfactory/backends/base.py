@@ -150,6 +150,20 @@ class Backend(ABC):
         self._session = session
         self._logger = logging.getLogger(logger_name)
 
+    def check_options(self, *, load_args: Mapping[str, Any], save_args: Mapping[str, Any]) -> None:
+        """Refuse options of an entry that could not be used, before a run has computed what they are for.
+
+        A backend that does not override this refuses them when they are used.
+
+        Args:
+            load_args: Options for ``get``.
+            save_args: Options for ``put``.
+
+        Raises:
+            UnknownOption: The backend does not know one of them, or its value cannot be right.
+        """
+        return
+
     def reads_the_past(self, fragment: ParseResult) -> bool:
         """Whether a location is read elsewhere than it is written, for services that keep versions."""
         return False

@@ -118,6 +118,13 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         """``text`` without any secret of the credentials, those of lakectl's file included."""
         return super().redacted(text.replace(self._session.lakefs.configuration.password, "<redacted>"))
 
+    def check_options(self, *, load_args: Mapping[str, Any], save_args: Mapping[str, Any]) -> None:
+        """Refuse options that this backend does not know, and a ``lake_ref`` that is no text."""
+        self._refuse_unknown(load_args, _OPTIONS)
+        self._refuse_unknown(save_args, ("lake_ref",))
+        for options in (load_args, save_args):
+            _check_lake_ref(options.get("lake_ref"))
+
     def put(self, *, payload: bytes, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> None:
         """Store ``payload`` as one object, creating the data branch where it is missing.
 

@@ -12,7 +12,7 @@ import secrets
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -40,6 +40,10 @@ class LocalFS(Backend, prefix="", aliases=("file",)):
 
     Credentials are accepted and not needed, so that an entry can move between disk and S3 by its URL alone.
     """
+
+    def check_options(self, *, load_args: Mapping[str, Any], save_args: Mapping[str, Any]) -> None:
+        """Refuse any: there are none."""
+        self._refuse_unknown({**load_args, **save_args})
 
     def put(self, *, payload: bytes, fragment: ParseResult, **kwargs: Any) -> None:
         """Store ``payload`` as a file, creating the folders above it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import builtins
 import contextlib
+import functools
 import hashlib
 import threading
 import zlib
@@ -92,6 +93,11 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
     def __init__(self, session: Session, logger_name: str = __name__) -> None:
         super().__init__(session, logger_name)
         s3_configuration(session.credentials)
+
+    def check_options(self, *, load_args: Mapping[str, Any], save_args: Mapping[str, Any]) -> None:
+        """Refuse options that boto3 does not know; whether their values fit is seen when they are used."""
+        self._read_options(load_args)
+        self._write_options(save_args)
 
     def put(self, *, payload: bytes, fragment: ParseResult, **kwargs: Any) -> None:
         """Store ``payload`` as one object; the bucket is created when the service says that it is missing.
@@ -422,19 +428,14 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
                     f"the object {error.get('Key')!r} in the bucket {bucket!r} was not deleted: {error.get('Code')}."
                 )
 
-    def _members(self, operation: str) -> frozenset[str]:
-        """The arguments of an operation that a user may set."""
-        shape: Any = self._client.meta.service_model.operation_model(operation).input_shape
-        return frozenset(shape.members) - _OWN_ARGUMENTS
-
     def _known(self, operation: str, options: Mapping[str, Any]) -> dict[str, Any]:
         """Those options that an operation has, too."""
-        members = self._members(operation) if options else frozenset()
+        members = _members(operation) if options else frozenset()
         return {name: value for name, value in options.items() if name in members}
 
     def _read_options(self, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
         if kwargs:
-            self._refuse_unknown(kwargs, self._members("GetObject"))
+            self._refuse_unknown(kwargs, _members("GetObject"))
         return kwargs
 
     def _write_options(self, kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
@@ -443,7 +444,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         if not isinstance(create_bucket, bool):
             raise UnknownOption(f"`{_CREATE_BUCKET}` is {create_bucket!r}: write true or false.")
         if options:
-            self._refuse_unknown(options, self._members("PutObject") | {_CREATE_BUCKET})
+            self._refuse_unknown(options, _members("PutObject") | {_CREATE_BUCKET})
         return options, create_bucket
 
     def _integrity(self, options: Mapping[str, Any], name: str, payload: bytes | int) -> dict[str, Any]:
@@ -520,6 +521,19 @@ def _raise_as_ours(error: Exception, fragment: ParseResult, session: Session) ->
             scheme = " Write endpoint_url with http:// or https://." * ("Invalid endpoint" in text)
             raise InvalidCredentials(f"boto3 cannot use the configuration for {url!r}: {text}.{scheme}") from cause
     raise TransferError(f"the transfer of {url!r} failed: {text}.") from cause
+
+
+@functools.cache
+def _service() -> Any:
+    """botocore's description of S3, for which no client is needed."""
+    import botocore.session
+
+    return botocore.session.Session().get_service_model("s3")
+
+
+def _members(operation: str) -> frozenset[str]:
+    """The arguments of an operation that a user may set."""
+    return frozenset(_service().operation_model(operation).input_shape.members) - _OWN_ARGUMENTS
 
 
 def _broken_stream() -> tuple[type[Exception], ...]:

@@ -83,6 +83,7 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
     Raises:
         InvalidURL: ``filepath`` is unsafe or names nothing.
         UnknownPrefix: No backend serves the URL.
+        UnknownOption: The backend does not know one of ``load_args`` or ``save_args``.
         InvalidFormat: ``dataset`` takes no ``filepath``, or has an argument that belongs to the entry.
 
     Examples:
@@ -137,7 +138,7 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
         # Kedro's messages and kedro-viz show this one; what is read and written is `filepath`.
         super().__init__(filepath=PurePosixPath(f"{parsed.netloc}{parsed.path}" if parsed else ""), version=version)
         if parsed:
-            self._backend()
+            self._backend().check_options(load_args=self._load_args, save_args=self._save_args)
 
     if TYPE_CHECKING:  # Kedro makes these of the two below, which type checkers cannot know
 
