@@ -74,8 +74,8 @@ class StatisfactoryHooks:
         """Begin a run on lakeFS, where entries of the pipeline are there; end it when another package's hook fails.
 
         Raises:
-            DatasetError: A generator node writes an entry whose format keeps only the last chunk; or the run cannot
-                begin.
+            DatasetError: An entry has an option that its backend does not know; a generator node writes an entry whose
+                format keeps only the last chunk; or the run cannot begin.
         """
         self._begin(run_params, pipeline, catalog)
         try:
@@ -126,6 +126,7 @@ class StatisfactoryHooks:
         ours = {
             name: found for name, entry in entries.items() if (found := list(artifacts(entry, module.ArtifactDataset)))
         }
+        _refuse_unknown_options(ours)
         _refuse_lost_chunks(pipeline, ours)
         follow = {name: bound for name, found in ours.items() if (bound := [e for e in found if e.backend.follows_git])}
         if not follow:
@@ -174,6 +175,16 @@ def _refuse_partitions(entries: Mapping[str, Any]) -> None:
                 "as a folder, by a format that writes one, or keep them on disk or in S3."
             )
             raise DatasetError(f"catalog entry {name!r}: {error}") from error
+
+
+def _refuse_unknown_options(ours: Mapping[str, list[ArtifactDataset]]) -> None:
+    """A misspelt option should not be noticed when an hour's result is to be saved with it."""
+    for name, found in ours.items():
+        for each in found:
+            try:
+                each.check_options()
+            except StatisfactoryError as error:
+                raise DatasetError(f"catalog entry {name!r}: {error}") from error
 
 
 def _refuse_lost_versions(run_params: Mapping[str, Any], follow: Mapping[str, list[ArtifactDataset]]) -> None:

@@ -504,7 +504,8 @@ def _send_at_once(request: Any, operation_name: str, **_: Any) -> None:
     """
     from botocore.utils import determine_content_length
 
-    if operation_name == "UploadPart" or (determine_content_length(request.data) or 0) <= _SENT_AT_ONCE:
+    size = determine_content_length(request.data)  # None: nobody knows
+    if operation_name == "UploadPart" or (size is not None and size <= _SENT_AT_ONCE):
         del request.headers["Expect"]
 
 

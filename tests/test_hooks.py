@@ -1,4 +1,4 @@
-"""Generator nodes: they lose nothing, or are refused before anything runs."""
+"""What would lose data is refused before anything runs: generator nodes whose chunks do not add up, unknown options."""
 
 from __future__ import annotations
 
@@ -123,6 +123,30 @@ def test_entries_of_others_and_plain_nodes_are_left_alone(tmp_path: Path) -> Non
     nodes = pipeline([node(_chunks, None, "stock"), node(lambda: "x", None, "out", name="plain")])
     _begin(nodes, _catalog(tmp_path))
     _begin(pipeline([node(_chunks, None, "memory")]), DataCatalog())
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "named"),
+    [
+        ("x.json", {"save_args": {"mode": "a"}}, "LocalFS does not know the option mode"),
+        ("x.json", {"save_args": {True: 1, "index": False}}, "the option True, index"),
+        ("s3://bucket/x.json", {"save_args": {"StorageClas": "GLACIER"}}, "StorageClas"),
+        ("s3://bucket/x.json", {"load_args": {"StorageClass": "GLACIER"}}, "StorageClass"),
+        ("s3://bucket/x.json", {"save_args": {"create_bucket": "no"}}, "true or false"),
+        ("lakefs://repository/x.json", {"save_args": {"verify": False}}, "verify"),
+        ("lakefs://repository/x.json", {"load_args": {"verify": "no"}}, "true or false"),
+        ("lakefs://repository/x.json", {"load_args": {"lake_ref": 10}}, "between quotes"),
+    ],
+)
+def test_options_that_nobody_knows_are_refused(
+    url: str, options: dict[str, Any], named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "which-is-not-there")  # no client is made for it
+    with pytest.raises(DatasetError, match=f"(?s)entry 'out'.*{named}"):
+        _begin(
+            pipeline([node(lambda: {}, None, "out", name="plain")]),
+            _out(filepath=url, dataset="json.JSONDataset", **options),
+        )
 
 
 def test_a_pipeline_without_an_entry_of_ours_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

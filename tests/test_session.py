@@ -14,6 +14,7 @@ from typing import Any
 
 import botocore
 import pytest
+from botocore.awsrequest import AWSRequest
 
 from kedro_statisfactory import session as session_module
 from kedro_statisfactory.errors import InvalidCredentials, MissingCredentials, StatisfactoryError, UnknownCredential
@@ -55,6 +56,13 @@ def test_wrong_credentials_are_named_and_not_shown(
 def test_unknown_arguments_of_the_client_are_named() -> None:
     with pytest.raises(UnknownCredential, match="no_such_argument"):
         _ = Session({**BOTO3, "config_kwargs": {"no_such_argument": 1}}).s3
+
+
+@pytest.mark.parametrize(("body", "waits"), [(b"small", False), (bytes(2 << 20), True), (iter([b"unknown"]), True)])
+def test_a_body_of_a_size_that_nobody_knows_counts_as_large(body: Any, waits: bool) -> None:
+    request = AWSRequest("PUT", "http://127.0.0.1:1/", {"Expect": "100-continue"}, data=body)
+    session_module._send_at_once(request, "PutObject")
+    assert ("Expect" in request.headers) == waits
 
 
 def test_an_unsigned_client_is_made_for_anonymous_access() -> None:

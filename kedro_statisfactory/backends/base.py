@@ -294,7 +294,7 @@ class Backend(ABC):
 
     def _refuse_unknown(self, options: Iterable[str], known: Iterable[str] = ()) -> None:
         """Raise :class:`UnknownOption` for options that are not among the known ones."""
-        unknown = sorted(set(options) - set(known))
+        unknown = sorted(map(str, set(options) - set(known)))
         if unknown:
             listing = ", ".join(sorted(known)) or "none"
             raise UnknownOption(

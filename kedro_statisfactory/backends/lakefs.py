@@ -8,11 +8,10 @@ import hashlib
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import IO, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends import transfer
@@ -120,7 +119,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
 
     def check_options(self, *, load_args: Mapping[str, Any], save_args: Mapping[str, Any]) -> None:
         """Refuse options that this backend does not know, and a ``lake_ref`` that is no text."""
-        self._refuse_unknown(load_args, _OPTIONS)
+        self._verify({key: value for key, value in load_args.items() if key != "lake_ref"})
         self._refuse_unknown(save_args, ("lake_ref",))
         for options in (load_args, save_args):
             _check_lake_ref(options.get("lake_ref"))
@@ -611,7 +610,10 @@ class LakeFSBackend(Backend, prefix="lakefs"):
 
     def _verify(self, kwargs: Mapping[str, Any]) -> bool:
         self._refuse_unknown({key: value for key, value in kwargs.items() if key != "verify"}, _OPTIONS)
-        return bool(kwargs.get("verify", True))
+        verify = kwargs.get("verify", True)
+        if not isinstance(verify, bool):
+            raise UnknownOption(f"`verify` is {verify!r}: write true or false.")
+        return verify
 
     def _fetch_file(self, repository: str, ref: str, path: str, target: Path, verify: bool) -> None:
         try:
@@ -623,58 +625,55 @@ class LakeFSBackend(Backend, prefix="lakefs"):
     def _fetch(self, repository: str, ref: str, path: str, writer: PartWriter, verify: bool) -> None:
         """Fetch one object, of one version; again where it breaks off, is damaged or replaced half-way."""
 
-        def fetch(most: int | None) -> None:
-            with self._api.open(repository, ref, path, most) as answer:
-                if answer.length == answer.size:
-                    self._fetch_whole(repository, ref, path, answer, writer, verify)
-                    return
-                if self._store.use.reads:
-                    found = self._store.fetch(repository, ref, path, answer, writer)
-                    if verify:
-                        _compare(path, found.checksum, found.metadata.get(CRC32_KEY), writer)
-                    return
-            fetch(None)
+        def fetch() -> None:
+            if self._store.may_give:
+                # Where the rest of a large object has a signed URL, its first part is all that the server has to give.
+                try:
+                    with self._api.open(repository, ref, path, transfer.DOWNLOAD_PART) as answer:
+                        if answer.length == answer.size:
+                            self._fetch_whole(repository, ref, path, answer, writer, verify)
+                            return
+                        if self._store.use.reads:
+                            found = self._store.fetch(repository, ref, path, answer, writer)
+                            if verify:
+                                _compare(path, found.checksum, found.metadata.get(CRC32_KEY), writer)
+                            return
+                except StoreFailed as error:
+                    self._store.give_up(error)
+            with self._api.open(repository, ref, path) as answer:
+                self._fetch_whole(repository, ref, path, answer, writer, verify)
 
-        def fetch_by_any_way() -> None:
-            try:
-                # Where a large object may come by signed URLs, the server itself is asked for the first part only.
-                fetch(transfer.DOWNLOAD_PART if self._store.may_give else None)
-            except StoreFailed as error:
-                self._store.give_up(error)
-                fetch(None)
-
-        _until_whole(fetch_by_any_way)
+        _until_whole(fetch)
 
     def _fetch_whole(
         self, repository: str, ref: str, path: str, answer: Answer, writer: PartWriter, verify: bool
     ) -> None:
         """Take in an object from one answer of the server, and verify it."""
         writer.begin(answer.size)
-        whole = Part(1, 0, answer.size)
+        whole, chunks = Part(1, 0, answer.size), answer.chunks(CHUNK)
         if not verify:
-            writer.fill(whole, answer.chunks(CHUNK), threading.Event())
+            writer.fill(whole, chunks, threading.Event())
         elif answer.size <= transfer.SMALL:
             digest = hashlib.md5(usedforsecurity=False)
-            writer.fill(whole, _hashed(answer.chunks(CHUNK), digest), threading.Event())
+            writer.fill(whole, _hashed(chunks, digest), threading.Event())
             _compare_md5(answer.checksum, digest)
         else:
             # It may keep a checksum of its own, which is asked for meanwhile.
-            with ThreadPoolExecutor(1, thread_name_prefix="statisfactory") as beside:
-                asked = beside.submit(self._api.stat, repository, ref, path)
-                writer.fill(whole, answer.chunks(CHUNK), threading.Event())
+            asked = transfer.beside(lambda: self._api.stat(repository, ref, path))
+            writer.fill(whole, chunks, threading.Event())
             found = asked.result()
             crc32 = found.metadata.get(CRC32_KEY) if found.checksum == answer.checksum else None
             _compare(path, answer.checksum, crc32, writer)
 
     def _send(self, repository: str, branch: str, path: str, source: Path | bytes) -> Stat:
-        size = transfer.size_of(source)
-        if isinstance(source, Path) and size <= transfer.SMALL:
-            source = source.read_bytes()
-        stored = self._send_parts(repository, branch, path, source) if size > transfer.SMALL else None
+        is_large = transfer.size_of(source) > transfer.SMALL
+        stored = self._send_parts(repository, branch, path, source) if is_large else None
         if stored is None:
-            crc32 = transfer.crc32_of(source) if size > transfer.SMALL else None
-            with _opened(source) as body:
-                stored = self._api.upload(repository, branch, path, body, size, crc32)
+            if isinstance(source, Path) and not is_large:
+                source = source.read_bytes()
+            size, crc32 = transfer.size_of(source), transfer.crc32_of(source) if is_large else None
+            with transfer.opened(source) as from_start:
+                stored = self._api.upload(repository, branch, path, from_start, size, crc32)
         # Leave word of what was written, for the commit of the run.
         self._session.project.note_written(self._api.host, repository, stored.path, stored.checksum)
         return stored
@@ -714,8 +713,8 @@ def _compare(path: str, checksum: str, crc32: str | None, writer: PartWriter) ->
             raise IntegrityError(f"{path!r} did not arrive as it was stored.")
     elif _MD5.fullmatch(checksum):
         digest = hashlib.md5(usedforsecurity=False)
-        for _ in _hashed(writer.chunks(), digest):
-            pass
+        for chunk in writer.chunks():
+            digest.update(chunk)
         _compare_md5(checksum, digest)
 
 
@@ -726,21 +725,6 @@ def _compare_md5(checksum: str, digest: Any) -> None:
             "what arrived is not what was stored. If the object was imported from a store whose ETags are no MD5 "
             "(KMS encryption), set `load_args: {verify: false}`."
         )
-
-
-@contextlib.contextmanager
-def _opened(source: Path | bytes) -> Iterator[Callable[[], bytes | IO[bytes]]]:
-    """What gives the content of a file, or what is in memory, from its start."""
-    if isinstance(source, bytes):
-        yield lambda: source
-        return
-    with source.open("rb") as file:
-
-        def from_start() -> IO[bytes]:
-            file.seek(0)
-            return file
-
-        yield from_start
 
 
 def _until_whole(fetch: Callable[[], _Answer]) -> _Answer:

@@ -303,10 +303,8 @@ class LakeFSAPI:
         where = _path("repositories", repository, "refs", ref, "objects")
         begin = {"Range": f"bytes=0-{most - 1}"} if most else {}
         response = self._request("GET", where, {"path": path}, headers=begin, stream=True, accept=(_NO_SUCH_RANGE,))
-        if response.status == _NO_SUCH_RANGE:  # as an empty object has none
-            response = self._request("GET", where, {"path": path}, stream=True)
         try:
-            yield Answer(response)
+            yield Answer(response, most)
         finally:
             let_go(response)
 
@@ -609,14 +607,23 @@ def _branch_or_error(repository: str, branch: str) -> Iterator[None]:
 
 
 class Answer:
-    """An object, or its beginning, that is being fetched: ``length`` bytes of ``size``."""
+    """An object, or its beginning, that is being fetched: ``length`` bytes of ``size``.
 
-    def __init__(self, response: BaseHTTPResponse) -> None:
+    Args:
+        response: Of the server.
+        most: Bytes of the beginning that was asked for; ``None``: all.
+    """
+
+    def __init__(self, response: BaseHTTPResponse, most: int | None = None) -> None:
         self._response = response
         try:
             self.length = self.size = int(response.headers["Content-Length"])
-            if response.status == 206:
+            if response.status == _NO_SUCH_RANGE and response.headers["Content-Range"] == "bytes */0":
+                self.length = self.size = 0  # an empty object has no beginning
+            elif response.status != 200:
                 self.size = int(response.headers["Content-Range"].removeprefix(f"bytes 0-{self.length - 1}/"))
+                if self.length > min(most or 0, self.size):
+                    raise ValueError
             # A proxy that compresses, or could, calls a checksum weak (RFC 9110 §8.8.1).
             self.checksum = response.headers["ETag"].removeprefix("W/").strip('"')
         except (KeyError, ValueError):

@@ -169,7 +169,8 @@ class LakeFSStore:
             attempt += 1
             response = self._ask("GET", url, {"Range": f"bytes={start}-{end - 1}"})
             try:
-                if response.status != 206 or response.headers.get("Content-Length") != str(end - start):
+                told = response.headers.get("Content-Length"), response.headers.get("Content-Range", "").split("/")[0]
+                if response.status != 206 or told != (str(end - start), f"bytes {start}-{end - 1}"):
                     raise StoreFailed("the object store, or a proxy before it, gives another range than was asked for")
                 for chunk in read_chunks(response, end - start, CHUNK):
                     start += len(chunk)

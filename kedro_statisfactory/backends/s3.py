@@ -48,6 +48,7 @@ _OWN_ARGUMENTS = frozenset(
     ("Bucket", "Key", "Body", "Range", "PartNumber", "ChecksumMode", "UploadId", "MultipartUpload", "ContentLength")
 )
 _CREATE_BUCKET = "create_bucket"
+_CONDITIONS = frozenset(("IfMatch", "IfNoneMatch"))
 
 # Codes of https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html, and the bare status codes that a
 # HEAD request has instead, because its answer has no body.
@@ -83,8 +84,9 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
     folder as such is not atomic.
 
     Small objects take one request. Large ones are fetched in ranges of one and the same version, and sent in parts, on
-    several connections. Every object carries a CRC-32 of all its bytes, which the service verifies when it is written
-    and this class when it is read.
+    several connections; with checksums of one's own among the ``save_args`` they are sent by one request, for which
+    those hold. Every other object carries a CRC-32 of all its bytes, which the service verifies when it is written and
+    this class when it is read.
 
     Raises:
         UnknownCredential: The session's credentials have a key that S3 does not know.
@@ -106,27 +108,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             BucketNotFound: There is no bucket, and ``create_bucket`` is off.
             PreconditionFailed: A condition of the options (``IfNoneMatch``, ``IfMatch``) does not hold.
         """
-        if len(payload) > transfer.SMALL:
-            self._upload_parts(payload, fragment, kwargs)
-            return
-        bucket, key = _bucket_and_key(fragment)
-        with self._translated(fragment):
-            options, create_bucket = self._write_options(kwargs)
-            options |= self._integrity(options, "ChecksumCRC32", payload)
-
-            def request() -> None:
-                self._client.put_object(Bucket=bucket, Key=key, Body=payload, **options)
-
-            try:
-                self._in_bucket(bucket, create_bucket, request)
-            except self._client.exceptions.ClientError as error:
-                if _ERRORS_BY_CODE.get(_code(error)) is not PreconditionFailed or "IfNoneMatch" not in options:
-                    raise
-                # A retry, after an answer that was lost, finds what the first try stored.
-                unconditional = {name: value for name, value in options.items() if name != "IfNoneMatch"}
-                found = self._client.head_object(Bucket=bucket, Key=key, **self._known("HeadObject", unconditional))
-                if found["ETag"].strip('"') != hashlib.md5(payload, usedforsecurity=False).hexdigest():
-                    raise
+        self._store(payload, fragment, kwargs)
 
     def get(self, *, fragment: ParseResult, **kwargs: Any) -> bytes:
         """Fetch one object, its length and, where the service keeps one, its checksum verified."""
@@ -138,7 +120,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
                 if not _comes_in_parts(response):
                     return response["Body"].read()
                 buffer = PartBuffer()
-                self._fetch_parts(buffer, bucket, key, options, response)
+                self._fetch_large(buffer, bucket, key, options, response)
                 return buffer.payload()
 
             return self._read(bucket, key, options, read)
@@ -151,12 +133,12 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         the key itself, which would be found before the folder.
         """
         if not source.is_dir():
-            self._upload_file(source, fragment, kwargs)
+            self._store(source, fragment, kwargs)
             return
         first, last = transfer.files_of(source)
 
         def upload(path: Path, _: threading.Event) -> None:
-            self._upload_file(source / path, join(fragment, *path.parts), kwargs)
+            self._store(source / path, join(fragment, *path.parts), kwargs)
 
         transfer.in_parallel(upload, first, transfer.UPLOAD_WORKERS)
         for path in last:
@@ -262,38 +244,77 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         self._create_bucket(bucket)
         return request()
 
-    def _upload_file(self, source: Path, fragment: ParseResult, kwargs: Mapping[str, Any]) -> None:
-        if source.stat().st_size <= transfer.SMALL:
-            self.put(payload=source.read_bytes(), fragment=fragment, **kwargs)
-        else:
-            self._upload_parts(source, fragment, kwargs)
-
-    def _upload_parts(self, source: Path | bytes, fragment: ParseResult, kwargs: Mapping[str, Any]) -> None:
-        """Store a large object in parts; they become one all at once."""
+    def _store(self, source: Path | bytes, fragment: ParseResult, kwargs: Mapping[str, Any]) -> None:
+        """Store a file, or what is in memory, as one object."""
         bucket, key = _bucket_and_key(fragment)
+        size = transfer.size_of(source)
         with self._translated(fragment):
             options, create_bucket = self._write_options(kwargs)
-            checked_by_crc = bool(self._integrity(options, "ChecksumCRC32", b""))
-            algorithm: Any = {"ChecksumAlgorithm": "CRC32", "ChecksumType": "FULL_OBJECT"} if checked_by_crc else {}
-            begin = self._known("CreateMultipartUpload", options) | algorithm
-            upload_id = self._in_bucket(
-                bucket,
-                create_bucket,
-                lambda: self._client.create_multipart_upload(Bucket=bucket, Key=key, **begin)["UploadId"],
-            )
-            target: Any = {"Bucket": bucket, "Key": key, "UploadId": upload_id}
-            try:
-                done = self._send_parts(source, target, options)
-                whole = transfer.combined_crc32((crc, part.length) for part, _, crc in done)
-                end = self._known("CompleteMultipartUpload", options)
-                if checked_by_crc:
-                    end |= {"ChecksumCRC32": _base64_crc32(whole), "ChecksumType": "FULL_OBJECT"}
-                sent: Any = [{"PartNumber": part.number, "ETag": etag} for part, etag, _ in done]
-                self._client.complete_multipart_upload(**target, **end, MultipartUpload={"Parts": sent})
-            except BaseException:  # an interrupt, too, must not leave parts that somebody pays for
-                with contextlib.suppress(Exception):  # the error that is on its way says more than this one would
-                    self._client.abort_multipart_upload(**target, **self._known("AbortMultipartUpload", options))
+            if size > transfer.SMALL and not any(map(_is_about_one_request, options)):
+                self._put_parts(source, bucket, key, options, create_bucket)
+                return
+            if isinstance(source, Path) and size <= transfer.SMALL:
+                source = source.read_bytes()
+            self._put_at_once(source, bucket, key, options, create_bucket)
+
+    def _put_at_once(
+        self, source: Path | bytes, bucket: str, key: str, options: Mapping[str, Any], create_bucket: bool
+    ) -> None:
+        """Store an object by one request."""
+        integrity = self._integrity(options, transfer.crc32_of(source))
+
+        def request() -> None:
+            with transfer.opened(source) as from_start:
+                self._client.put_object(Bucket=bucket, Key=key, Body=from_start(), **options, **integrity)
+
+        try:
+            self._in_bucket(bucket, create_bucket, request)
+        except self._client.exceptions.ClientError as error:
+            digest = hashlib.md5(usedforsecurity=False)
+            for part in transfer.parts(transfer.size_of(source), CHUNK):
+                digest.update(transfer.read_part(source, part))
+            if not self._is_stored(error, bucket, key, options, digest.hexdigest()):
                 raise
+
+    def _put_parts(
+        self, source: Path | bytes, bucket: str, key: str, options: Mapping[str, Any], create_bucket: bool
+    ) -> None:
+        """Store an object in parts; they become one all at once."""
+        checked_by_crc = bool(self._integrity(options, 0))
+        algorithm: Any = {"ChecksumAlgorithm": "CRC32", "ChecksumType": "FULL_OBJECT"} if checked_by_crc else {}
+        begin = self._known("CreateMultipartUpload", options) | algorithm
+        upload_id = self._in_bucket(
+            bucket,
+            create_bucket,
+            lambda: self._client.create_multipart_upload(Bucket=bucket, Key=key, **begin)["UploadId"],
+        )
+        target: Any = {"Bucket": bucket, "Key": key, "UploadId": upload_id}
+        etag = ""
+        try:
+            done = self._send_parts(source, target, options)
+            etag = _etag_of_parts([etag for _, etag, _ in done])
+            whole = transfer.combined_crc32((crc, part.length) for part, _, crc in done)
+            end = self._known("CompleteMultipartUpload", options)
+            if checked_by_crc:
+                end |= {"ChecksumCRC32": _base64_crc32(whole), "ChecksumType": "FULL_OBJECT"}
+            sent: Any = [{"PartNumber": part.number, "ETag": etag} for part, etag, _ in done]
+            self._client.complete_multipart_upload(**target, **end, MultipartUpload={"Parts": sent})
+        except BaseException as error:  # an interrupt, too, must not leave parts that somebody pays for
+            with contextlib.suppress(Exception):  # the error that is on its way says more than this one would
+                self._client.abort_multipart_upload(**target, **self._known("AbortMultipartUpload", options))
+            if not self._is_stored(error, bucket, key, options, etag):
+                raise
+
+    def _is_stored(self, error: BaseException, bucket: str, key: str, options: Mapping[str, Any], etag: str) -> bool:
+        """Whether a condition has failed because the very object is there: from a try whose answer was lost."""
+        is_refusal = isinstance(error, self._client.exceptions.ClientError)
+        if not is_refusal or _ERRORS_BY_CODE.get(_code(error)) is not PreconditionFailed:
+            return False
+        unconditional = {name: value for name, value in options.items() if name not in _CONDITIONS}
+        with contextlib.suppress(self._client.exceptions.ClientError):  # who may write may not always look
+            found = self._client.head_object(Bucket=bucket, Key=key, **self._known("HeadObject", unconditional))
+            return found["ETag"].strip('"') == etag
+        return False
 
     def _send_parts(
         self, source: Path | bytes, target: Mapping[str, Any], options: Mapping[str, Any]
@@ -307,14 +328,14 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             crc32 = 0
             with contextlib.ExitStack() as stack:
                 body: Any
-                if isinstance(source, bytes) or part.length <= transfer.SMALL:
+                if not isinstance(source, Path) or part.length <= transfer.SMALL:
                     body = transfer.read_part(source, part)
                     crc32 = zlib.crc32(body)
                 else:  # an object of more than 160 GB: its parts are too large to be held in memory
                     for chunk in transfer.read_chunks(source, part):
                         crc32 = zlib.crc32(chunk, crc32)
                     body = stack.enter_context(ReadFileChunk.from_filename(str(source), part.offset, part.length))
-                integrity = self._integrity(options, "ChecksumCRC32", crc32)
+                integrity = self._integrity(options, crc32)
                 sent = self._client.upload_part(**target, PartNumber=part.number, Body=body, **known, **integrity)
             return part, sent["ETag"], crc32
 
@@ -326,7 +347,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
 
         def download(response: GetObjectOutputTypeDef) -> None:
             if _comes_in_parts(response):
-                self._fetch_parts(PartFile(target), bucket, key, options, response)
+                self._fetch_large(PartFile(target), bucket, key, options, response)
                 return
             with target.open("wb") as file:
                 while chunk := response["Body"].read(CHUNK):
@@ -338,7 +359,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             target.unlink(missing_ok=True)
             raise
 
-    def _fetch_parts(
+    def _fetch_large(
         self,
         writer: PartWriter,
         bucket: str,
@@ -346,7 +367,28 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         options: Mapping[str, Any],
         response: GetObjectOutputTypeDef,
     ) -> None:
-        """Fetch an object's first part from the answer that told its size, the others by requests for their range."""
+        """Fetch an object in parts or, where something on the way does not care for ranges, from one answer."""
+        try:
+            self._fetch_parts(writer, bucket, key, options, response, transfer.DOWNLOAD_PART)
+        except _RangeIgnored:
+            whole = self._client.get_object(Bucket=bucket, Key=key, **options)
+            with contextlib.closing(whole["Body"]):
+                self._fetch_parts(writer, bucket, key, options, whole, whole["ContentLength"])
+
+    def _fetch_parts(
+        self,
+        writer: PartWriter,
+        bucket: str,
+        key: str,
+        options: Mapping[str, Any],
+        response: GetObjectOutputTypeDef,
+        length: int,
+    ) -> None:
+        """Fetch an object's first part from the answer that told its size, the others by requests for their range.
+
+        Raises:
+            IntegrityError: The bytes do not have the checksum of the object, or are not those that were asked for.
+        """
         size, body = response["ContentLength"], response["Body"]
         request: Any = {**options, "Bucket": bucket, "Key": key, "IfMatch": response["ETag"]}
 
@@ -359,7 +401,11 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
                 attempts += 1
                 if part.number > 1 or attempts > 1:
                     first, end = part.offset + got, part.offset + part.length - 1
-                    stream = self._client.get_object(**request, Range=f"bytes={first}-{end}")["Body"]
+                    answer = self._client.get_object(**request, Range=f"bytes={first}-{end}")
+                    stream = answer["Body"]
+                    if not answer.get("ContentRange", "").startswith(f"bytes {first}-{end}/"):
+                        stream.close()
+                        raise _RangeIgnored("a part of it came as something else")
                 try:
                     with stream as raw:
                         while got < part.length:
@@ -379,7 +425,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         from botocore.exceptions import IncompleteReadError
 
         writer.begin(size)
-        transfer.in_parallel(fetch, transfer.parts(size, transfer.DOWNLOAD_PART), transfer.DOWNLOAD_WORKERS)
+        transfer.in_parallel(fetch, transfer.parts(size, length), transfer.DOWNLOAD_WORKERS)
         expected = _crc32_of(response)
         if expected is not None and _base64_crc32(writer.crc32()) != expected:
             raise IntegrityError("its bytes do not have the checksum that the service keeps for it")
@@ -447,15 +493,15 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             self._refuse_unknown(options, _members("PutObject") | {_CREATE_BUCKET})
         return options, create_bucket
 
-    def _integrity(self, options: Mapping[str, Any], name: str, payload: bytes | int) -> dict[str, Any]:
-        """The header with which the service verifies a payload, given itself or by its CRC-32.
+    def _integrity(self, options: Mapping[str, Any], crc32: int) -> dict[str, Any]:
+        """The header with which the service verifies a payload.
 
         None where the user names another checksum, or has configured an endpoint that does not know the header.
         """
         config: Any = self._client.meta.config
         if config.request_checksum_calculation == "when_required" or any("Checksum" in option for option in options):
             return {}
-        return {name: _base64_crc32(payload if isinstance(payload, int) else zlib.crc32(payload))}
+        return {"ChecksumCRC32": _base64_crc32(crc32)}
 
     @contextlib.contextmanager
     def _translated(self, fragment: ParseResult) -> Iterator[None]:
@@ -525,10 +571,11 @@ def _raise_as_ours(error: Exception, fragment: ParseResult, session: Session) ->
 
 @functools.cache
 def _service() -> Any:
-    """botocore's description of S3, for which no client is needed."""
-    import botocore.session
+    """botocore's own description of S3, for which neither a client nor any configuration is needed."""
+    from botocore.loaders import create_loader
+    from botocore.model import ServiceModel
 
-    return botocore.session.Session().get_service_model("s3")
+    return ServiceModel(create_loader().load_service_model("s3", "service-2"), "s3")
 
 
 def _members(operation: str) -> frozenset[str]:
@@ -549,6 +596,27 @@ def _bucket_and_key(fragment: ParseResult) -> tuple[str, str]:
     if not fragment.netloc:
         raise InvalidURL(f"the URL {unparse(fragment)!r} names no bucket: write {fragment.scheme}://bucket/key.")
     return fragment.netloc, full_path(fragment).removeprefix("/")
+
+
+class _RangeIgnored(IntegrityError):
+    """What was asked for a part of an object has sent something else."""
+
+
+def _is_about_one_request(option: str) -> bool:
+    """Whether an option holds for the request that carries all of an object, and for no part of it."""
+    return "Checksum" in option or option in ("ContentMD5", "WriteOffsetBytes")
+
+
+def _etag_of_parts(etags: Sequence[str]) -> str:
+    """The ETag of an object that was stored in parts: the MD5 of those of its parts, and their number.
+
+    Empty where the parts have ETags of another kind.
+    """
+    try:
+        digests = b"".join(bytes.fromhex(etag.strip('"')) for etag in etags)
+    except ValueError:
+        return ""
+    return f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(etags)}"
 
 
 def _crc32_of(response: GetObjectOutputTypeDef) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import io
 import os
@@ -14,9 +15,9 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
-from kedro_statisfactory.errors import TransferError
+from kedro_statisfactory.errors import IntegrityError, TransferError
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -76,7 +77,8 @@ def in_parallel(
         The results in the order of the items.
 
     Raises:
-        BaseException: The first error of any item, or the interrupt of the caller, once all threads have ended.
+        BaseException: The first error of any item, or the interrupt of the caller, once all threads have ended: what
+            waits for an answer has to get it, or to run into its time-out. A second interrupt waits for nothing.
     """
     stop = threading.Event()
     with ThreadPoolExecutor(workers, thread_name_prefix="statisfactory") as executor:
@@ -92,6 +94,20 @@ def in_parallel(
                 future.cancel()
             raise
     return [future.result() for future in futures]
+
+
+def beside(work: Callable[[], _Result]) -> Future[_Result]:
+    """Do ``work`` on a thread of its own for which nothing waits, not even the end of the process."""
+    future: Future[_Result] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # whatever it is, it belongs to who asks for the result
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="statisfactory", daemon=True).start()
+    return future
 
 
 def files_of(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -125,15 +141,21 @@ class PartWriter(ABC):
 
         Raises:
             Stopped: ``stop`` was set.
+            IntegrityError: They are more or less than the part has.
         """
-        checksum = 0
+        checksum, got = 0, 0
         with self._at(part.offset) as write:
             for chunk in chunks:
                 if stop.is_set():
                     raise Stopped
+                got += len(chunk)
+                if got > part.length:
+                    break
                 write(chunk)
                 checksum = zlib.crc32(chunk, checksum)
-        self._checksums[part.number] = (checksum, part.length)
+        if got != part.length:
+            raise IntegrityError("an answer is longer or shorter than it should be")
+        self._checksums[part.number] = (checksum, got)
 
     def crc32(self) -> int:
         """The CRC-32 of the whole."""
@@ -152,10 +174,10 @@ class PartWriter(ABC):
 
 
 class PartFile(PartWriter):
-    """A new file.
+    """A file, which is made or emptied.
 
     Args:
-        path: Where; a file that is there is replaced.
+        path: Where.
     """
 
     def __init__(self, path: Path) -> None:
@@ -168,10 +190,14 @@ class PartFile(PartWriter):
     def _make_room(self, size: int) -> None:
         with self._path.open("wb") as file:
             file.truncate(size)
-            # To get the blocks at once takes a fifth off the time of a large object; what cannot do it does without.
+            # To get the blocks at once takes a fifth off the time of a large object, and a full disk is known before
+            # anything is fetched. File systems that cannot do it do without.
             if size > SMALL and hasattr(os, "posix_fallocate"):
-                with contextlib.suppress(OSError):
+                try:
                     os.posix_fallocate(file.fileno(), 0, size)
+                except OSError as error:
+                    if error.errno == errno.ENOSPC:
+                        raise
 
     @contextlib.contextmanager
     def _at(self, offset: int) -> Iterator[Callable[[bytes], object]]:
@@ -210,9 +236,24 @@ class PartBuffer(PartWriter):
             yield write
 
 
+@contextlib.contextmanager
+def opened(source: Path | bytes) -> Iterator[Callable[[], bytes | BinaryIO]]:
+    """What gives the content of a file, or what is in memory, from its start, as often as it is asked."""
+    if not isinstance(source, Path):
+        yield lambda: source
+        return
+    with source.open("rb") as file:
+
+        def from_start() -> BinaryIO:
+            file.seek(0)
+            return file
+
+        yield from_start
+
+
 def read_part(source: Path | bytes, part: Part) -> bytes:
     """One part of a file, or of what is in memory, held in memory once."""
-    if isinstance(source, bytes):
+    if not isinstance(source, Path):
         return source[part.offset : part.offset + part.length]
     with source.open("rb") as file:
         file.seek(part.offset)
@@ -231,12 +272,12 @@ def read_chunks(path: Path, part: Part) -> Iterator[bytes]:
 
 def size_of(source: Path | bytes) -> int:
     """Bytes of a file, or of what is in memory."""
-    return len(source) if isinstance(source, bytes) else source.stat().st_size
+    return source.stat().st_size if isinstance(source, Path) else len(source)
 
 
 def crc32_of(source: Path | bytes) -> int:
     """The CRC-32 of a file, read in parts side by side, or of what is in memory."""
-    if isinstance(source, bytes):
+    if not isinstance(source, Path):
         return zlib.crc32(source)
 
     def read(part: Part, _: threading.Event) -> int:

@@ -83,7 +83,6 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
     Raises:
         InvalidURL: ``filepath`` is unsafe or names nothing.
         UnknownPrefix: No backend serves the URL.
-        UnknownOption: The backend does not know one of ``load_args`` or ``save_args``.
         InvalidFormat: ``dataset`` takes no ``filepath``, or has an argument that belongs to the entry.
 
     Examples:
@@ -138,7 +137,7 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
         # Kedro's messages and kedro-viz show this one; what is read and written is `filepath`.
         super().__init__(filepath=PurePosixPath(f"{parsed.netloc}{parsed.path}" if parsed else ""), version=version)
         if parsed:
-            self._backend().check_options(load_args=self._load_args, save_args=self._save_args)
+            self._backend()
 
     if TYPE_CHECKING:  # Kedro makes these of the two below, which type checkers cannot know
 
@@ -215,6 +214,14 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
     def bind(self, project: Project) -> None:
         """Make the entry work in ``project``: on its branches, in the run that it pins."""
         self._project, self._transport = project, None
+
+    def check_options(self) -> None:
+        """Refuse options that the backend does not know; a constructor that did it would have to load SDKs.
+
+        Raises:
+            UnknownOption: One of ``load_args`` or ``save_args`` could not be used.
+        """
+        self._backend().check_options(load_args=self._load_args, save_args=self._save_args)
 
     @property
     def backend(self) -> Backend:

@@ -50,7 +50,7 @@ from kedro_statisfactory.location import parse
 from kedro_statisfactory.project import AT, Pin, Project, announce
 from kedro_statisfactory.session import Session
 from kedro_statisfactory.settings import Settings
-from tests.servers.faults import Fault, Proxy, proxy
+from tests.servers.faults import Canned, Fault, Proxy, gateway, proxy
 from tests.servers.lakefs import LakeFSServer
 from tests.servers.s3 import S3Server
 
@@ -1086,6 +1086,34 @@ def test_a_large_object_travels_whole(
     assert sent == ["GET objects", "GET stat", *sent[2:]]
     assert len(sent) == 2 + (len(transfer.parts(LARGE, transfer.DOWNLOAD_PART)) - 1 if signs else 0)
     assert backend.stat(fragment=where).size == LARGE
+
+
+@pytest.mark.parametrize("size", [0, transfer.SMALL - 1, transfer.SMALL])
+def test_a_small_object_takes_one_request_each_way(
+    lakefs_server: LakeFSServer, repository: str, requests_of: Callable[[LakeFSBackend], list[str]], size: int
+) -> None:
+    backend, where = LakeFSBackend(Session(lakefs_server.credentials)), parse(f"lakefs://{repository}/x")
+    backend._known().folders.add((repository, "x"))
+    sent, payload = requests_of(backend), os.urandom(size)
+    backend.put(payload=payload, fragment=where)
+    assert backend.get(fragment=where) == payload
+    assert sent == ["POST objects", "GET objects"]
+
+
+def test_a_part_that_nobody_asked_for_is_an_error_and_no_endless_loop(lakefs_local: LakeFSServer, local: str) -> None:
+    told = {"ETag": '"x"', "Content-Range": f"bytes 0-2/{LARGE}"}
+    with gateway(lakefs_local.endpoint_url) as between:
+        backend = LakeFSBackend(Session({**lakefs_local.credentials, "endpoint": between.endpoint_url}))
+        assert not backend._store.use.reads
+        between.answers.extend([Canned(206, b"abc", told)] * 50)
+        with pytest.raises(TransferError, match="a proxy"):
+            backend.get(fragment=parse(f"lakefs://{local}/x"))
+    assert len(between.seen) < 10
+
+
+def test_verify_is_true_or_false(backend: LakeFSBackend, local: str) -> None:
+    with pytest.raises(UnknownOption, match="true or false"):
+        backend.get(fragment=parse(f"lakefs://{local}/x"), verify="no")
 
 
 def test_a_server_that_signs_no_urls_is_asked_for_the_beginning_of_a_large_object_but_once(

@@ -263,9 +263,37 @@ def test_an_object_without_length_or_checksum_is_an_error_and_never_data(
 def test_an_object_that_ends_too_early_is_an_error_and_never_data() -> None:
     # urllib3 notices that by itself, unless it is an old one.
     headers = {"Content-Length": "3", "ETag": '"x"'}
-    response = HTTPResponse(io.BytesIO(b"ab"), headers, preload_content=False, enforce_content_length=False)
+    response = HTTPResponse(io.BytesIO(b"ab"), headers, 200, preload_content=False, enforce_content_length=False)
     with pytest.raises(IntegrityError):
         list(Answer(response).chunks(2))
+
+
+@pytest.mark.parametrize(
+    ("most", "told"),
+    [
+        (None, "bytes 0-2/9"),
+        (2, "bytes 0-2/9"),
+        (3, "bytes 0-2/2"),
+        (3, "bytes 3-5/9"),
+        (3, "bytes 0-2/*"),
+        (3, None),
+    ],
+    ids=["not asked for", "more than asked for", "more than there is", "another part", "of any size", "of no part"],
+)
+def test_a_beginning_that_cannot_be_one_is_an_error_and_never_data(
+    through: LakeFSAPI, between: Gateway, repository: str, most: int | None, told: str | None
+) -> None:
+    between.answers.append(Canned(206, b"abc", {"ETag": '"x"', **({"Content-Range": told} if told else {})}))
+    with pytest.raises(TransferError, match="a proxy"), through.open(repository, "main", "x", most):
+        pass
+
+
+def test_the_beginning_of_an_object_is_told_with_its_size(api: LakeFSAPI, repository: str) -> None:
+    for payload, length in ((b"", 0), (b"ab", 2), (b"abc", 3), (b"abcd", 3)):
+        api.upload(repository, "main", "x", lambda payload=payload: payload, len(payload))  # type: ignore[misc]
+        with api.open(repository, "main", "x", 3) as answer:
+            assert (answer.length, answer.size) == (length, len(payload))
+            assert b"".join(answer.chunks(2)) == payload[:3]
 
 
 @pytest.mark.parametrize("status", [404, 405, 501])

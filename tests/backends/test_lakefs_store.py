@@ -61,17 +61,20 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_is_tried_again_after_any_error_of_the_store(store: LakeFSStore, url: _SignedURL, between: Gateway) -> None:
     between.answers.extend([Canned(500, b"<Error/>"), Canned(503), Canned(200, headers={"ETag": '"e"'})])
     assert store._put(url, b"abc") == '"e"'
-    between.answers.extend([Canned(500, b"<Error/>"), Canned(206, b"abc")])
+    between.answers.extend([Canned(500, b"<Error/>"), Canned(206, b"abc", {"Content-Range": "bytes 0-2/9"})])
     assert b"".join(store._get(url, 0, 3)) == b"abc"
     assert not [seen for seen in between.seen if "authorization" in map(str.lower, seen.headers)]
     assert {seen.headers.get("Range") for seen in between.seen if seen.method == "GET"} == {"bytes=0-2"}
 
 
-@pytest.mark.parametrize("body", [b"ab", b"abcd"])
-def test_another_length_than_asked_for_is_an_error(
-    store: LakeFSStore, url: _SignedURL, between: Gateway, body: bytes
+@pytest.mark.parametrize(
+    ("status", "body", "told"),
+    [(206, b"ab", "0-1/9"), (206, b"abcd", "0-3/9"), (206, b"def", "3-5/9"), (206, b"abc", ""), (200, b"abc", "0-2/3")],
+)
+def test_another_range_than_asked_for_is_an_error(
+    store: LakeFSStore, url: _SignedURL, between: Gateway, status: int, body: bytes, told: str
 ) -> None:
-    between.answers.append(Canned(206, body))
+    between.answers.append(Canned(status, body, {"Content-Range": f"bytes {told}"} if told else {}))
     with pytest.raises(StoreFailed, match="another range"):
         list(store._get(url, 0, 3))
 
@@ -79,7 +82,7 @@ def test_another_length_than_asked_for_is_an_error(
 def test_an_answer_that_breaks_off_again_and_again_is_an_error(
     store: LakeFSStore, url: _SignedURL, between: Gateway
 ) -> None:
-    between.answers.extend([Canned(206, b"", {"Content-Length": "3"})] * ATTEMPTS)
+    between.answers.extend([Canned(206, b"", {"Content-Length": "3", "Content-Range": "bytes 0-2/9"})] * ATTEMPTS)
     with pytest.raises(IntegrityError, match="broke off"):
         list(store._get(url, 0, 3))
     assert len(between.seen) == ATTEMPTS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import hashlib
 import json
 import os
 import socket
@@ -21,7 +22,7 @@ from typing import Any
 import boto3
 import pytest
 
-from kedro_statisfactory.backends import S3Backend, transfer
+from kedro_statisfactory.backends import S3Backend, s3, transfer
 from kedro_statisfactory.errors import (
     BackendUnreachable,
     BucketNotFound,
@@ -38,7 +39,7 @@ from kedro_statisfactory.errors import (
 )
 from kedro_statisfactory.location import parse
 from kedro_statisfactory.session import Session
-from tests.servers.faults import Fault, Proxy, gateway, proxy
+from tests.servers.faults import Canned, Fault, Proxy, gateway, proxy
 from tests.servers.s3 import S3Server
 
 LARGE = 40 * transfer.MEBIBYTE + 12_345  # three parts on the way down, six on the way up
@@ -449,14 +450,14 @@ def test_what_says_that_a_folder_is_complete_is_sent_last_and_in_order(
         (tmp_path / "source" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "source" / name).write_bytes(b"x")
     sent: list[str] = []
-    upload = S3Backend._upload_file
+    upload = S3Backend._store
 
     def slow_at_first(self: S3Backend, source: Path, *more: Any) -> None:
         time.sleep(0.2 if not source.name.startswith("_") and "_log" not in source.parts else 0)
         upload(self, source, *more)
         sent.append(source.relative_to(tmp_path / "source").as_posix())
 
-    monkeypatch.setattr(S3Backend, "_upload_file", slow_at_first)
+    monkeypatch.setattr(S3Backend, "_store", slow_at_first)
     backend.upload(source=tmp_path / "source", fragment=parse(f"s3://{bucket}/tree"))
     assert sorted(sent[:2]) == ["a", "z"]
     assert sent[2:] == ["_SUCCESS", "_log/0.json", "_log/1.json"]
@@ -543,10 +544,86 @@ def test_a_condition_that_does_not_hold_is_an_error(backend: S3Backend, bucket: 
     assert backend.get(fragment=where) == b"first"
 
 
-def test_a_conditional_put_whose_answer_was_lost_is_recognised(backend: S3Backend, bucket: str) -> None:
-    where = parse(f"s3://{bucket}/x")
-    backend.put(payload=b"mine", fragment=where)
-    backend.put(payload=b"mine", fragment=where, IfNoneMatch="*")
+@pytest.mark.parametrize("size", [4, LARGE])
+def test_a_conditional_put_whose_answer_was_lost_is_recognised(
+    seaweed: S3Server, bucket: str, large_file: Path, size: int
+) -> None:
+    where, payload = parse(f"s3://{bucket}/x"), large_file.read_bytes()[:size]
+    with gateway(seaweed.endpoint_url) as between:
+        backend = S3Backend(Session({**seaweed.credentials, "endpoint_url": between.endpoint_url}))
+        events: Any = backend._client.meta.events
+        operation = "CompleteMultipartUpload" if size == LARGE else "PutObject"
+        once = threading.Semaphore(1)
+
+        def lose(**_: Any) -> None:
+            if once.acquire(blocking=False):
+                between.answers.append(Canned(503, done=True))
+
+        events.register(f"before-send.s3.{operation}", lose)
+        backend.put(payload=payload, fragment=where, IfNoneMatch="*")
+        assert not once.acquire(blocking=False)
+    direct = S3Backend(Session(seaweed.credentials))
+    assert direct.get(fragment=where) == payload
+    direct.put(payload=payload, fragment=where, IfNoneMatch="*")
+    with pytest.raises(PreconditionFailed):
+        direct.put(payload=payload[:-1] + b"?", fragment=where, IfNoneMatch="*")
+    assert not Session(seaweed.credentials).s3.list_multipart_uploads(Bucket=bucket).get("Uploads")
+
+
+def test_a_condition_that_fails_where_nobody_may_look_is_an_error(seaweed: S3Server, bucket: str) -> None:
+    with gateway(seaweed.endpoint_url) as between:
+        backend = S3Backend(Session({**seaweed.credentials, "endpoint_url": between.endpoint_url}))
+        between.answers.extend([Canned(412, b"<Error><Code>PreconditionFailed</Code></Error>"), Canned(403)])
+        with pytest.raises(PreconditionFailed):
+            backend.put(payload=b"x", fragment=parse(f"s3://{bucket}/x"), IfNoneMatch="*")
+
+
+def test_parts_with_etags_of_another_kind_are_not_taken_for_what_is_there() -> None:
+    assert s3._etag_of_parts(['"d41d8cd98f00b204e9800998ecf8427e"'] * 2) == "5873dd45edd01f09c1ef2e7819369e8e-2"
+    assert s3._etag_of_parts(['"of another kind"']) == ""
+
+
+@pytest.mark.parametrize("of", ["a file", "bytes"])
+@pytest.mark.parametrize("option", ["ContentMD5", "ChecksumCRC32", "ChecksumSHA256", "ChecksumAlgorithm"])
+def test_checksums_that_a_user_names_hold_for_large_objects_too(
+    backend: S3Backend, bucket: str, large_file: Path, requests_of: Callable[[], list[str]], option: str, of: str
+) -> None:
+    where, content = parse(f"s3://{bucket}/large"), large_file.read_bytes()
+    values = {
+        "ContentMD5": hashlib.md5(content).digest(),
+        "ChecksumCRC32": zlib.crc32(content).to_bytes(4, "big"),
+        "ChecksumSHA256": hashlib.sha256(content).digest(),
+    }
+    options: dict[str, Any] = {option: base64.b64encode(values[option]).decode() if option in values else "SHA256"}
+    if of == "bytes":
+        backend.put(payload=content, fragment=where, **options)
+    else:
+        backend.upload(source=large_file, fragment=where, **options)
+    assert requests_of() == ["PutObject"]
+    assert backend.get(fragment=where) == content
+
+
+@pytest.mark.parametrize("of", ["a file", "bytes"])
+def test_a_cache_that_does_not_care_for_ranges_gives_whole_objects(
+    seaweed: S3Server, bucket: str, large_file: Path, tmp_path: Path, of: str
+) -> None:
+    plain = {"request_checksum_calculation": "when_required"}  # an object without a checksum
+    backend = S3Backend(Session({**seaweed.credentials, "config_kwargs": plain}))
+    backend.upload(source=large_file, fragment=parse(f"s3://{bucket}/large"))
+    events: Any = backend._client.meta.events
+
+    def forget(request: Any, **_: Any) -> None:
+        del request.headers["Range"]
+
+    events.register("before-sign.s3.GetObject", forget)
+    try:
+        if of == "bytes":
+            assert backend.get(fragment=parse(f"s3://{bucket}/large")) == large_file.read_bytes()
+        else:
+            backend.download(target=tmp_path / "large", fragment=parse(f"s3://{bucket}/large"))
+            assert (tmp_path / "large").read_bytes() == large_file.read_bytes()
+    finally:
+        events.unregister("before-sign.s3.GetObject", forget)
 
 
 def test_an_endpoint_that_knows_no_integrity_headers_can_be_used(

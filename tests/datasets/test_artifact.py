@@ -437,11 +437,9 @@ def test_unknown_options_are_errors_that_name_the_known_ones(place: Place) -> No
             "writes": place.entry("x", save_args={"index": False}),
         }
     )
-    with pytest.raises(
-        DatasetError, match=r"(?s)E0204.*index.*Arguments of the format belong into `dataset`.*'writes'"
-    ):
+    with pytest.raises(DatasetError, match=r"(?s)writes.*E0204.*index.*Arguments of the format belong into `dataset`"):
         catalog.save("writes", b"x")
-    with pytest.raises(DatasetError, match=r"(?s)E0204.*sep.*'reads'"):
+    with pytest.raises(DatasetError, match=r"(?s)reads.*E0204.*sep"):
         catalog.load("reads")
 
 
@@ -450,13 +448,13 @@ def test_options_reach_the_service(seaweed: S3Server, bucket: str) -> None:
         filepath=f"s3://{bucket}/x.json",
         dataset="json.JSONDataset",
         save_args={"Metadata": {"owner": "me"}},
-        load_args={"IfMatch": '"of another version"'},
+        load_args={"Range": "bytes=0-1"},
         credentials=seaweed.credentials,
     )
     entry.save({"a": 1})
     head = Session(seaweed.credentials).s3.head_object(Bucket=bucket, Key="x.json")
     assert head["Metadata"] == {"owner": "me"}
-    with pytest.raises(DatasetError, match="than the condition allows"):
+    with pytest.raises(DatasetError, match=r"E0204.*Range"):
         entry.load()
 
 
@@ -621,26 +619,6 @@ def test_what_is_being_written_is_no_partition(tmp_path: Path) -> None:
     parts.save({"a": "text"})
     found = [[Path(each).relative_to(tmp_path / "data/parts").as_posix() for each in listing] for listing in seen]
     assert found == [[], ["a"], ["a", "sub/b"]]
-
-
-@pytest.mark.parametrize(
-    ("url", "options", "named"),
-    [
-        ("x.json", {"save_args": {"mode": "a"}}, "LocalFS does not know the option mode"),
-        ("s3://bucket/x.json", {"save_args": {"StorageClas": "GLACIER"}}, "StorageClas"),
-        ("s3://bucket/x.json", {"load_args": {"StorageClass": "GLACIER"}}, "StorageClass"),
-        ("s3://bucket/x.json", {"save_args": {"create_bucket": "no"}}, "true or false"),
-        ("lakefs://repository/x.json", {"save_args": {"verify": False}}, "verify"),
-        ("lakefs://repository/x.json", {"load_args": {"lake_ref": 10}}, "between quotes"),
-    ],
-)
-def test_options_that_nobody_knows_are_refused_before_a_run_has_computed_anything(
-    url: str, options: dict[str, Any], named: str
-) -> None:
-    config = {"type": "kedro_statisfactory.ArtifactDataset", "filepath": url, "dataset": "json.JSONDataset", **options}
-    with pytest.raises(DatasetError, match=named) as refused:
-        DataCatalog.from_config({"figures": config}).get("figures")
-    assert "'figures'" in str(refused.value)
 
 
 def test_threads_share_an_entry(place: Place) -> None:

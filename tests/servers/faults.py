@@ -165,7 +165,7 @@ def gateway(upstream_url: str, tls: ssl.SSLContext | None = None) -> Iterator[Ga
             self.end_headers()
             self.wfile.write(payload)
 
-        do_GET = do_POST = do_PUT = do_DELETE = answer
+        do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = answer
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
