@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import ParseResult
 
 import pytest
 from kedro.framework.hooks.manager import _create_hook_manager
@@ -15,8 +16,11 @@ from kedro.pipeline import Pipeline, node, pipeline
 from kedro.runner import SequentialRunner
 from pluggy import PluginManager
 
+from kedro_statisfactory.backends import Backend
 from kedro_statisfactory.hooks import hooks
+from kedro_statisfactory.location import parse
 from kedro_statisfactory.project import current_project
+from kedro_statisfactory.session import Session
 from kedro_statisfactory.settings import Settings
 
 
@@ -147,6 +151,19 @@ def test_options_that_nobody_knows_are_refused(
             pipeline([node(lambda: {}, None, "out", name="plain")]),
             _out(filepath=url, dataset="json.JSONDataset", **options),
         )
+
+
+def test_a_backend_that_does_not_tell_its_options_in_advance_is_left_alone() -> None:
+    class Silent(Backend, prefix="silent"):
+        def put(self, *, payload: bytes, fragment: ParseResult, **kwargs: Any) -> None: ...
+
+        def get(self, *, fragment: ParseResult, **kwargs: Any) -> bytes:
+            return b""
+
+    _begin(
+        pipeline([node(lambda: b"", None, "out", name="plain")]), _out(filepath="silent://x/y", save_args={"any": 1})
+    )
+    assert Silent(Session()).get(fragment=parse("silent://x/y")) == b""
 
 
 def test_a_pipeline_without_an_entry_of_ours_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -369,11 +369,16 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
     ) -> None:
         """Fetch an object in parts or, where something on the way does not care for ranges, from one answer."""
         try:
-            self._fetch_parts(writer, bucket, key, options, response, transfer.DOWNLOAD_PART)
+            self._fetch_parts(writer, bucket, key, options, response)
         except _RangeIgnored:
-            whole = self._client.get_object(Bucket=bucket, Key=key, **options)
-            with contextlib.closing(whole["Body"]):
-                self._fetch_parts(writer, bucket, key, options, whole, whole["ContentLength"])
+            response = self._client.get_object(Bucket=bucket, Key=key, **options)
+            with contextlib.closing(response["Body"]) as body:
+                whole = Part(1, 0, response["ContentLength"])
+                writer.begin(whole.length)
+                writer.fill(whole, iter(lambda: body.read(CHUNK), b""), threading.Event())
+        expected = _crc32_of(response)
+        if expected is not None and _base64_crc32(writer.crc32()) != expected:
+            raise IntegrityError("its bytes do not have the checksum that the service keeps for it")
 
     def _fetch_parts(
         self,
@@ -382,13 +387,8 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         key: str,
         options: Mapping[str, Any],
         response: GetObjectOutputTypeDef,
-        length: int,
     ) -> None:
-        """Fetch an object's first part from the answer that told its size, the others by requests for their range.
-
-        Raises:
-            IntegrityError: The bytes do not have the checksum of the object, or are not those that were asked for.
-        """
+        """Fetch an object's first part from the answer that told its size, the others by requests for their range."""
         size, body = response["ContentLength"], response["Body"]
         request: Any = {**options, "Bucket": bucket, "Key": key, "IfMatch": response["ETag"]}
 
@@ -405,7 +405,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
                     stream = answer["Body"]
                     if not answer.get("ContentRange", "").startswith(f"bytes {first}-{end}/"):
                         stream.close()
-                        raise _RangeIgnored("a part of it came as something else")
+                        raise _RangeIgnored
                 try:
                     with stream as raw:
                         while got < part.length:
@@ -425,10 +425,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         from botocore.exceptions import IncompleteReadError
 
         writer.begin(size)
-        transfer.in_parallel(fetch, transfer.parts(size, length), transfer.DOWNLOAD_WORKERS)
-        expected = _crc32_of(response)
-        if expected is not None and _base64_crc32(writer.crc32()) != expected:
-            raise IntegrityError("its bytes do not have the checksum that the service keeps for it")
+        transfer.in_parallel(fetch, transfer.parts(size, transfer.DOWNLOAD_PART), transfer.DOWNLOAD_WORKERS)
 
     def _read(
         self, bucket: str, key: str, options: Mapping[str, Any], consume: Callable[[GetObjectOutputTypeDef], _Answer]
@@ -598,7 +595,7 @@ def _bucket_and_key(fragment: ParseResult) -> tuple[str, str]:
     return fragment.netloc, full_path(fragment).removeprefix("/")
 
 
-class _RangeIgnored(IntegrityError):
+class _RangeIgnored(Exception):
     """What was asked for a part of an object has sent something else."""
 
 
