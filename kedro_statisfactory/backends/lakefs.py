@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -649,18 +649,17 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         self, repository: str, ref: str, path: str, answer: Answer, writer: PartWriter, verify: bool
     ) -> None:
         """Take in an object from one answer of the server, and verify it."""
+        if answer.size <= transfer.SMALL:
+            payload = b"".join(answer.chunks(max(answer.size, CHUNK)))
+            if verify:
+                _compare_md5(answer.checksum, hashlib.md5(payload, usedforsecurity=False))
+            writer.write(payload)
+            return
+        # It may keep a checksum of its own, which is asked for meanwhile.
+        asked = transfer.beside(lambda: self._api.stat(repository, ref, path)) if verify else None
         writer.begin(answer.size)
-        whole, chunks = Part(1, 0, answer.size), answer.chunks(CHUNK)
-        if not verify:
-            writer.fill(whole, chunks, threading.Event())
-        elif answer.size <= transfer.SMALL:
-            digest = hashlib.md5(usedforsecurity=False)
-            writer.fill(whole, _hashed(chunks, digest), threading.Event())
-            _compare_md5(answer.checksum, digest)
-        else:
-            # It may keep a checksum of its own, which is asked for meanwhile.
-            asked = transfer.beside(lambda: self._api.stat(repository, ref, path))
-            writer.fill(whole, chunks, threading.Event())
+        writer.fill(Part(1, 0, answer.size), answer.chunks(CHUNK), threading.Event())
+        if asked:
             found = asked.result()
             crc32 = found.metadata.get(CRC32_KEY) if found.checksum == answer.checksum else None
             _compare(path, answer.checksum, crc32, writer)
@@ -686,12 +685,6 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             except StoreFailed as error:
                 self._store.give_up(error)
         return None
-
-
-def _hashed(chunks: Iterable[bytes], digest: Any) -> Iterator[bytes]:
-    for chunk in chunks:
-        digest.update(chunk)
-        yield chunk
 
 
 def _compare(path: str, checksum: str, crc32: str | None, writer: PartWriter) -> None:

@@ -162,6 +162,10 @@ class PartWriter(ABC):
         return combined_crc32(self._checksums[number] for number in sorted(self._checksums))
 
     @abstractmethod
+    def write(self, payload: bytes) -> None:
+        """Write a small object, whole."""
+
+    @abstractmethod
     def chunks(self) -> Iterator[bytes]:
         """What was written, from its beginning."""
 
@@ -183,6 +187,9 @@ class PartFile(PartWriter):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
+
+    def write(self, payload: bytes) -> None:
+        self._path.write_bytes(payload)
 
     def chunks(self) -> Iterator[bytes]:
         return read_chunks(self._path, Part(1, 0, self._path.stat().st_size))
@@ -216,6 +223,9 @@ class PartBuffer(PartWriter):
     def payload(self) -> bytes:
         """All of it."""
         return self._buffer.getvalue()  # no copy, as long as nothing else is done to the buffer
+
+    def write(self, payload: bytes) -> None:
+        self._buffer = io.BytesIO(payload)
 
     def chunks(self) -> Iterator[bytes]:
         yield self.payload()
