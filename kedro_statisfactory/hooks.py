@@ -80,7 +80,7 @@ class StatisfactoryHooks:
         self._begin(run_params, pipeline, catalog)
         try:
             return (yield)
-        except BaseException:
+        except BaseException:  # an interrupt, too, must not leave a run behind
             self._abandon(catalog)
             raise
 
@@ -93,7 +93,7 @@ class StatisfactoryHooks:
         """
         try:
             result = yield
-        except BaseException:
+        except BaseException:  # an interrupt, too, must not leave a run behind
             self._abandon(catalog)
             raise
         if found := self._runs.pop(id(catalog), None):

@@ -577,7 +577,7 @@ def begin(kedro_id: str, project: Project, uses: Sequence[Use], facts: Callable[
     try:
         if project.settings.mode != "off" or run._is_joined:
             run._begin(facts)
-    except BaseException:
+    except BaseException:  # an interrupt, too, must not leave a run behind
         run.abandon()
         raise
     return run

@@ -643,7 +643,11 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             with self._api.open(repository, ref, path) as answer:
                 self._fetch_whole(repository, ref, path, answer, writer, verify)
 
-        _until_whole(fetch)
+        for _ in range(_ATTEMPTS - 1):
+            with contextlib.suppress(IntegrityError):
+                fetch()
+                return
+        fetch()
 
     def _fetch_whole(
         self, repository: str, ref: str, path: str, answer: Answer, writer: PartWriter, verify: bool
@@ -718,14 +722,6 @@ def _compare_md5(checksum: str, digest: Any) -> None:
             "what arrived is not what was stored. If the object was imported from a store whose ETags are no MD5 "
             "(KMS encryption), set `load_args: {verify: false}`."
         )
-
-
-def _until_whole(fetch: Callable[[], _Answer]) -> _Answer:
-    """Fetch, again and a bounded number of times when what arrives breaks off, is damaged or changes half-way."""
-    for _ in range(_ATTEMPTS - 1):
-        with contextlib.suppress(IntegrityError):
-            return fetch()
-    return fetch()
 
 
 def _missing(repository: str, path: str, ref: str) -> ObjectNotFound:

@@ -114,16 +114,16 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         """Fetch one object, its length and, where the service keeps one, its checksum verified."""
         bucket, key = _bucket_and_key(fragment)
         with self._translated(fragment):
-            options = self._read_options(kwargs)
+            request = {**self._read_options(kwargs), "Bucket": bucket, "Key": key}
 
             def read(response: GetObjectOutputTypeDef) -> bytes:
                 if not _comes_in_parts(response):
                     return response["Body"].read()
                 buffer = PartBuffer()
-                self._fetch_large(buffer, bucket, key, options, response)
+                self._fetch_large(buffer, request, response)
                 return buffer.payload()
 
-            return self._read(bucket, key, options, read)
+            return self._read(request, read)
 
     def upload(self, *, source: Path, fragment: ParseResult, consume: bool = False, **kwargs: Any) -> None:
         """Store a file as an object, or each file of a folder as an object below the key.
@@ -261,7 +261,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         self, source: Path | bytes, bucket: str, key: str, options: Mapping[str, Any], create_bucket: bool
     ) -> None:
         """Store an object by one request."""
-        integrity = self._integrity(options, transfer.crc32_of(source))
+        integrity = _crc32_header(transfer.crc32_of(source)) if self._sends_crc32(options) else {}
 
         def request() -> None:
             with transfer.opened(source) as from_start:
@@ -270,17 +270,14 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         try:
             self._in_bucket(bucket, create_bucket, request)
         except self._client.exceptions.ClientError as error:
-            digest = hashlib.md5(usedforsecurity=False)
-            for part in transfer.parts(transfer.size_of(source), CHUNK):
-                digest.update(transfer.read_part(source, part))
-            if not self._is_stored(error, bucket, key, options, digest.hexdigest()):
+            if not self._is_stored(error, bucket, key, options, lambda: _md5_of(source)):
                 raise
 
     def _put_parts(
         self, source: Path | bytes, bucket: str, key: str, options: Mapping[str, Any], create_bucket: bool
     ) -> None:
         """Store an object in parts; they become one all at once."""
-        checked_by_crc = bool(self._integrity(options, 0))
+        checked_by_crc = self._sends_crc32(options)
         algorithm: Any = {"ChecksumAlgorithm": "CRC32", "ChecksumType": "FULL_OBJECT"} if checked_by_crc else {}
         begin = self._known("CreateMultipartUpload", options) | algorithm
         upload_id = self._in_bucket(
@@ -289,23 +286,24 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             lambda: self._client.create_multipart_upload(Bucket=bucket, Key=key, **begin)["UploadId"],
         )
         target: Any = {"Bucket": bucket, "Key": key, "UploadId": upload_id}
-        etag = ""
+        done: builtins.list[tuple[Part, str, int]] = []
         try:
             done = self._send_parts(source, target, options)
-            etag = _etag_of_parts([etag for _, etag, _ in done])
             whole = transfer.combined_crc32((crc, part.length) for part, _, crc in done)
             end = self._known("CompleteMultipartUpload", options)
             if checked_by_crc:
-                end |= {"ChecksumCRC32": _base64_crc32(whole), "ChecksumType": "FULL_OBJECT"}
+                end |= _crc32_header(whole) | {"ChecksumType": "FULL_OBJECT"}
             sent: Any = [{"PartNumber": part.number, "ETag": etag} for part, etag, _ in done]
             self._client.complete_multipart_upload(**target, **end, MultipartUpload={"Parts": sent})
         except BaseException as error:  # an interrupt, too, must not leave parts that somebody pays for
             with contextlib.suppress(Exception):  # the error that is on its way says more than this one would
                 self._client.abort_multipart_upload(**target, **self._known("AbortMultipartUpload", options))
-            if not self._is_stored(error, bucket, key, options, etag):
+            if not self._is_stored(error, bucket, key, options, lambda: _etag_of_parts([etag for _, etag, _ in done])):
                 raise
 
-    def _is_stored(self, error: BaseException, bucket: str, key: str, options: Mapping[str, Any], etag: str) -> bool:
+    def _is_stored(
+        self, error: BaseException, bucket: str, key: str, options: Mapping[str, Any], etag: Callable[[], str]
+    ) -> bool:
         """Whether a condition has failed because the very object is there: from a try whose answer was lost."""
         is_refusal = isinstance(error, self._client.exceptions.ClientError)
         if not is_refusal or _ERRORS_BY_CODE.get(_code(error)) is not PreconditionFailed:
@@ -313,7 +311,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         unconditional = {name: value for name, value in options.items() if name not in _CONDITIONS}
         with contextlib.suppress(self._client.exceptions.ClientError):  # who may write may not always look
             found = self._client.head_object(Bucket=bucket, Key=key, **self._known("HeadObject", unconditional))
-            return found["ETag"].strip('"') == etag
+            return found["ETag"].strip('"') == etag()
         return False
 
     def _send_parts(
@@ -335,7 +333,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
                     for chunk in transfer.read_chunks(source, part):
                         crc32 = zlib.crc32(chunk, crc32)
                     body = stack.enter_context(ReadFileChunk.from_filename(str(source), part.offset, part.length))
-                integrity = self._integrity(options, crc32)
+                integrity = _crc32_header(crc32) if self._sends_crc32(options) else {}
                 sent = self._client.upload_part(**target, PartNumber=part.number, Body=body, **known, **integrity)
             return part, sent["ETag"], crc32
 
@@ -344,34 +342,28 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
 
     def _download_file(self, target: Path, bucket: str, key: str, options: Mapping[str, Any]) -> None:
         """Fetch one object into a new file, of one version and verified; once more if it is replaced meanwhile."""
+        request = {**options, "Bucket": bucket, "Key": key}
 
         def download(response: GetObjectOutputTypeDef) -> None:
             if _comes_in_parts(response):
-                self._fetch_large(PartFile(target), bucket, key, options, response)
+                self._fetch_large(PartFile(target), request, response)
                 return
             with target.open("wb") as file:
                 while chunk := response["Body"].read(CHUNK):
                     file.write(chunk)
 
         try:
-            self._read(bucket, key, options, download)
+            self._read(request, download)
         except BaseException:  # an interrupt, too, must not leave a part where the format would find it
             target.unlink(missing_ok=True)
             raise
 
-    def _fetch_large(
-        self,
-        writer: PartWriter,
-        bucket: str,
-        key: str,
-        options: Mapping[str, Any],
-        response: GetObjectOutputTypeDef,
-    ) -> None:
+    def _fetch_large(self, writer: PartWriter, request: Mapping[str, Any], response: GetObjectOutputTypeDef) -> None:
         """Fetch an object in parts or, where something on the way does not care for ranges, from one answer."""
         try:
-            self._fetch_parts(writer, bucket, key, options, response)
+            self._fetch_parts(writer, {**request, "IfMatch": response["ETag"]}, response)
         except _RangeIgnored:
-            response = self._client.get_object(Bucket=bucket, Key=key, **options)
+            response = self._client.get_object(**request)
             with contextlib.closing(response["Body"]) as body:
                 whole = Part(1, 0, response["ContentLength"])
                 writer.begin(whole.length)
@@ -380,17 +372,9 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         if expected is not None and _base64_crc32(writer.crc32()) != expected:
             raise IntegrityError("its bytes do not have the checksum that the service keeps for it")
 
-    def _fetch_parts(
-        self,
-        writer: PartWriter,
-        bucket: str,
-        key: str,
-        options: Mapping[str, Any],
-        response: GetObjectOutputTypeDef,
-    ) -> None:
+    def _fetch_parts(self, writer: PartWriter, request: Mapping[str, Any], response: GetObjectOutputTypeDef) -> None:
         """Fetch an object's first part from the answer that told its size, the others by requests for their range."""
         size, body = response["ContentLength"], response["Body"]
-        request: Any = {**options, "Bucket": bucket, "Key": key, "IfMatch": response["ETag"]}
 
         def fetch(part: Part, stop: threading.Event) -> None:
             writer.fill(part, chunks(part), stop)
@@ -427,9 +411,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         writer.begin(size)
         transfer.in_parallel(fetch, transfer.parts(size, transfer.DOWNLOAD_PART), transfer.DOWNLOAD_WORKERS)
 
-    def _read(
-        self, bucket: str, key: str, options: Mapping[str, Any], consume: Callable[[GetObjectOutputTypeDef], _Answer]
-    ) -> _Answer:
+    def _read(self, request: Mapping[str, Any], consume: Callable[[GetObjectOutputTypeDef], _Answer]) -> _Answer:
         """Read an object, again and a bounded number of times when it breaks off, is damaged or replaced half-way.
 
         The request itself is retried by boto3.
@@ -438,7 +420,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         attempts = 0
         while True:
             attempts += 1
-            response = self._client.get_object(Bucket=bucket, Key=key, **options)
+            response = self._client.get_object(**request)
             try:
                 with contextlib.closing(response["Body"]):
                     return consume(response)
@@ -490,15 +472,14 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             self._refuse_unknown(options, _members("PutObject") | {_CREATE_BUCKET})
         return options, create_bucket
 
-    def _integrity(self, options: Mapping[str, Any], crc32: int) -> dict[str, Any]:
-        """The header with which the service verifies a payload.
+    def _sends_crc32(self, options: Mapping[str, Any]) -> bool:
+        """Whether the service is told the CRC-32 of a payload, and verifies it.
 
-        None where the user names another checksum, or has configured an endpoint that does not know the header.
+        Not where the user names another checksum, or has configured an endpoint that does not know the header.
         """
         config: Any = self._client.meta.config
-        if config.request_checksum_calculation == "when_required" or any("Checksum" in option for option in options):
-            return {}
-        return {"ChecksumCRC32": _base64_crc32(crc32)}
+        needed_only = config.request_checksum_calculation == "when_required"
+        return not needed_only and not any("Checksum" in option for option in options)
 
     @contextlib.contextmanager
     def _translated(self, fragment: ParseResult) -> Iterator[None]:
@@ -593,6 +574,18 @@ def _bucket_and_key(fragment: ParseResult) -> tuple[str, str]:
     if not fragment.netloc:
         raise InvalidURL(f"the URL {unparse(fragment)!r} names no bucket: write {fragment.scheme}://bucket/key.")
     return fragment.netloc, full_path(fragment).removeprefix("/")
+
+
+def _crc32_header(crc32: int) -> dict[str, Any]:
+    return {"ChecksumCRC32": _base64_crc32(crc32)}
+
+
+def _md5_of(source: Path | bytes) -> str:
+    """The ETag of an object that was stored by one request."""
+    digest = hashlib.md5(usedforsecurity=False)
+    for part in transfer.parts(transfer.size_of(source), CHUNK):
+        digest.update(transfer.read_part(source, part))
+    return digest.hexdigest()
 
 
 class _RangeIgnored(Exception):

@@ -1093,7 +1093,6 @@ def test_a_small_object_takes_one_request_each_way(
     lakefs_server: LakeFSServer, repository: str, requests_of: Callable[[LakeFSBackend], list[str]], size: int
 ) -> None:
     backend, where = LakeFSBackend(Session(lakefs_server.credentials)), parse(f"lakefs://{repository}/x")
-    backend._known().folders.add((repository, "x"))
     sent, payload = requests_of(backend), os.urandom(size)
     backend.put(payload=payload, fragment=where)
     assert backend.get(fragment=where) == payload
