@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from kedro_statisfactory.backends import LakeFSBackend
 from kedro_statisfactory.backends.lakefs_api import Commit, LakeFSAPI
-from kedro_statisfactory.branches import RUN_BRANCH, id_digest, run_branch, run_tag
 from kedro_statisfactory.errors import ObjectNotFound, RunError, StatisfactoryError
 from kedro_statisfactory.landing import (
     ALL_SHAS,
@@ -32,6 +31,7 @@ from kedro_statisfactory.landing import (
     landed_at,
     seal,
 )
+from kedro_statisfactory.project.branches import RUN_BRANCH, id_digest, run_branch, run_tag
 
 # What is told of a run of several parts by what each of them says.
 _JOINED_BY_COMMA = (

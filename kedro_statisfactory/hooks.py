@@ -36,7 +36,7 @@ class _ProjectOf:
     def __call__(self) -> Project:
         with self._lock:
             if self._project is None:
-                from kedro_statisfactory.settings import parse_settings
+                from kedro_statisfactory.project.settings import parse_settings
 
                 self._project = Project(self._path, parse_settings(self._read()))
             return self._project

@@ -14,7 +14,6 @@ from datetime import datetime
 
 from kedro_statisfactory.backends.lakefs import FOLDER_MARK
 from kedro_statisfactory.backends.lakefs_api import Commit, LakeFSAPI
-from kedro_statisfactory.branches import git_tag, run_tag
 from kedro_statisfactory.errors import (
     BackendUnreachable,
     BranchNotFound,
@@ -27,6 +26,7 @@ from kedro_statisfactory.errors import (
     RunError,
     StatisfactoryError,
 )
+from kedro_statisfactory.project.branches import git_tag, run_tag
 
 #: Kedro shows what is logged below its own name, and hides the information of other packages.
 LOGGER = logging.getLogger("kedro.statisfactory")

@@ -18,8 +18,9 @@ from importlib.metadata import version
 from typing import Any
 
 from kedro_statisfactory.errors import StatisfactoryError
-from kedro_statisfactory.git import commit_url, read_worktree
 from kedro_statisfactory.project import Project
+from kedro_statisfactory.project.ci import page_of_job
+from kedro_statisfactory.project.git import commit_url, read_worktree
 
 # Names of parameters whose values nobody should read in a log.
 _SECRET_NAME = re.compile(
@@ -116,25 +117,9 @@ def of_machine(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
         found["kedro_user"] = getpass.getuser()
     except (OSError, KeyError, ImportError):  # a container's user may have no name
         found["kedro_user"] = "unknown"
-    if page := _page_of_ci_job(environ):
+    if page := page_of_job(environ):
         found["::lakefs::Kedro CI job::url[url:ui]"] = _USER_OF_URL.sub("", page)
     return found
-
-
-def _page_of_ci_job(environ: Mapping[str, str]) -> str | None:
-    def filled(template: str) -> str | None:
-        names = re.findall(r"{(\w+)}", template)
-        return template.format_map(environ) if all(environ.get(name) for name in names) else None
-
-    if environ.get("GITHUB_ACTIONS"):
-        return filled("{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/actions/runs/{GITHUB_RUN_ID}")
-    if environ.get("TF_BUILD"):
-        return filled("{SYSTEM_COLLECTIONURI}{SYSTEM_TEAMPROJECT}/_build/results?buildId={BUILD_BUILDID}")
-    if environ.get("BITBUCKET_BUILD_NUMBER"):
-        return filled("https://bitbucket.org/{BITBUCKET_REPO_FULL_NAME}/pipelines/results/{BITBUCKET_BUILD_NUMBER}")
-    # GitLab, Jenkins, Buildkite and CircleCI say it themselves.
-    urls = ("CI_JOB_URL", "BUILD_URL", "BUILDKITE_BUILD_URL", "CIRCLE_BUILD_URL")
-    return next((environ[name] for name in urls if environ.get(name)), None)
 
 
 def _canonical(value: object) -> bytes:

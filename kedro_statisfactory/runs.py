@@ -29,7 +29,6 @@ from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends import Backend, LakeFSBackend
 from kedro_statisfactory.backends.lakefs_api import LakeFSAPI
-from kedro_statisfactory.branches import data_branch, run_branch, run_tag
 from kedro_statisfactory.errors import (
     BranchNotFound,
     Conflict,
@@ -39,7 +38,6 @@ from kedro_statisfactory.errors import (
     RunError,
     StatisfactoryError,
 )
-from kedro_statisfactory.git import ref_names
 from kedro_statisfactory.landing import (
     DATA_BRANCH,
     JOINED,
@@ -59,6 +57,8 @@ from kedro_statisfactory.landing import (
     tag_run,
 )
 from kedro_statisfactory.project import AT, Pin, Project
+from kedro_statisfactory.project.branches import data_branch, run_branch, run_tag
+from kedro_statisfactory.project.git import ref_names
 from kedro_statisfactory.provenance import now
 
 #: Variable that makes several processes one run.

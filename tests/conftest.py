@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from kedro_statisfactory import project, session
-from kedro_statisfactory.git import Head
 from kedro_statisfactory.project import Project
+from kedro_statisfactory.project.git import Head
 from tests.servers.lakefs import LakeFSServer, NoServer, lakefs
 from tests.servers.s3 import S3Server, moto, seaweedfs
 

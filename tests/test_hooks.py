@@ -20,8 +20,8 @@ from kedro_statisfactory.backends import Backend
 from kedro_statisfactory.hooks import hooks
 from kedro_statisfactory.location import parse
 from kedro_statisfactory.project import current_project
+from kedro_statisfactory.project.settings import Settings
 from kedro_statisfactory.session import Session
-from kedro_statisfactory.settings import Settings
 
 
 def _chunks() -> Iterator[str]:

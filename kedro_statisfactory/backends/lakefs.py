@@ -19,7 +19,6 @@ from kedro_statisfactory.backends.base import Backend, ObjectInfo
 from kedro_statisfactory.backends.lakefs_api import CRC32_KEY, LONGEST_PATH, Answer, LakeFSAPI, Stat
 from kedro_statisfactory.backends.lakefs_store import LakeFSStore
 from kedro_statisfactory.backends.transfer import CHUNK, Part, PartBuffer, PartFile, PartWriter
-from kedro_statisfactory.branches import GIT_TAG, LEGAL_BRANCH, run_tag
 from kedro_statisfactory.errors import (
     BranchNotFound,
     IntegrityError,
@@ -32,9 +31,10 @@ from kedro_statisfactory.errors import (
     StoreFailed,
     UnknownOption,
 )
-from kedro_statisfactory.git import ancestors
 from kedro_statisfactory.location import checked, full_path, unparse
 from kedro_statisfactory.project import AT, Pin, Project
+from kedro_statisfactory.project.branches import GIT_TAG, LEGAL_BRANCH, run_tag
+from kedro_statisfactory.project.git import ancestors
 from kedro_statisfactory.session import Session, checked_lakefs_credentials
 
 _Answer = TypeVar("_Answer")

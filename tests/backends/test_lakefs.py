@@ -24,7 +24,6 @@ from kedro_statisfactory.backends import LakeFSBackend, lakefs_api, transfer
 from kedro_statisfactory.backends.lakefs import FOLDER_MARK
 from kedro_statisfactory.backends.lakefs_api import LONGEST_PATH, LakeFSAPI
 from kedro_statisfactory.backends.lakefs_store import LakeFSStore
-from kedro_statisfactory.branches import git_tag, run_tag
 from kedro_statisfactory.errors import (
     BackendUnreachable,
     BranchNotFound,
@@ -45,11 +44,12 @@ from kedro_statisfactory.errors import (
     UnknownCredential,
     UnknownOption,
 )
-from kedro_statisfactory.git import Head, ancestors
 from kedro_statisfactory.location import parse
 from kedro_statisfactory.project import AT, Pin, Project, announce
+from kedro_statisfactory.project.branches import git_tag, run_tag
+from kedro_statisfactory.project.git import Head, ancestors
+from kedro_statisfactory.project.settings import Settings
 from kedro_statisfactory.session import Session
-from kedro_statisfactory.settings import Settings
 from tests.servers.faults import Canned, Fault, Proxy, gateway, proxy
 from tests.servers.lakefs import LakeFSServer
 from tests.servers.s3 import S3Server

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from kedro_statisfactory.branches import git_tag, run_tag
 from kedro_statisfactory.project import announce
+from kedro_statisfactory.project.branches import git_tag, run_tag
 from tests.runs.conftest import KedroProject, kedro_project
 from tests.servers.lakefs import lakefs
 

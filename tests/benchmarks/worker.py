@@ -161,7 +161,7 @@ def lakefs_spec(
 def pin_branch(**_: Any) -> dict[str, float]:
     """Let git be on the branch ``main``, read once as in a run."""
     from kedro_statisfactory import project
-    from kedro_statisfactory.git import Head
+    from kedro_statisfactory.project.git import Head
 
     pinned = project.Project(head=Head("main", None, "a benchmark"))
     project.announce(lambda: pinned)

@@ -29,8 +29,8 @@ from kedro.runner import AbstractRunner
 from kedro_statisfactory import ArtifactDataset, cli, runs
 from kedro_statisfactory.backends import LakeFSBackend
 from kedro_statisfactory.backends.lakefs_api import Commit, LakeFSAPI
-from kedro_statisfactory.git import Head
 from kedro_statisfactory.project import Project, announce, current_project
+from kedro_statisfactory.project.git import Head
 from kedro_statisfactory.session import Session
 from tests.servers.lakefs import LakeFSServer
 

@@ -26,10 +26,10 @@ from hypothesis.stateful import (
 )
 from kedro.io import DatasetError
 
-from kedro_statisfactory.branches import RUN_BRANCH
 from kedro_statisfactory.errors import ObjectNotFound
-from kedro_statisfactory.git import Head
 from kedro_statisfactory.project import Project, announce
+from kedro_statisfactory.project.branches import RUN_BRANCH
+from kedro_statisfactory.project.git import Head
 from tests.runs.conftest import ENTRIES, KedroProject, kedro_project
 from tests.servers.lakefs import LakeFSServer
 

@@ -15,9 +15,9 @@ from kedro.io import DatasetError
 
 from kedro_statisfactory import ending, landing, runs
 from kedro_statisfactory.backends.lakefs_api import Commit, LakeFSAPI
-from kedro_statisfactory.branches import RUN_BRANCH, run_branch, run_tag
 from kedro_statisfactory.errors import BackendUnreachable, MergeConflict, PermissionDenied, RefNotFound, RunError
 from kedro_statisfactory.project import AT
+from kedro_statisfactory.project.branches import RUN_BRANCH, run_branch, run_tag
 from kedro_statisfactory.runs import RUN_ID
 from tests.runs.conftest import KedroProject
 

@@ -27,7 +27,6 @@ from kedro.runner import AbstractRunner, ParallelRunner, SequentialRunner, Threa
 
 from kedro_statisfactory import runs
 from kedro_statisfactory.backends.lakefs_api import LakeFSAPI
-from kedro_statisfactory.branches import RUN_BRANCH
 from kedro_statisfactory.errors import (
     BackendUnreachable,
     Conflict,
@@ -36,6 +35,7 @@ from kedro_statisfactory.errors import (
     RunError,
     TransferError,
 )
+from kedro_statisfactory.project.branches import RUN_BRANCH
 from tests.runs.conftest import ROOT, KedroProject
 
 pytestmark = [

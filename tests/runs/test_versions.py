@@ -15,10 +15,10 @@ from kedro.runner import ParallelRunner
 
 from kedro_statisfactory import ArtifactDataset
 from kedro_statisfactory.backends.lakefs_api import LakeFSAPI
-from kedro_statisfactory.branches import git_tag
 from kedro_statisfactory.errors import PermissionDenied
-from kedro_statisfactory.git import Head
 from kedro_statisfactory.project import AT, Project
+from kedro_statisfactory.project.branches import git_tag
+from kedro_statisfactory.project.git import Head
 from kedro_statisfactory.runs import RUN_ID
 from tests.runs.conftest import KedroProject
 

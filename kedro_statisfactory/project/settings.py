@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from kedro_statisfactory.branches import check_explicit, data_branch, is_data_branch
 from kedro_statisfactory.errors import InvalidSettings
+from kedro_statisfactory.project.branches import check_explicit, data_branch, is_data_branch
 
 _CHOICES: Mapping[str, tuple[str | None, ...]] = {
     "mode": ("isolated", "direct", "off"),
@@ -82,7 +82,7 @@ def parse_settings(content: Mapping[str, Any]) -> Settings:
     Raises:
         InvalidSettings: A key or value means nothing; the text names it and what was perhaps meant.
         InvalidGitBranch, InvalidDataBranch, BranchCollision: As for
-            :func:`~kedro_statisfactory.branches.check_explicit`.
+            :func:`~kedro_statisfactory.project.branches.check_explicit`.
 
     >>> parse_settings({"mode": "direct"}).mode
     'direct'

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from kedro_statisfactory import project as project_module
 from kedro_statisfactory.errors import InvalidGitBranch, NoDataBranch
-from kedro_statisfactory.git import Head
 from kedro_statisfactory.project import AT, Project, announce, announced_project, current_project
-from kedro_statisfactory.settings import Settings
+from kedro_statisfactory.project import project as project_module
+from kedro_statisfactory.project.git import Head
+from kedro_statisfactory.project.settings import Settings
 
 DETACHED = Head(None, "1234567", "the HEAD is detached")
 

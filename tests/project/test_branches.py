@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kedro_statisfactory.branches import LEGAL_BRANCH, MAX_LENGTH, check_explicit, data_branch
 from kedro_statisfactory.errors import BranchCollision, InvalidDataBranch, InvalidGitBranch
+from kedro_statisfactory.project.branches import LEGAL_BRANCH, MAX_LENGTH, check_explicit, data_branch
 
 #: Characters between which names collide, if anything collides: separators, hex and other letters, a capital, no ASCII.
 HOSTILE = "ag1_-/.éFe"

@@ -8,7 +8,6 @@ its folders, refs that are not files, and the state of the files.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import subprocess
@@ -19,6 +18,7 @@ from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING
 
 from kedro_statisfactory.errors import DubiousOwnership, GitError, GitNotFound
+from kedro_statisfactory.project.ci import branch_of_job
 
 if TYPE_CHECKING:
     from git import Repo
@@ -98,7 +98,7 @@ def read_head(project: Path, environ: Mapping[str, str] = os.environ) -> Head:
     reason = f"the HEAD of {top} is detached at {commit or target}"
     if re.search(r"/\.git/(worktrees/[^/]+/)?modules/", Path(repo.git_dir).as_posix()):
         return Head(None, commit, f"{reason}, and CI variables do not name the branch of a submodule")
-    branch = _branch_of_ci_job(environ)
+    branch = branch_of_job(environ)
     return Head(branch, commit, f"{reason}, and {'a' if branch else 'no'} CI variable names the branch of its job")
 
 
@@ -291,65 +291,3 @@ def _digest_of_file(path: bytes) -> bytes:
     except OSError:
         return b""
     return digest.digest()
-
-
-def _branch_of_ci_job(environ: Mapping[str, str]) -> str | None:
-    """The branch that a CI service says its job is for; ``None`` for a tag and for a pull request from a fork.
-
-    The branch of a fork may bear the name of one of ours, and must not get its data. Each service is known by a
-    variable of its own, so that a stray ``BRANCH_NAME`` means nothing elsewhere.
-    """
-
-    def told(name: str) -> str:
-        return environ.get(name, "")
-
-    branch, foreign = "", False
-    if told("GITHUB_ACTIONS"):
-        # In a pull request GITHUB_REF_NAME is "<number>/merge", with GITHUB_REF_TYPE "branch": only the full ref tells.
-        branch = told("GITHUB_HEAD_REF") or _branch_of_ref(told("GITHUB_REF"))
-        foreign = bool(told("GITHUB_HEAD_REF")) and _is_from_github_fork(environ)
-    elif told("GITLAB_CI"):
-        branch = told("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME") or told("CI_COMMIT_BRANCH")
-        foreign = told("CI_MERGE_REQUEST_SOURCE_PROJECT_ID") != told("CI_MERGE_REQUEST_PROJECT_ID")
-    elif told("BITBUCKET_BUILD_NUMBER"):
-        branch, foreign = told("BITBUCKET_BRANCH"), bool(told("BITBUCKET_TAG"))
-    elif told("TF_BUILD"):
-        # Documented as a full ref, and seen without refs/heads/ too.
-        pull_request = told("SYSTEM_PULLREQUEST_SOURCEBRANCH").removeprefix("refs/heads/")
-        branch = pull_request or _branch_of_ref(told("BUILD_SOURCEBRANCH"))
-        foreign = told("SYSTEM_PULLREQUEST_ISFORK").lower() == "true"
-    elif told("JENKINS_URL"):
-        # BRANCH_NAME of a change request is a name like "PR-7"; GIT_BRANCH without its remote may be a tag.
-        remote = told("GIT_BRANCH")
-        ordinary = told("BRANCH_NAME") or (remote.removeprefix("origin/") if remote.startswith("origin/") else "")
-        branch = told("CHANGE_BRANCH") or ("" if told("CHANGE_ID") else ordinary)
-        foreign = bool(told("CHANGE_FORK") or told("TAG_NAME"))
-    elif told("BUILDKITE"):
-        branch = told("BUILDKITE_BRANCH")
-        of_pull_request = told("BUILDKITE_PULL_REQUEST") not in ("", "false")
-        from_fork = _path_of_url(told("BUILDKITE_PULL_REQUEST_REPO")) != _path_of_url(told("BUILDKITE_REPO"))
-        foreign = bool(told("BUILDKITE_TAG")) or (of_pull_request and from_fork)
-    elif told("CIRCLECI"):
-        # CIRCLE_PR_NUMBER and the like are set for other pull requests too; forks are known by this name alone.
-        branch = told("CIRCLE_BRANCH")
-        foreign = bool(told("CIRCLE_TAG")) or re.fullmatch(r"pull/\d+(/\w+)?", branch) is not None
-    return None if foreign or branch in ("", "HEAD") or branch.startswith("refs/") else branch
-
-
-def _branch_of_ref(ref: str) -> str:
-    """The branch that a full ref names, empty for tags and the refs of pull requests."""
-    return ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else ""
-
-
-def _is_from_github_fork(environ: Mapping[str, str]) -> bool:
-    """Whether a pull request is from another repository, or its event cannot be read to know; no variable tells it."""
-    try:
-        event = json.loads(Path(environ["GITHUB_EVENT_PATH"]).read_bytes())
-        return bool(event["pull_request"]["head"]["repo"]["full_name"] != environ["GITHUB_REPOSITORY"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return True
-
-
-def _path_of_url(url: str) -> str:
-    """Owner and name in a repository's URL, which may be written for HTTPS or for SSH."""
-    return re.sub(r"^(\w+://)?([^/@]+@)?[^/:]+(:\d+)?[/:]", "", url).removesuffix(".git").lower()

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from kedro_statisfactory.branches import MAX_LENGTH
 from kedro_statisfactory.errors import BranchCollision, InvalidDataBranch, InvalidGitBranch, InvalidSettings
-from kedro_statisfactory.settings import Settings, parse_settings
+from kedro_statisfactory.project.branches import MAX_LENGTH
+from kedro_statisfactory.project.settings import Settings, parse_settings
 
 
 def test_an_empty_file_gives_the_defaults() -> None:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kedro_statisfactory.branches import data_branch
 from kedro_statisfactory.errors import NoDataBranch
-from kedro_statisfactory.git import Head, read_head
-from kedro_statisfactory.settings import Settings
+from kedro_statisfactory.project.branches import data_branch
+from kedro_statisfactory.project.git import Head, read_head
+from kedro_statisfactory.project.settings import Settings
 
 #: Variable that pins all entries which are not pinned themselves.
 AT = "STATISFACTORY_AT"
