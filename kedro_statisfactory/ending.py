@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kedro_statisfactory.backends import LakeFSBackend
-from kedro_statisfactory.backends.lakefs_api import Commit, LakeFSAPI
+from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.backends.lakefs.model import Commit
 from kedro_statisfactory.errors import ObjectNotFound, RunError, StatisfactoryError
 from kedro_statisfactory.landing import (
     ALL_SHAS,

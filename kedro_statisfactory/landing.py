@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from kedro_statisfactory.backends.lakefs import FOLDER_MARK
-from kedro_statisfactory.backends.lakefs_api import Commit, LakeFSAPI
+from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK, Commit
 from kedro_statisfactory.errors import (
     BackendUnreachable,
     BranchNotFound,

@@ -28,7 +28,7 @@ from types import FrameType
 from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends import Backend, LakeFSBackend
-from kedro_statisfactory.backends.lakefs_api import LakeFSAPI
+from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.errors import (
     BranchNotFound,
     Conflict,
@@ -180,7 +180,7 @@ class Run:
         if not self.project.at:
             return ""
         with _named(entry):
-            return backend.resolved(repository, self.project.at)
+            return backend.refs.resolved(repository, self.project.at)
 
     def _resolved_versions(self) -> dict[tuple[str, str, str], str]:
         """The commits of refs at which single entries are read, so that all nodes of the run see the same."""
@@ -194,7 +194,7 @@ class Run:
                 asked.add(key)
                 # What means nothing is told when the entry is loaded; what has uncommitted changes cannot be pinned.
                 with contextlib.suppress(RefNotFound):
-                    commit = backend.resolved(repository, use.version)
+                    commit = backend.refs.resolved(repository, use.version)
                     if not has_uncommitted(backend.api, repository, use.version):
                         found[key] = commit
         return found
@@ -213,7 +213,7 @@ class Run:
             except BranchNotFound:
                 if target.is_new or target.joined:
                     raise
-                source = backend.source(target.repository)
+                source = backend.refs.source(target.repository)
                 target.is_new = True
                 continue
             target.run_branch = name
@@ -254,7 +254,7 @@ class Run:
             try:
                 api.create_branch(repository, name, target.data_branch, hidden=True)
             except BranchNotFound:
-                api.create_branch(repository, name, backend.source(repository), hidden=True)
+                api.create_branch(repository, name, backend.refs.source(repository), hidden=True)
         except Conflict:
             api.branch(repository, name)  # another part of this run was faster
         else:
@@ -296,7 +296,7 @@ class Run:
         try:
             commit = backend.api.commit(repository, branch).id
         except RefNotFound:
-            branch = backend.source(repository)  # where such a branch is read from
+            branch = backend.refs.source(repository)  # where such a branch is read from
             commit = backend.api.commit(repository, branch).id
         if not has_uncommitted(backend.api, repository, branch):
             return commit

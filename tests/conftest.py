@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kedro_statisfactory import project, session
+from kedro_statisfactory.backends.s3.client import s3_client
 from kedro_statisfactory.project import Project
 from kedro_statisfactory.project.git import Head
 from tests.servers.lakefs import LakeFSServer, NoServer, lakefs
@@ -64,7 +65,7 @@ def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 def bucket(seaweed: S3Server) -> Iterator[str]:
     """A bucket of its own for each test; it goes afterwards, because SeaweedFS keeps volumes ready for each."""
     name = f"test-{uuid.uuid4().hex[:12]}"
-    client = session.Session(seaweed.credentials).s3
+    client = s3_client(session.Session(seaweed.credentials))
     client.create_bucket(Bucket=name)
     yield name
     for upload in client.list_multipart_uploads(Bucket=name).get("Uploads", ()):

@@ -146,6 +146,9 @@ class Backend(ABC):
     #: Whether it depends on the project's git and settings where bytes go.
     follows_git: ClassVar[bool] = False
 
+    #: Environment variables that hold secrets of the service: no text that the package shows has their values.
+    secret_variables: ClassVar[tuple[str, ...]] = ()
+
     def __init__(self, session: Session, logger_name: str = __name__) -> None:
         self._session = session
         self._logger = logging.getLogger(logger_name)
@@ -165,12 +168,17 @@ class Backend(ABC):
         return
 
     def reads_the_past(self, fragment: ParseResult) -> bool:
-        """Whether a location is read elsewhere than it is written, for services that keep versions."""
+        """Whether a load gives another version than the one that the next save replaces.
+
+        That is so for services that keep versions, when the user wants all entries to be read as they were at some
+        time.
+        """
         return False
 
     def redacted(self, text: str) -> str:
-        """``text`` without any secret of the credentials."""
-        return self._session.redacted(text)
+        """``text`` without any secret of the credentials, nor of the environment variables of any backend."""
+        variables = {name for kind in Backend._backends.values() for name in kind.secret_variables}
+        return self._session.redacted(text, variables)
 
     @abstractmethod
     def put(self, *, payload: bytes, fragment: ParseResult, **kwargs: Any) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import ParseResult, quote
 import pytest
 
 from kedro_statisfactory.backends import Backend, LakeFSBackend, LocalFS, S3Backend
+from kedro_statisfactory.backends.s3.client import s3_client
 from kedro_statisfactory.session import Session
 from kedro_statisfactory.testing import BackendContract
 from tests.servers.lakefs import LakeFSServer
@@ -49,7 +50,7 @@ class TestS3(BackendContract):
     @pytest.fixture(autouse=True)
     def _place(self, seaweed: S3Server, bucket: str) -> None:
         self.server, self.bucket = seaweed, bucket
-        self.client = Session(seaweed.credentials).s3
+        self.client = s3_client(Session(seaweed.credentials))
 
     def new_backend(self) -> Backend:
         return S3Backend(Session(self.server.credentials))

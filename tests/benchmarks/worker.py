@@ -170,7 +170,7 @@ def pin_branch(**_: Any) -> dict[str, float]:
 
 def sign(allowed: bool | None, **_: Any) -> dict[str, float]:
     """Let large objects go past lakeFS by signed URLs, or through it; ``None``: as the server says."""
-    from kedro_statisfactory.backends.lakefs_store import LakeFSStore, _Use
+    from kedro_statisfactory.backends.lakefs.store import LakeFSStore, _Use
 
     real = _replaced.setdefault("signs", {name: vars(LakeFSStore)[name] for name in ("use", "may_give")})
     fixed = {"use": property(lambda _: _Use(bool(allowed), bool(allowed))), "may_give": property(lambda _: allowed)}

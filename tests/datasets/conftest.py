@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
+from kedro_statisfactory.backends.s3.client import s3_client
 from kedro_statisfactory.session import Session
 from tests.servers.lakefs import LakeFSServer
 from tests.servers.s3 import S3Server
@@ -59,7 +60,7 @@ def _local(root: Path) -> Place:
 
 
 def _s3(server: S3Server, bucket: str) -> Place:
-    client = Session(server.credentials).s3
+    client = s3_client(Session(server.credentials))
 
     def write(source: Path, name: str) -> None:
         for file in [path for path in source.rglob("*") if path.is_file()] if source.is_dir() else [source]:

@@ -27,6 +27,7 @@ from kedro_datasets.partitions import PartitionedDataset
 
 from kedro_statisfactory import ArtifactDataset
 from kedro_statisfactory.backends import Backend, S3Backend
+from kedro_statisfactory.backends.s3.client import s3_client
 from kedro_statisfactory.errors import PermissionDenied
 from kedro_statisfactory.session import Session
 from tests.datasets.conftest import Place
@@ -96,7 +97,7 @@ def requests_sent(seaweed: S3Server) -> Iterator[list[str]]:
     def note(model: Any, **_: Any) -> None:
         sent.append(model.name)
 
-    events = Session(seaweed.credentials).s3.meta.events
+    events = s3_client(Session(seaweed.credentials)).meta.events
     events.register("before-call.s3", note)
     yield sent
     events.unregister("before-call.s3", note)
@@ -151,7 +152,7 @@ def test_warm_each_load_save_and_exists_is_one_request(
 
 def test_the_count_of_requests_sees_one_too_many(seaweed: S3Server, bucket: str, requests_sent: list[str]) -> None:
     """The negative control of the test above: another client with these credentials would not be seen."""
-    client = Session(dict(seaweed.credentials)).s3
+    client = s3_client(Session(dict(seaweed.credentials)))
     client.put_object(Bucket=bucket, Key="x", Body=b"")
     client.list_objects_v2(Bucket=bucket)
     assert requests_sent == ["PutObject", "ListObjectsV2"]
@@ -452,7 +453,7 @@ def test_options_reach_the_service(seaweed: S3Server, bucket: str) -> None:
         credentials=seaweed.credentials,
     )
     entry.save({"a": 1})
-    head = Session(seaweed.credentials).s3.head_object(Bucket=bucket, Key="x.json")
+    head = s3_client(Session(seaweed.credentials)).head_object(Bucket=bucket, Key="x.json")
     assert head["Metadata"] == {"owner": "me"}
     with pytest.raises(DatasetError, match=r"E0204.*Range"):
         entry.load()

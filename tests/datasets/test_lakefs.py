@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 from kedro.io import DataCatalog, DatasetError
 
-from kedro_statisfactory.backends import lakefs_api
+from kedro_statisfactory.backends import http
+from kedro_statisfactory.backends.lakefs.client import lakefs_client
 from kedro_statisfactory.session import Session
 from tests.servers.lakefs import LakeFSServer
 from tests.servers.process import free_ports
@@ -161,7 +162,7 @@ def test_a_version_without_the_object_says_so(lakefs_local: LakeFSServer) -> Non
 def requests_sent(lakefs_server: LakeFSServer) -> Iterator[list[str]]:
     """Method and last part of the path of all that the one client of the server's credentials sends."""
     sent: list[str] = []
-    pool = Session(lakefs_server.credentials).lakefs.rest_client.pool_manager
+    pool = lakefs_client(Session(lakefs_server.credentials)).rest_client.pool_manager
     request = pool.request
 
     def note(method: str, url: str, **more: Any) -> Any:
@@ -210,7 +211,7 @@ def test_a_name_may_be_longer_than_a_file_system_allows(lakefs_local: LakeFSServ
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tried again is tried at once."""
-    monkeypatch.setattr(lakefs_api, "LONGEST_PAUSE", 0)
+    monkeypatch.setattr(http, "LONGEST_PAUSE", 0)
 
 
 @pytest.mark.usefixtures("no_pauses")

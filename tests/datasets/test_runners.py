@@ -11,6 +11,7 @@ from kedro.io import DataCatalog, SharedMemoryDataCatalog
 from kedro.pipeline import Pipeline, node, pipeline
 from kedro.runner import AbstractRunner, ParallelRunner, SequentialRunner, ThreadRunner
 
+from kedro_statisfactory.backends.s3.client import s3_client
 from kedro_statisfactory.session import Session
 from tests.datasets.conftest import Place
 from tests.servers.s3 import S3Server
@@ -65,12 +66,12 @@ def test_processes(place: Place, start_method: str, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_fork_makes_its_own_client(seaweed: S3Server) -> None:
-    client = Session(seaweed.credentials).s3
+    client = s3_client(Session(seaweed.credentials))
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            own = Session(seaweed.credentials).s3
+            own = s3_client(Session(seaweed.credentials))
             os.write(writer, b"own" if own is not client else b"same")
         finally:
             os._exit(0)
@@ -78,4 +79,4 @@ def test_a_fork_makes_its_own_client(seaweed: S3Server) -> None:
     assert os.read(reader, 4) == b"own"
     os.close(reader)
     os.close(writer)
-    assert Session(seaweed.credentials).s3 is client
+    assert s3_client(Session(seaweed.credentials)) is client

@@ -28,7 +28,9 @@ from kedro.runner import AbstractRunner
 
 from kedro_statisfactory import ArtifactDataset, cli, runs
 from kedro_statisfactory.backends import LakeFSBackend
-from kedro_statisfactory.backends.lakefs_api import Commit, LakeFSAPI
+from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.backends.lakefs.client import lakefs_client
+from kedro_statisfactory.backends.lakefs.model import Commit
 from kedro_statisfactory.project import Project, announce, current_project
 from kedro_statisfactory.project.git import Head
 from kedro_statisfactory.session import Session
@@ -265,7 +267,7 @@ def project(lakefs_local: LakeFSServer, tmp_path: Path, environment: pytest.Monk
 @pytest.fixture
 def calls(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Counter[str]]:
     """What this process asked the server: method and the kind of thing, without objects' bytes apart."""
-    pool: Any = Session().lakefs.rest_client.pool_manager
+    pool: Any = lakefs_client(Session()).rest_client.pool_manager
     sent: Counter[str] = Counter()
     request = pool.request
 

@@ -14,7 +14,8 @@ import yaml
 from kedro.io import DatasetError
 
 from kedro_statisfactory import ending, landing, runs
-from kedro_statisfactory.backends.lakefs_api import Commit, LakeFSAPI
+from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.backends.lakefs.model import Commit
 from kedro_statisfactory.errors import BackendUnreachable, MergeConflict, PermissionDenied, RefNotFound, RunError
 from kedro_statisfactory.project import AT
 from kedro_statisfactory.project.branches import RUN_BRANCH, run_branch, run_tag
@@ -661,7 +662,7 @@ def test_a_catalog_without_lakefs_is_told(project: KedroProject) -> None:
 
 def test_a_server_that_is_gone_is_told_in_one_line(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAKECTL_SERVER_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr("kedro_statisfactory.backends.lakefs_api.ATTEMPTS", 1)
+    monkeypatch.setattr("kedro_statisfactory.backends.http.ATTEMPTS", 1)
     done = project.invoke("clean")
     assert done.exit_code == 1
     assert "E0304" in done.output

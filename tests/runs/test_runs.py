@@ -26,7 +26,7 @@ from kedro.io import DatasetError
 from kedro.runner import AbstractRunner, ParallelRunner, SequentialRunner, ThreadRunner
 
 from kedro_statisfactory import runs
-from kedro_statisfactory.backends.lakefs_api import LakeFSAPI
+from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.errors import (
     BackendUnreachable,
     Conflict,

@@ -14,7 +14,7 @@ from kedro.io import DatasetError
 from kedro.runner import ParallelRunner
 
 from kedro_statisfactory import ArtifactDataset
-from kedro_statisfactory.backends.lakefs_api import LakeFSAPI
+from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.errors import PermissionDenied
 from kedro_statisfactory.project import AT, Project
 from kedro_statisfactory.project.branches import git_tag

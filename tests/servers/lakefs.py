@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 from urllib3 import BaseHTTPResponse, request
 
+from kedro_statisfactory.backends.s3.client import s3_client
 from kedro_statisfactory.session import Session
 from tests.servers.process import free_ports, running
 from tests.servers.s3 import S3Server
@@ -160,7 +161,7 @@ def lakefs(folder: Path, blocks: S3Server | None = None, pre_signed_expiry: str 
     if blocks is None:
         store, namespace = {"type": "local", "local": {"path": str(folder / "blocks")}}, "local://"
     else:
-        client = Session(blocks.credentials).s3
+        client = s3_client(Session(blocks.credentials))
         with contextlib.suppress(client.exceptions.BucketAlreadyExists, client.exceptions.BucketAlreadyOwnedByYou):
             client.create_bucket(Bucket=_BLOCKS)
         namespace = f"s3://{_BLOCKS}/"

@@ -15,7 +15,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from kedro_statisfactory.backends import transfer
-from kedro_statisfactory.backends.lakefs_api import ATTEMPTS, Answer, LakeFSAPI, Peer, Stat, let_go, read_chunks
+from kedro_statisfactory.backends.http import ATTEMPTS, Peer, let_go, read_chunks
+from kedro_statisfactory.backends.lakefs.answer import Answer
+from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.backends.lakefs.client import object_store
+from kedro_statisfactory.backends.lakefs.model import Stat
 from kedro_statisfactory.backends.transfer import CHUNK, Part, PartWriter
 from kedro_statisfactory.errors import BackendUnreachable, IntegrityError, StatisfactoryError, StoreFailed
 from kedro_statisfactory.session import Session
@@ -200,7 +204,7 @@ class LakeFSStore:
         peer = Peer(name, "check that this machine reaches it", _may_soon_do_it)
         body = None if payload is None else lambda: payload
         try:
-            pool = self._session.object_store(origin)
+            pool = object_store(self._session, origin)
             response = peer.send(pool, method, url, headers, body, stream=method == "GET")
         except BackendUnreachable as error:
             raise StoreFailed(error.args[0]) from None

@@ -22,7 +22,9 @@ from typing import Any
 import boto3
 import pytest
 
-from kedro_statisfactory.backends import S3Backend, s3, transfer
+from kedro_statisfactory.backends import S3Backend, transfer
+from kedro_statisfactory.backends.s3.checksums import etag_of_parts
+from kedro_statisfactory.backends.s3.client import s3_client
 from kedro_statisfactory.errors import (
     BackendUnreachable,
     BucketNotFound,
@@ -72,7 +74,7 @@ def over_network(seaweed: S3Server, network: Proxy) -> S3Backend:
 @pytest.fixture
 def requests_of(seaweed: S3Server) -> Iterator[Callable[[], list[str]]]:
     """The operations that the shared client sent since the start of the test."""
-    events: Any = Session(seaweed.credentials).s3.meta.events
+    events: Any = s3_client(Session(seaweed.credentials)).meta.events
     sent: list[str] = []
 
     def record(model: Any, **_: Any) -> None:
@@ -131,7 +133,7 @@ def test_a_large_object_keeps_the_checksum_of_all_its_bytes(
     backend: S3Backend, seaweed: S3Server, bucket: str, large_file: Path
 ) -> None:
     backend.upload(source=large_file, fragment=parse(f"s3://{bucket}/large"))
-    found = Session(seaweed.credentials).s3.head_object(Bucket=bucket, Key="large", ChecksumMode="ENABLED")
+    found = s3_client(Session(seaweed.credentials)).head_object(Bucket=bucket, Key="large", ChecksumMode="ENABLED")
     expected = base64.b64encode(zlib.crc32(large_file.read_bytes()).to_bytes(4, "big")).decode()
     assert (found["ChecksumCRC32"], found["ChecksumType"]) == (expected, "FULL_OBJECT")
 
@@ -148,7 +150,7 @@ def test_parts_too_large_for_memory_are_streamed(
 def test_objects_with_a_composite_checksum_or_another_algorithm_are_read(
     backend: S3Backend, seaweed: S3Server, bucket: str, large_file: Path, tmp_path: Path
 ) -> None:
-    client = Session(seaweed.credentials).s3
+    client = s3_client(Session(seaweed.credentials))
     client.upload_file(str(large_file), bucket, "composite")
     client.put_object(Bucket=bucket, Key="sha", Body=large_file.read_bytes(), ChecksumAlgorithm="SHA256")
     for key in ("composite", "sha"):
@@ -159,7 +161,7 @@ def test_objects_with_a_composite_checksum_or_another_algorithm_are_read(
 def test_an_upload_that_breaks_off_leaves_the_old_object_and_no_parts(
     backend: S3Backend, seaweed: S3Server, bucket: str, large_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = Session(seaweed.credentials).s3
+    client = s3_client(Session(seaweed.credentials))
     client.put_object(Bucket=bucket, Key="large", Body=b"old")
     calls = threading.Semaphore(2)
 
@@ -308,7 +310,7 @@ def test_an_object_that_is_replaced_again_and_again_is_an_error(
     backend: S3Backend, seaweed: S3Server, bucket: str, large_file: Path, tmp_path: Path
 ) -> None:
     backend.upload(source=large_file, fragment=parse(f"s3://{bucket}/large"))
-    events: Any = Session(seaweed.credentials).s3.meta.events
+    events: Any = s3_client(Session(seaweed.credentials)).meta.events
 
     def pretend(params: Any, **_: Any) -> None:
         if "Range" in params["headers"]:
@@ -327,10 +329,10 @@ def test_an_object_replaced_while_it_is_read_comes_from_one_version(
     backend: S3Backend, seaweed: S3Server, bucket: str, large_file: Path, tmp_path: Path, checksums: str
 ) -> None:
     where = parse(f"s3://{bucket}/large")
-    writer = Session({**seaweed.credentials, "config_kwargs": {"request_checksum_calculation": checksums}}).s3
+    writer = s3_client(Session({**seaweed.credentials, "config_kwargs": {"request_checksum_calculation": checksums}}))
     writer.put_object(Bucket=bucket, Key="large", Body=large_file.read_bytes())
     replacement = bytes(LARGE)
-    events: Any = Session(seaweed.credentials).s3.meta.events
+    events: Any = s3_client(Session(seaweed.credentials)).meta.events
     once = threading.Semaphore(1)
 
     def replace(params: Any, **_: Any) -> None:
@@ -364,8 +366,10 @@ def test_a_missing_bucket_is_created_where_the_client_is(moto_server: S3Server, 
     session = Session({**moto_server.credentials, "region_name": region})
     name = f"made-{uuid.uuid4().hex[:8]}"
     S3Backend(session).put(payload=b"x", fragment=parse(f"s3://{name}/x"))
-    assert session.s3.get_bucket_location(Bucket=name).get("LocationConstraint") in (region, None)
-    assert (region == "us-east-1") == (session.s3.get_bucket_location(Bucket=name).get("LocationConstraint") is None)
+    assert s3_client(session).get_bucket_location(Bucket=name).get("LocationConstraint") in (region, None)
+    assert (region == "us-east-1") == (
+        s3_client(session).get_bucket_location(Bucket=name).get("LocationConstraint") is None
+    )
     assert S3Backend(session).get(fragment=parse(f"s3://{name}/x")) == b"x"
 
 
@@ -465,7 +469,7 @@ def test_what_says_that_a_folder_is_complete_is_sent_last_and_in_order(
 
 def test_a_key_that_another_begins_with_does_not_exist(backend: S3Backend, seaweed: S3Server, bucket: str) -> None:
     for key in ("x.bak", "marked/", "tree/sub/", "tree/sub/x"):
-        Session(seaweed.credentials).s3.put_object(Bucket=bucket, Key=key, Body=b"")
+        s3_client(Session(seaweed.credentials)).put_object(Bucket=bucket, Key=key, Body=b"")
     found = {name: backend.exists(fragment=parse(f"s3://{bucket}/{name}")) for name in ("x", "marked", "tree")}
     assert found == {"x": False, "marked": False, "tree": True}
 
@@ -485,7 +489,7 @@ def test_a_file_that_fails_ends_the_upload_of_a_folder(backend: S3Backend, bucke
 
 def test_markers_of_consoles_are_no_files(backend: S3Backend, seaweed: S3Server, bucket: str, tmp_path: Path) -> None:
     backend.put(payload=b"x", fragment=parse(f"s3://{bucket}/tree/x"))
-    Session(seaweed.credentials).s3.put_object(Bucket=bucket, Key="tree/sub/", Body=b"")
+    s3_client(Session(seaweed.credentials)).put_object(Bucket=bucket, Key="tree/sub/", Body=b"")
     backend.download(target=tmp_path / "tree", fragment=parse(f"s3://{bucket}/tree"))
     assert [path.name for path in (tmp_path / "tree").rglob("*")] == ["x"]
 
@@ -493,9 +497,9 @@ def test_markers_of_consoles_are_no_files(backend: S3Backend, seaweed: S3Server,
 def test_a_key_that_would_leave_the_folder_is_refused(moto_server: S3Server, tmp_path: Path) -> None:
     session = Session(moto_server.credentials)
     bucket = f"evil-{uuid.uuid4().hex[:8]}"
-    session.s3.create_bucket(Bucket=bucket)
+    s3_client(session).create_bucket(Bucket=bucket)
     for key in ("tree/ok", "tree/a/../../../escaped"):
-        session.s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+        s3_client(session).put_object(Bucket=bucket, Key=key, Body=b"x")
     with pytest.raises(InvalidURL):
         S3Backend(session).download(target=tmp_path / "tree", fragment=parse(f"s3://{bucket}/tree"))
     assert not list(tmp_path.parent.glob("escaped"))
@@ -514,7 +518,7 @@ def test_a_delete_that_is_refused_is_an_error(backend: S3Backend, monkeypatch: p
 def test_arguments_of_boto3_pass_through(backend: S3Backend, seaweed: S3Server, bucket: str) -> None:
     where = parse(f"s3://{bucket}/x")
     backend.put(payload=b"x", fragment=where, ContentType="text/x-test", ChecksumAlgorithm="SHA256")
-    found = Session(seaweed.credentials).s3.head_object(Bucket=bucket, Key="x", ChecksumMode="ENABLED")
+    found = s3_client(Session(seaweed.credentials)).head_object(Bucket=bucket, Key="x", ChecksumMode="ENABLED")
     assert found["ContentType"] == "text/x-test"
     assert "ChecksumCRC32" not in found
     assert backend.get(fragment=where, ResponseContentType="text/plain") == b"x"
@@ -567,7 +571,7 @@ def test_a_conditional_put_whose_answer_was_lost_is_recognised(
     direct.put(payload=payload, fragment=where, IfNoneMatch="*")
     with pytest.raises(PreconditionFailed):
         direct.put(payload=payload[:-1] + b"?", fragment=where, IfNoneMatch="*")
-    assert not Session(seaweed.credentials).s3.list_multipart_uploads(Bucket=bucket).get("Uploads")
+    assert not s3_client(Session(seaweed.credentials)).list_multipart_uploads(Bucket=bucket).get("Uploads")
 
 
 def test_a_condition_that_fails_where_nobody_may_look_is_an_error(seaweed: S3Server, bucket: str) -> None:
@@ -579,8 +583,8 @@ def test_a_condition_that_fails_where_nobody_may_look_is_an_error(seaweed: S3Ser
 
 
 def test_parts_with_etags_of_another_kind_are_not_taken_for_what_is_there() -> None:
-    assert s3._etag_of_parts(['"d41d8cd98f00b204e9800998ecf8427e"'] * 2) == "5873dd45edd01f09c1ef2e7819369e8e-2"
-    assert s3._etag_of_parts(['"of another kind"']) == ""
+    assert etag_of_parts(['"d41d8cd98f00b204e9800998ecf8427e"'] * 2) == "5873dd45edd01f09c1ef2e7819369e8e-2"
+    assert etag_of_parts(['"of another kind"']) == ""
 
 
 @pytest.mark.parametrize("of", ["a file", "bytes"])
@@ -632,7 +636,7 @@ def test_an_endpoint_that_knows_no_integrity_headers_can_be_used(
     config = {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
     session = Session({**seaweed.credentials, "config_kwargs": config})
     headers: list[str] = []
-    events: Any = session.s3.meta.events
+    events: Any = s3_client(session).meta.events
     events.register("before-send.s3", lambda request, **_: headers.extend(request.headers))
     where = parse(f"s3://{bucket}/large")
     S3Backend(session).upload(source=large_file, fragment=where)
@@ -643,7 +647,7 @@ def test_an_endpoint_that_knows_no_integrity_headers_can_be_used(
 
 
 def test_every_wait_is_bounded(seaweed: S3Server) -> None:
-    config: Any = Session(seaweed.credentials).s3.meta.config
+    config: Any = s3_client(Session(seaweed.credentials)).meta.config
     assert (config.connect_timeout, config.read_timeout) == (10, 60)
     assert config.retries == {"mode": "standard", "total_max_attempts": 5}
 
@@ -706,7 +710,7 @@ def test_temporary_credentials_are_good_with_their_session_token_only(seaweed: S
     allow = {"Effect": "Allow", "Action": "s3:*", "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]}
     policy = {"Version": "2012-10-17", "Statement": [allow]}
     for_all = {**policy, "Statement": [{**allow, "Principal": "*"}]}  # the rights of an admin are not passed on
-    admin.s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(for_all))
+    s3_client(admin).put_bucket_policy(Bucket=bucket, Policy=json.dumps(for_all))
     client: Any = boto3.client
     made = client("sts", **seaweed.credentials).get_federation_token(Name="test", Policy=json.dumps(policy))[
         "Credentials"

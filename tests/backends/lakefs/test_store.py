@@ -13,9 +13,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from kedro_statisfactory.backends import LakeFSBackend, lakefs_api, transfer
-from kedro_statisfactory.backends.lakefs_api import ATTEMPTS, LakeFSAPI
-from kedro_statisfactory.backends.lakefs_store import LakeFSStore, _SignedURL
+from kedro_statisfactory.backends import LakeFSBackend, http, transfer
+from kedro_statisfactory.backends.http import ATTEMPTS
+from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.backends.lakefs.store import LakeFSStore, _SignedURL
+from kedro_statisfactory.backends.s3.client import s3_client
 from kedro_statisfactory.errors import IntegrityError, StoreFailed
 from kedro_statisfactory.location import parse
 from kedro_statisfactory.session import Session
@@ -28,7 +30,7 @@ LARGE = transfer.SMALL + 123_457
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lakefs_api, "LONGEST_PAUSE", 0.0)
+    monkeypatch.setattr(http, "LONGEST_PAUSE", 0.0)
 
 
 @pytest.fixture
@@ -151,7 +153,7 @@ def test_an_object_that_was_replaced_when_its_url_is_signed_anew_is_read_again(
     def refuse_once(self: LakeFSStore, url: str, method: str, *more: Any) -> Any:
         if method == "GET":
             monkeypatch.undo()
-            monkeypatch.setattr(lakefs_api, "LONGEST_PAUSE", 0.0)
+            monkeypatch.setattr(http, "LONGEST_PAUSE", 0.0)
             backend.upload(source=large, fragment=where)
             raise StoreFailed("too old", 403)
         return ask_at(self, url, method, *more)
@@ -198,7 +200,7 @@ def test_where_signed_urls_are_of_no_use_the_server_takes_and_gives_large_object
     backend._store.give_up(StoreFailed("once more, by another thread"))
     assert caplog.text.count("Large objects go through the lakeFS server") == 2
     assert "Signature" not in caplog.text
-    client = Session(seaweed.credentials).s3
+    client = s3_client(Session(seaweed.credentials))
     assert not client.list_multipart_uploads(Bucket="lakefs-blocks", Prefix=f"{repository}/").get("Uploads")
 
 

@@ -20,10 +20,13 @@ from urllib.parse import quote, urlsplit
 import pytest
 from urllib3 import PoolManager
 
-from kedro_statisfactory.backends import LakeFSBackend, lakefs_api, transfer
-from kedro_statisfactory.backends.lakefs import FOLDER_MARK
-from kedro_statisfactory.backends.lakefs_api import LONGEST_PATH, LakeFSAPI
-from kedro_statisfactory.backends.lakefs_store import LakeFSStore
+from kedro_statisfactory.backends import LakeFSBackend, http, transfer
+from kedro_statisfactory.backends.lakefs import api, requests
+from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.backends.lakefs.client import lakefs_client, object_store
+from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK, LONGEST_PATH
+from kedro_statisfactory.backends.lakefs.store import LakeFSStore
+from kedro_statisfactory.backends.s3.client import s3_client
 from kedro_statisfactory.errors import (
     BackendUnreachable,
     BranchNotFound,
@@ -60,7 +63,7 @@ LARGE = transfer.SMALL + 123_457  # four parts where there are parts
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lakefs_api, "LONGEST_PAUSE", 0.0)
+    monkeypatch.setattr(http, "LONGEST_PAUSE", 0.0)
 
 
 @pytest.fixture
@@ -666,7 +669,7 @@ def test_an_entry_can_be_pinned_to(
     for _ in range(2):
         assert backend.get(fragment=where, lake_ref=ref) == b"old"
     assert not backend.exists(fragment=parse(f"lakefs://{local}/none"), lake_ref=ref)
-    assert backend.resolved(local, ref) == history["commit"]
+    assert backend.refs.resolved(local, ref) == history["commit"]
     assert backend.version_options(ref) == {"lake_ref": ref}
     assert on(lakefs_local, "main", settings=Settings(at=ref)).get(fragment=where) == b"old"
     assert on(lakefs_local, None, settings=Settings(at=ref)).get(fragment=where) == b"old"
@@ -692,7 +695,7 @@ def test_what_means_nothing_is_an_error(
     with pytest.raises(RefNotFound, match=f"no branch, tag or commit '{ref}', no run"):
         backend.get(fragment=parse(f"lakefs://{local}/x"))
     with pytest.raises(RefNotFound):
-        backend.resolved(local, ref)
+        backend.refs.resolved(local, ref)
 
 
 def test_a_run_once_found_takes_one_request(
@@ -1021,7 +1024,7 @@ def test_many_objects_are_listed_and_deleted_page_by_page(
     backend = on(lakefs_local, "main")
     with ThreadPoolExecutor(8) as executor:
         list(executor.map(lambda number: write(lakefs_local, local, f"tree/{number:02}"), range(25)))
-    monkeypatch.setattr(lakefs_api, "_PAGE", 10)
+    monkeypatch.setattr(requests, "PAGE", 10)
     where = parse(f"lakefs://{local}/tree")
     assert [info.path for info in backend.list(fragment=where)] == [f"{number:02}" for number in range(25)]
     backend.delete(fragment=where)
@@ -1135,7 +1138,7 @@ def test_the_store_gives_the_rest_of_a_large_object_whose_beginning_breaks_off(
     with proxy(lakefs_s3.endpoint_url) as network:
         backend = LakeFSBackend(Session({**lakefs_s3.credentials, "endpoint": network.endpoint_url}))
         assert backend._store.use.reads
-        backend._session.lakefs.rest_client.pool_manager.clear()
+        lakefs_client(backend._session).rest_client.pool_manager.clear()
         network.faults.append(Fault(3_000_000))
         assert backend.get(fragment=where) == large_file.read_bytes()
         assert not network.faults
@@ -1148,7 +1151,7 @@ def test_a_large_upload_whose_first_answer_is_lost_is_sent_again_from_its_start(
     with proxy(lakefs_local.endpoint_url) as network:
         backend = LakeFSBackend(Session({**lakefs_local.credentials, "endpoint": network.endpoint_url}))
         assert not backend._store.use.writes
-        backend._session.lakefs.rest_client.pool_manager.clear()
+        lakefs_client(backend._session).rest_client.pool_manager.clear()
         network.faults.extend([Fault(0)] * 2)
         backend.upload(source=large_file, fragment=where)
     on(lakefs_local, "main").download(target=tmp_path / "large", fragment=where)
@@ -1156,7 +1159,7 @@ def test_a_large_upload_whose_first_answer_is_lost_is_sent_again_from_its_start(
 
 
 def parts_left(seaweed: S3Server, repository: str) -> list[str]:
-    client = Session(seaweed.credentials).s3
+    client = s3_client(Session(seaweed.credentials))
     found = client.list_multipart_uploads(Bucket="lakefs-blocks", Prefix=f"{repository}/").get("Uploads", [])
     return [upload["Key"] for upload in found]
 
@@ -1209,7 +1212,7 @@ def test_a_large_object_of_others_is_verified_as_far_as_it_can_be(
     backend = LakeFSBackend(Session(lakefs_server.credentials))
     write(lakefs_server, repository, "whole", large_file.read_bytes())  # its checksum is an MD5
     with monkeypatch.context() as patch:
-        patch.setattr(lakefs_api, "CRC32_KEY", "another")
+        patch.setattr(api, "CRC32_KEY", "another")
         backend.upload(source=large_file, fragment=parse(f"lakefs://{repository}/parts"))  # in parts, it is none
     for name in ("whole", "parts"):
         where = parse(f"lakefs://{repository}/{name}")
@@ -1342,7 +1345,7 @@ def store_network(seaweed: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 def hang_up(backend: LakeFSBackend, network: Proxy) -> None:
     """Let the next requests to the store have connections of their own, which take the next faults."""
-    backend._session.object_store(network.endpoint_url).clear()
+    object_store(backend._session, network.endpoint_url).clear()
 
 
 def test_a_large_read_that_is_cut_goes_on(
@@ -1385,7 +1388,7 @@ def test_the_bytes_of_an_object_in_parts_are_verified_too(
         backend = LakeFSBackend(Session({**lakefs_s3.credentials, "endpoint": network.endpoint_url}))
         assert "-" in backend.api.stat(where.netloc, "main", "large").checksum, "it is no MD5"
         for faults, whole in ((1, True), (20, False)):
-            backend._session.lakefs.rest_client.pool_manager.clear()
+            lakefs_client(backend._session).rest_client.pool_manager.clear()
             network.faults.clear()
             network.faults.extend([Fault(5_000_000, flip=True, again=not whole)] * faults)
             if whole:

@@ -17,9 +17,13 @@ import pytest
 from urllib3 import HTTPResponse, PoolManager
 from urllib3.exceptions import SSLError
 
-from kedro_statisfactory.backends import lakefs_api
-from kedro_statisfactory.backends.lakefs_api import ATTEMPTS, Answer, LakeFSAPI, Stat
-from kedro_statisfactory.backends.lakefs_store import LakeFSStore
+from kedro_statisfactory.backends import http
+from kedro_statisfactory.backends.http import ATTEMPTS
+from kedro_statisfactory.backends.lakefs import requests
+from kedro_statisfactory.backends.lakefs.answer import Answer
+from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.backends.lakefs.model import Stat
+from kedro_statisfactory.backends.lakefs.store import LakeFSStore
 from kedro_statisfactory.backends.transfer import PartBuffer
 from kedro_statisfactory.errors import (
     BackendUnreachable,
@@ -47,7 +51,7 @@ from tests.servers.lakefs import LakeFSServer
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lakefs_api, "LONGEST_PAUSE", 0.0)
+    monkeypatch.setattr(http, "LONGEST_PAUSE", 0.0)
 
 
 @pytest.fixture
@@ -117,7 +121,7 @@ def test_pauses_between_tries_grow_and_are_bounded(
     through: LakeFSAPI, between: Gateway, repository: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(lakefs_api, "LONGEST_PAUSE", 1.0)
+    monkeypatch.setattr(http, "LONGEST_PAUSE", 1.0)
     monkeypatch.setattr("random.uniform", lambda _, most: most)
     monkeypatch.setattr("time.sleep", pauses.append)
     between.answers.extend([Canned(503)] * (ATTEMPTS - 1))
@@ -595,7 +599,7 @@ def test_branches_come_and_go(api: LakeFSAPI, repository: str, monkeypatch: pyte
     first = api.branch(repository, "main")
     for name in ("b-1", "b-2", "b-3", "c"):
         assert api.create_branch(repository, name, "main", hidden=name == "b-2") == first.commit_id
-    monkeypatch.setattr(lakefs_api, "_PAGE", 2)
+    monkeypatch.setattr(requests, "PAGE", 2)
     assert [branch.id for branch in api.branches(repository, "b-")] == ["b-1", "b-2", "b-3"]
     for _ in range(2):
         api.delete_branch(repository, "b-2")
@@ -624,7 +628,7 @@ def test_tags_are_listed_by_prefix(api: LakeFSAPI, repository: str, monkeypatch:
         api.create_tag(repository, name, "main")
     with pytest.raises(Conflict):
         api.create_tag(repository, "u", "main")
-    monkeypatch.setattr(lakefs_api, "_PAGE", 2)
+    monkeypatch.setattr(requests, "PAGE", 2)
     assert [(tag.id, tag.commit_id) for tag in api.tags(repository, "t-")] == [
         ("t-1", commit),
         ("t-2026-11-23T15.44.00.000Z", commit),
@@ -655,7 +659,7 @@ def test_the_log_tells_what_changed_a_file_or_a_folder(
     for path in ("x", "tree/a", "tree-too", "x", "tree/b"):
         put(api, repository, "main", path, str(len(commits)).encode())
         commits.append(api.create_commit(repository, "main", path, {}))
-    monkeypatch.setattr(lakefs_api, "_PAGE", 2)
+    monkeypatch.setattr(requests, "PAGE", 2)
     assert [commit.message for commit in api.log(repository, "main")][:5] == ["tree/b", "x", "tree-too", "tree/a", "x"]
     assert [commit.id for commit in api.log(repository, "main", "x")] == [commits[3], commits[0]]
     assert [commit.id for commit in api.log(repository, "main", "tree")] == [commits[4], commits[1]]
@@ -731,7 +735,7 @@ def test_many_objects_are_deleted_page_by_page(
     paths = [f"x{number}" for number in range(5)]
     for path in (*paths, "y"):
         put(api, repository, "main", path)
-    monkeypatch.setattr(lakefs_api, "_PAGE", 2)
+    monkeypatch.setattr(requests, "PAGE", 2)
     api.delete(repository, "main", [*paths, "never there"])
     assert [found.path for found in api.list(repository, "main", "")] == ["y"]
     api.delete(repository, "main", [])

@@ -1,0 +1,217 @@
+"""What the services that speak HTTP share: requests with time-outs and bounded retries, proxies, reading answers."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from kedro_statisfactory.errors import BackendUnreachable, IntegrityError, InvalidCredentials
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse, PoolManager
+
+#: Seconds for a connection and for each wait on an answer.
+CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 120.0
+#: Tries of a request, and the longest pause before the last of them in seconds.
+ATTEMPTS, LONGEST_PAUSE = 6, 3.0
+#: Connections that are kept: one for every part of a large transfer and for every thread of a runner.
+POOL_SIZE = 64
+#: The variables that decide how the network is reached; read by every HTTP client.
+NETWORK_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE")
+
+_LOGGER = logging.getLogger(__name__)
+
+_FRAMING = ("Content-Length", "Transfer-Encoding")  # one of them says where an answer ends
+_UNKNOWN_OUTCOME = frozenset((502, 504))  # of a gateway that the server itself may have outlived
+# What a handshake will say next time, too.
+_TLS_FOR_GOOD = ("CERTIFICATE", "WRONG_VERSION", "WRONG VERSION")
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A server that is sent requests, each again and a bounded number of times where that may help.
+
+    Attributes:
+        name: For errors.
+        advice: What to do when nothing answers.
+        may_soon_do_it: Whether an answer, told by its status and message, asks for another try.
+    """
+
+    name: str
+    advice: str
+    may_soon_do_it: Callable[[int, str], bool]
+
+    def send(
+        self,
+        pool: PoolManager,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: Callable[[], Any] | None = None,
+        stream: bool = False,
+        repeatable: bool = True,
+    ) -> BaseHTTPResponse:
+        """Send a request; gives the answer, which may say no.
+
+        Args:
+            pool: Connections.
+            method: Of HTTP.
+            url: Where; no error shows it, since it may be signed.
+            headers: Of the request.
+            body: Gives what is sent, anew for each try.
+            stream: Whether the caller reads the answer as it comes.
+            repeatable: Whether the request may reach the server twice.
+
+        Raises:
+            BackendUnreachable: Nothing answers, or nobody knows whether it was done.
+        """
+        from urllib3.exceptions import HTTPError
+
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                response = _ask_once(pool, method, url, headers, body, stream)
+                if response.status < 300:
+                    return response
+                message = message_of(response.data)
+            except (HTTPError, OSError) as error:
+                if attempt == ATTEMPTS or not _may_be_repeated(error, repeatable):
+                    raise self._unreachable(error) from None
+                _LOGGER.warning(
+                    "%s does not answer (%s): try %d of %d follows.", self.name, plain(error), attempt + 1, ATTEMPTS
+                )
+            else:
+                unknown = response.status in _UNKNOWN_OUTCOME or "timeout" in message.lower()
+                if unknown and response.status >= 500 and not repeatable:
+                    raise BackendUnreachable(
+                        f"{self.name} may or may not have done what it was asked (HTTP status {response.status})."
+                    )
+                if attempt == ATTEMPTS or not self.may_soon_do_it(response.status, message):
+                    return response
+            time.sleep(random.uniform(0.2, 1) * min(LONGEST_PAUSE, 0.1 * 2**attempt))
+
+    def _unreachable(self, error: Exception) -> BackendUnreachable:
+        from urllib3.exceptions import SSLError
+
+        tls = " A server that does not speak TLS has a URL with http://." * isinstance(error, SSLError)
+        return BackendUnreachable(f"{self.name} does not answer ({plain(error)}): {self.advice}.{tls}")
+
+
+def _ask_once(
+    pool: PoolManager, method: str, url: str, headers: Mapping[str, str], body: Callable[[], Any] | None, stream: bool
+) -> BaseHTTPResponse:
+    """Send a request without a second try; an answer that is cut within its headers is an error."""
+    from urllib3 import Timeout
+    from urllib3.exceptions import ProtocolError
+
+    response: BaseHTTPResponse = pool.request(
+        method,
+        url,
+        body=body() if body else None,
+        headers=headers,
+        preload_content=not stream,
+        decode_content=False,
+        redirect=False,
+        retries=False,
+        timeout=Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
+    )
+    framed = response.status == 204 or any(name in response.headers for name in _FRAMING)
+    if response.status < 300 and not framed:
+        response.close()
+        raise ProtocolError("an answer broke off")  # within its headers: its end would not be noticed
+    return response
+
+
+def _may_be_repeated(error: Exception, repeatable: bool) -> bool:
+    """Whether another try may help after a request that was not answered, and does no harm."""
+    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, SSLError
+
+    unsent = isinstance(error, NewConnectionError | ConnectTimeoutError)
+    never = isinstance(error, SSLError) and any(each in str(error).upper() for each in _TLS_FOR_GOOD)
+    return (repeatable or unsent) and not never
+
+
+def read_chunks(response: BaseHTTPResponse, length: int, size: int) -> Iterator[bytes]:
+    """So many bytes of an answer as they come.
+
+    Raises:
+        IntegrityError: They end too early.
+    """
+    from urllib3.exceptions import HTTPError
+
+    got = 0
+    try:
+        while got < length and (chunk := response.read(min(size, length - got))):
+            got += len(chunk)
+            yield chunk
+    except (HTTPError, OSError) as error:
+        raise IntegrityError(f"an answer broke off ({plain(error)})") from None
+    if got != length:
+        raise IntegrityError("an answer broke off")
+
+
+def let_go(response: BaseHTTPResponse) -> None:
+    """Give the connection back when all of the answer was read; else close it."""
+    response.release_conn() if response.length_remaining == 0 else response.close()
+
+
+def split_url(name: str, url: str) -> SplitResult:
+    """The parts of an HTTP server's URL.
+
+    Args:
+        name: How the user calls the setting, for the error.
+        url: Its value, which the error does not show.
+
+    Raises:
+        InvalidCredentials: It is no URL of a server.
+    """
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return parts
+    except ValueError:  # the port is no number, or an IPv6 address has no end
+        pass
+    raise InvalidCredentials(f"{name} is no URL of a server: write http://host or https://host, with a port if needed.")
+
+
+def proxy_for(url: str, named: str | None) -> str | None:
+    """The proxy by which a server is reached: as ``named``, where ``""`` is none, else as the environment says."""
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(url)
+    if named is None and not proxy_bypass(parts.netloc):
+        named = getproxies().get(parts.scheme)
+    return named or None
+
+
+def proxy_and_headers(url: str) -> tuple[str, dict[str, str] | None]:
+    """The URL of a proxy without user and password, and the header that brings these."""
+    from urllib3.util import make_headers
+
+    parts = split_url("`proxy`, HTTP_PROXY or HTTPS_PROXY", url if "://" in url else f"http://{url}")
+    address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    if parts.username is None:
+        return address, None
+    return address, make_headers(proxy_basic_auth=f"{unquote(parts.username)}:{unquote(parts.password or '')}")
+
+
+def message_of(body: bytes) -> str:
+    """What the server says, without anything that a proxy's page could show."""
+    try:
+        return str(json.loads(body)["message"])[:500]
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def plain(error: BaseException) -> str:
+    """What went wrong, without the URL, which may be signed."""
+    cause = getattr(error, "reason", None) or error
+    text = str(cause).rpartition(": ")[2].rpartition("] ")[2]
+    return type(cause).__name__ if "?" in str(cause) else f"{type(cause).__name__}: {text}"

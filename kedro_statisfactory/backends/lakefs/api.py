@@ -1,0 +1,355 @@
+"""The calls of the lakeFS API that this package makes, through the connections of lakefs-client.
+
+lakefs-client brings configuration, authentication and the connection pool. Its generated methods are not used: they
+hold payloads in memory twice, refuse values that a younger server has added, set no time-outs and retry nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import IO, Any
+
+from kedro_statisfactory.backends.http import ATTEMPTS, let_go
+from kedro_statisfactory.backends.lakefs.answer import NO_SUCH_RANGE, Answer
+from kedro_statisfactory.backends.lakefs.model import CRC32_KEY, LONGEST_PATH, Commit, Ref, Stat, commit_of, stat_of
+from kedro_statisfactory.backends.lakefs.requests import CONFIG, LakeFSRequests, api_path, batches
+from kedro_statisfactory.errors import (
+    BranchNotFound,
+    Conflict,
+    IntegrityError,
+    MergeConflict,
+    NotABranch,
+    ObjectNotFound,
+    RefNotFound,
+    TransferError,
+)
+from kedro_statisfactory.session import Session
+
+_OCTETS = "application/octet-stream"
+
+
+class LakeFSAPI:
+    """One lakeFS server, asked with the credentials of a session.
+
+    Args:
+        session: Credentials, and the connections made from them.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._server = LakeFSRequests(session)
+
+    @property
+    def host(self) -> str:
+        """URL of the API."""
+        return self._server.host
+
+    # -- repositories, branches, tags ------------------------------------------------------------------------------
+
+    def default_branch(self, repository: str) -> str:
+        """The default branch of a repository."""
+        return str(self._server.json("GET", api_path("repositories", repository))["default_branch"])
+
+    def branch(self, repository: str, branch: str) -> Ref:
+        """A branch.
+
+        Raises:
+            BranchNotFound: There is none.
+        """
+        with _branch_or_error(repository, branch):
+            found = self._server.json("GET", api_path("repositories", repository, "branches", branch))
+        return Ref(found["id"], found["commit_id"])
+
+    def create_branch(self, repository: str, name: str, source: str, hidden: bool = False) -> str:
+        """Create a branch; gives the commit that it points to.
+
+        Raises:
+            Conflict: A branch, tag or commit has the name.
+            BranchNotFound: ``source`` is not there.
+        """
+        body = {"name": name, "source": source, "hidden": hidden}
+        try:
+            answer = self._server.request("POST", api_path("repositories", repository, "branches"), json_body=body)
+        except ObjectNotFound:
+            raise BranchNotFound(
+                f"the repository {repository!r} has no {source!r} from which to make the branch {name!r}: correct "
+                "`source` of statisfactory.yml, or the default branch of the repository."
+            ) from None
+        return answer.data.decode("ascii", "replace").strip().strip('"')
+
+    def ensure_branch(self, repository: str, name: str, source: str) -> bool:
+        """Create a branch unless it is there; gives whether it was made.
+
+        Raises:
+            NotABranch: A tag or commit has the name.
+            BranchNotFound: ``source`` is not there.
+        """
+        try:
+            self.create_branch(repository, name, source)
+        except Conflict:
+            try:
+                self.branch(repository, name)  # made by another process just now
+            except BranchNotFound:
+                raise NotABranch(
+                    f"the data branch {name!r} cannot be made in {repository!r}: a tag or commit has this name. "
+                    "Rename the tag, or give the git branch another data branch in `branches` of statisfactory.yml."
+                ) from None
+            return False
+        return True
+
+    def delete_branch(self, repository: str, branch: str) -> None:
+        """Delete a branch; none is as good."""
+        with contextlib.suppress(ObjectNotFound):
+            self._server.request("DELETE", api_path("repositories", repository, "branches", branch))
+
+    def branches(self, repository: str, prefix: str) -> Iterator[Ref]:
+        """All branches, hidden ones too, whose names begin with ``prefix``."""
+        where = api_path("repositories", repository, "branches")
+        for found in self._server.pages(where, {"prefix": prefix, "show_hidden": "true"}):
+            yield Ref(found["id"], found["commit_id"])
+
+    def create_tag(self, repository: str, name: str, ref: str) -> None:
+        """Create a tag.
+
+        Raises:
+            Conflict: A tag or branch has the name; perhaps it was made by a try whose answer was lost.
+        """
+        self._server.request("POST", api_path("repositories", repository, "tags"), json_body={"id": name, "ref": ref})
+
+    def tag(self, repository: str, name: str) -> Ref | None:
+        """A tag; ``None`` when there is none."""
+        try:
+            found = self._server.json("GET", api_path("repositories", repository, "tags", name))
+        except ObjectNotFound:
+            return None
+        return Ref(found["id"], found["commit_id"])
+
+    def tags(self, repository: str, prefix: str) -> Iterator[Ref]:
+        """All tags whose names begin with ``prefix``, in the order of their names."""
+        for found in self._server.pages(api_path("repositories", repository, "tags"), {"prefix": prefix}):
+            yield Ref(found["id"], found["commit_id"])
+
+    # -- commits ---------------------------------------------------------------------------------------------------
+
+    def commit(self, repository: str, ref: str) -> Commit:
+        """The commit to which a branch, tag, commit id or expression points.
+
+        Raises:
+            RefNotFound: There is no such thing.
+        """
+        try:
+            return commit_of(self._server.json("GET", api_path("repositories", repository, "commits", ref)))
+        except ObjectNotFound:
+            raise RefNotFound(f"the repository {repository!r} has no tag, branch or commit {ref!r}.") from None
+
+    def create_commit(
+        self, repository: str, branch: str, message: str, metadata: Mapping[str, str], allow_empty: bool = False
+    ) -> str:
+        """Commit what was written to a branch; gives the id of the commit.
+
+        Raises:
+            NoChanges: Nothing was written, and ``allow_empty`` is off.
+        """
+        body = {"message": message, "metadata": dict(metadata), "allow_empty": allow_empty}
+        where = api_path("repositories", repository, "branches", branch, "commits")
+        return str(self._server.json("POST", where, json_body=body, repeatable=False)["id"])
+
+    def merge(
+        self, repository: str, source: str, target: str, message: str, metadata: Mapping[str, str], strategy: str | None
+    ) -> str:
+        """Merge a branch into another, as one commit even when nothing differs; gives the id of that commit.
+
+        The commits of the branch are no parents of it: who reads the log of the target finds each merge once.
+
+        Raises:
+            MergeConflict: Both have changed the same paths.
+            DirtyBranch: ``target`` has uncommitted changes.
+        """
+        body: dict[str, Any] = {
+            "message": message,
+            "metadata": dict(metadata),
+            "allow_empty": True,
+            "squash_merge": True,
+        }
+        if strategy:
+            body["strategy"] = strategy
+        where = api_path("repositories", repository, "refs", source, "merge", target)
+        try:
+            return str(self._server.json("POST", where, json_body=body, repeatable=False)["reference"])
+        except Conflict:
+            raise MergeConflict(f"{source!r} and {target!r} have both changed the same paths.") from None
+
+    def changes(self, repository: str, left: str, right: str, three_dot: bool = False) -> Iterator[tuple[str, str]]:
+        """Path and kind (``added``, ``changed``, ``removed``, ``conflict``) of what differs between two refs."""
+        query = {"type": "three_dot" if three_dot else "two_dot"}
+        where = api_path("repositories", repository, "refs", left, "diff", right)
+        for found in self._server.pages(where, query):
+            yield found["path"], found["type"]
+
+    def has_uncommitted(self, repository: str, branch: str) -> bool:
+        """Whether a branch has changes that no commit has.
+
+        Raises:
+            BranchNotFound: There is no branch.
+        """
+        where = api_path("repositories", repository, "branches", branch, "diff")
+        with _branch_or_error(repository, branch):
+            return bool(self._server.json("GET", where, {"amount": "1"})["results"])
+
+    def log(self, repository: str, ref: str, path: str | None = None, amount: int | None = None) -> Iterator[Commit]:
+        """Commits from ``ref`` back along first parents; with ``path`` all that changed it, or what is below it."""
+        # lakeFS never names a merge as a change of an object: what it brought is found behind its second parent.
+        query = {"objects": path, "prefixes": f"{path}/"} if path else {"first_parent": "true"}
+        for found in self._server.pages(api_path("repositories", repository, "refs", ref, "commits"), query, amount):
+            yield commit_of(found)
+
+    # -- objects ---------------------------------------------------------------------------------------------------
+
+    def stat(self, repository: str, ref: str, path: str, presign: bool = False) -> Stat:
+        """Describe an object; with ``presign`` its ``address`` is a URL from which anyone may fetch it for a while."""
+        query = {"path": path, **({"presign": "true"} if presign else {})}
+        return stat_of(
+            self._server.json("GET", api_path("repositories", repository, "refs", ref, "objects", "stat"), query)
+        )
+
+    def list(self, repository: str, ref: str, prefix: str, amount: int | None = None) -> Iterator[Stat]:
+        """All objects whose path begins with ``prefix``, in order."""
+        if len(prefix.encode()) > LONGEST_PATH:
+            return  # the server would refuse the question
+        where = api_path("repositories", repository, "refs", ref, "objects", "ls")
+        for found in self._server.pages(where, {"prefix": prefix}, amount):
+            yield stat_of(found)
+
+    @contextlib.contextmanager
+    def open(self, repository: str, ref: str, path: str, most: int | None = None) -> Iterator[Answer]:
+        """Begin to fetch an object, or so many bytes of its beginning."""
+        where = api_path("repositories", repository, "refs", ref, "objects")
+        begin = {"Range": f"bytes=0-{most - 1}"} if most else {}
+        response = self._server.request(
+            "GET", where, {"path": path}, headers=begin, stream=True, accept=(NO_SUCH_RANGE,)
+        )
+        try:
+            yield Answer(response, most)
+        finally:
+            let_go(response)
+
+    def upload(
+        self,
+        repository: str,
+        branch: str,
+        path: str,
+        body: Callable[[], bytes | IO[bytes]],
+        size: int,
+        crc32: int | None = None,
+    ) -> Stat:
+        """Store an object in one request, and compare what the server says that it has got.
+
+        Args:
+            repository: Where.
+            branch: Where.
+            path: Where.
+            body: Gives what is sent, anew for each try.
+            size: Bytes.
+            crc32: Kept with the object, for who reads it.
+
+        Raises:
+            BranchNotFound: There is no branch of this name.
+            IntegrityError: Something else arrived.
+        """
+        digest: Any = None
+
+        def hashed() -> Any:
+            nonlocal digest
+            content, digest = body(), hashlib.md5(usedforsecurity=False)
+            if not isinstance(content, bytes):
+                return _Hashing(content, digest)
+            digest.update(content)
+            return content
+
+        headers = {"Content-Type": _OCTETS, "Content-Length": str(size)}
+        if crc32 is not None:
+            headers[f"X-Lakefs-Meta-{CRC32_KEY}"] = f"{crc32:08x}"
+        where = api_path("repositories", repository, "branches", branch, "objects")
+        for _ in range(ATTEMPTS):
+            with _branch_or_error(repository, branch):
+                stored = stat_of(self._server.json("POST", where, {"path": path}, headers=headers, body=hashed))
+            if (stored.size, stored.checksum) == (size, digest.hexdigest()):
+                return stored
+        raise IntegrityError(
+            f"the server has stored other bytes than were sent to {path!r}, {ATTEMPTS} times: what is there now is "
+            "damaged. Something on the way changes what is sent; save again by another way (https, no proxy)."
+        )
+
+    def delete(self, repository: str, branch: str, paths: Sequence[str]) -> None:
+        """Remove objects from a branch; those that are not there are as good.
+
+        lakeFS says that it has done so on a tag and where there is no branch, too, and does nothing.
+        """
+        where = api_path("repositories", repository, "branches", branch, "objects", "delete")
+        paths = [path for path in paths if len(path.encode()) <= LONGEST_PATH]  # no other can be there
+        for some in batches(paths):
+            found = self._server.json("POST", where, json_body={"paths": some})
+            for error in found.get("errors") or ():
+                raise TransferError(f"the object {error.get('path')!r} was not deleted: {error.get('message')}")
+
+    # -- large objects, which travel past the server ---------------------------------------------------------------
+
+    def presigns(self) -> tuple[bool, bool]:
+        """Whether the server hands out signed URLs for reading, and for writing in parts."""
+        storage = self._server.json("GET", CONFIG).get("storage_config", {})
+        return bool(storage.get("pre_sign_support")), bool(storage.get("pre_sign_multipart_upload"))
+
+    def begin_parts(self, repository: str, branch: str, path: str, count: int) -> tuple[str, str, Sequence[str]]:
+        """Begin an upload in parts; gives its id, its address and a signed URL for each part."""
+        where = api_path("repositories", repository, "branches", branch, "staging", "pmpu")
+        with _branch_or_error(repository, branch):
+            found = self._server.json("POST", where, {"path": path, "parts": str(count)})
+        return found["upload_id"], found["physical_address"], found["presigned_urls"]
+
+    def sign_part(self, repository: str, branch: str, path: str, upload: tuple[str, str], number: int) -> str:
+        """A new signed URL for a part, where the first one is too old."""
+        where = api_path(
+            "repositories", repository, "branches", branch, "staging", "pmpu", upload[0], "parts", str(number)
+        )
+        return str(
+            self._server.json("PUT", where, {"path": path}, json_body={"physical_address": upload[1]})["presigned_url"]
+        )
+
+    def complete_parts(
+        self, repository: str, branch: str, path: str, upload: tuple[str, str], etags: Sequence[str], crc32: int
+    ) -> Stat:
+        """Make the parts one object."""
+        where = api_path("repositories", repository, "branches", branch, "staging", "pmpu", upload[0])
+        body = {
+            "physical_address": upload[1],
+            "parts": [{"part_number": number, "etag": etag} for number, etag in enumerate(etags, start=1)],
+            "user_metadata": {CRC32_KEY: f"{crc32:08x}"},
+            "content_type": _OCTETS,
+        }
+        return stat_of(self._server.json("PUT", where, {"path": path}, json_body=body))
+
+    def abort_parts(self, repository: str, branch: str, path: str, upload: tuple[str, str]) -> None:
+        """Drop an upload in parts."""
+        where = api_path("repositories", repository, "branches", branch, "staging", "pmpu", upload[0])
+        self._server.request("DELETE", where, {"path": path}, json_body={"physical_address": upload[1]})
+
+
+@contextlib.contextmanager
+def _branch_or_error(repository: str, branch: str) -> Iterator[None]:
+    try:
+        yield
+    except ObjectNotFound:
+        raise BranchNotFound(f"the repository {repository!r} has no branch {branch!r}.") from None
+
+
+class _Hashing:
+    """A file that is hashed while it is sent."""
+
+    def __init__(self, file: IO[bytes], digest: Any) -> None:
+        self._file, self._digest = file, digest
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = self._file.read(max(size, 1 << 18))
+        self._digest.update(chunk)
+        return chunk

@@ -1,0 +1,327 @@
+"""lakeFS: objects on the branch that follows git, or at any ref."""
+
+from __future__ import annotations
+
+import builtins
+import hashlib
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import ParseResult
+
+from kedro_statisfactory.backends import transfer
+from kedro_statisfactory.backends.base import Backend, ObjectInfo
+from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.backends.lakefs.client import lakefs_client
+from kedro_statisfactory.backends.lakefs.credentials import SECRET_VARIABLE, checked_lakefs_credentials
+from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK, LONGEST_PATH, Stat
+from kedro_statisfactory.backends.lakefs.objects import LakeFSObjects
+from kedro_statisfactory.backends.lakefs.refs import LakeFSRefs, check_lake_ref
+from kedro_statisfactory.backends.lakefs.store import LakeFSStore
+from kedro_statisfactory.backends.transfer import PartBuffer
+from kedro_statisfactory.errors import InvalidURL, ObjectNotFound, UnknownOption
+from kedro_statisfactory.location import checked, full_path, unparse
+from kedro_statisfactory.project import Project
+from kedro_statisfactory.project.branches import LEGAL_BRANCH
+from kedro_statisfactory.session import Session
+
+_REPOSITORY = re.compile(r"[a-z0-9][a-z0-9-]{2,62}")
+_OPTIONS = ("lake_ref", "verify")
+
+
+class LakeFSBackend(Backend, prefix="lakefs"):
+    """Objects in lakeFS repositories, ``lakefs://repository/path``.
+
+    Without a ``lake_ref`` an entry is on the data branch: the one named after the git branch that is checked out. It is
+    created on the first write; a read of a branch that is not there yet reads from where it would be created.
+
+    ``load_args`` and ``save_args`` of an entry: ``lake_ref`` (a branch, tag, commit, run id or git SHA; a branch for
+    writes), and for reads ``verify: false``, for objects that were imported from a store whose ETags look like MD5 and
+    are not.
+
+    Raises:
+        UnknownCredential, InvalidCredentials: The session's credentials do not fit lakeFS.
+    """
+
+    #: A legal name of a lakeFS branch.
+    REG_VALID_SLUG: ClassVar[re.Pattern[str]] = LEGAL_BRANCH
+
+    follows_git = True
+    secret_variables = (SECRET_VARIABLE,)
+
+    def __init__(self, session: Session, logger_name: str = __name__) -> None:
+        super().__init__(session, logger_name)
+        checked_lakefs_credentials(session.credentials)
+        self._api = LakeFSAPI(session)
+        self._store = LakeFSStore(session, self._api)
+        self._objects = LakeFSObjects(session, self._api, self._store)
+        self._refs = LakeFSRefs(session, self._api, self._logger)
+
+    def redacted(self, text: str) -> str:
+        """``text`` without any secret of the credentials, those of lakectl's file included."""
+        return super().redacted(text.replace(lakefs_client(self._session).configuration.password, "<redacted>"))
+
+    def check_options(self, *, load_args: Mapping[str, Any], save_args: Mapping[str, Any]) -> None:
+        """Refuse options that this backend does not know, and a ``lake_ref`` that is no text."""
+        self._verify({key: value for key, value in load_args.items() if key != "lake_ref"})
+        self._refuse_unknown(save_args, ("lake_ref",))
+        for options in (load_args, save_args):
+            check_lake_ref(options.get("lake_ref"))
+
+    def put(self, *, payload: bytes, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> None:
+        """Store ``payload`` as one object, creating the data branch where it is missing.
+
+        Args:
+            payload: The bytes of the artifact.
+            fragment: The parsed location.
+            lake_ref: The branch to write to; absent: the data branch.
+            kwargs: None.
+
+        Raises:
+            NotABranch: ``lake_ref`` is a tag or commit.
+            BranchNotFound: ``lake_ref`` is nothing at all.
+            RefInPath: The path begins with the name of a branch or tag, and is not in use as a folder.
+        """
+        self._refuse_unknown(kwargs, ("lake_ref",))
+        repository, path = self.split(fragment)
+        self._refs.write(
+            repository,
+            path,
+            lake_ref,
+            lambda branch: self._objects.send(repository, branch, path, payload),
+        )
+
+    def get(self, *, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> bytes:
+        """Fetch one object, its length and checksum verified.
+
+        Args:
+            fragment: The parsed location.
+            lake_ref: A branch, tag, commit, run id or git SHA; absent: the data branch.
+            kwargs: ``verify``.
+
+        Raises:
+            RepositoryNotFound, RefNotFound, ObjectNotFound: This is what is missing.
+        """
+        verify = self._verify(kwargs)
+        repository, path = self.split(fragment)
+
+        def fetch(ref: str) -> bytes:
+            buffer = PartBuffer()
+            self._objects.fetch(repository, ref, path, buffer, verify)
+            return buffer.payload()
+
+        return self._refs.read(repository, path, lake_ref, fetch)
+
+    def upload(
+        self,
+        *,
+        source: Path,
+        fragment: ParseResult,
+        consume: bool = False,
+        lake_ref: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Store a file as an object, or each file of a folder as an object below the path.
+
+        Files of a folder go in parallel, those below a name that begins with ``_`` last and in order; then objects are
+        removed that the folder does not have. In a run all of that appears at once.
+        """
+        self._refuse_unknown(kwargs, ("lake_ref",))
+        repository, path = self.split(fragment)
+        if not source.is_dir():
+            self._refs.write(
+                repository, path, lake_ref, lambda branch: self._objects.send(repository, branch, path, source)
+            )
+            return
+        first, last = transfer.files_of(source)
+        for below in (FOLDER_MARK + path, *(f"{path}/{file.as_posix()}" for file in (*first, *last))):
+            _check_length(below)
+
+        def send(branch: str) -> None:
+            def one(file: Path, _: threading.Event) -> Stat:
+                return self._objects.send(repository, branch, f"{path}/{file.as_posix()}", source / file)
+
+            sent = transfer.in_parallel(one, first, transfer.UPLOAD_WORKERS)
+            sent += [one(file, threading.Event()) for file in last]
+            kept = {stat.path for stat in sent}
+            found = self._api.list(repository, branch, f"{path}/")
+            # An object at the path itself would be found before the folder.
+            self._api.delete(repository, branch, [path, *(each.path for each in found if each.path not in kept)])
+            mark = hashlib.sha256(repr(sorted((stat.path, stat.checksum) for stat in sent)).encode()).hexdigest()
+            self._api.upload(repository, branch, FOLDER_MARK + path, mark.encode, len(mark))
+
+        self._refs.write(repository, path, lake_ref, send)
+
+    def download(self, *, target: Path, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> None:
+        """Fetch an object into a file or, where there is none, all objects below the path into a folder."""
+        verify = self._verify(kwargs)
+        repository, path = self.split(fragment)
+
+        def fetch(ref: str) -> None:
+            try:
+                self._objects.fetch_file(repository, ref, path, target, verify)
+                return
+            except ObjectNotFound:
+                found = [stat.path for stat in self._api.list(repository, ref, f"{path}/")]
+                below = [each for each in found if not each.endswith("/")]  # markers of empty folders
+                if not below:
+                    raise
+
+            def one(found: str, _: threading.Event) -> None:
+                relative = checked(fragment._replace(path=f"/{found.removeprefix(f'{path}/')}")).path
+                file = target / relative.removeprefix("/")
+                file.parent.mkdir(parents=True, exist_ok=True)
+                self._objects.fetch_file(repository, ref, found, file, verify)
+
+            transfer.in_parallel(one, below, transfer.DOWNLOAD_WORKERS)
+
+        self._refs.read(repository, path, lake_ref, fetch)
+
+    def exists(self, *, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> bool:
+        """Whether there is an object, or one below the path.
+
+        Raises:
+            RepositoryNotFound, RefNotFound: There is not even that.
+            PermissionDenied: The server does not tell.
+        """
+        self._verify(kwargs)
+        repository, path = self.split(fragment)
+
+        def look(ref: str) -> bool:
+            try:
+                self._api.stat(repository, ref, path)
+            except ObjectNotFound:
+                below = self._api.list(repository, ref, f"{path}/", amount=10)
+                if all(each.path.endswith("/") for each in below):  # markers of empty folders
+                    raise
+            return True
+
+        try:
+            return self._refs.look_up(repository, path, lake_ref, look)
+        except ObjectNotFound:
+            return False
+
+    def stat(self, *, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> ObjectInfo:
+        """Size, time and checksum of one object."""
+        self._verify(kwargs)
+        repository, path = self.split(fragment)
+        return self._refs.read(repository, path, lake_ref, lambda ref: _info("", self._api.stat(repository, ref, path)))
+
+    def list(self, *, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> Iterator[ObjectInfo]:
+        """All objects below a path; a request for every 1,000 of them."""
+        self._verify(kwargs)
+        repository, path = self.split(fragment)
+
+        def look(ref: str) -> builtins.list[ObjectInfo]:
+            prefix = f"{path}/"
+            found = self._api.list(repository, ref, prefix)
+            return [_info(stat.path.removeprefix(prefix), stat) for stat in found if not stat.path.endswith("/")]
+
+        yield from self._refs.read(repository, path, lake_ref, look)
+
+    def delete(self, *, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> None:
+        """Remove an object and all objects below its path from a branch."""
+        self._refuse_unknown(kwargs, ("lake_ref",))
+        repository, path = self.split(fragment)
+
+        def remove(branch: str) -> None:
+            self._api.branch(repository, branch)
+            below = [stat.path for stat in self._api.list(repository, branch, f"{path}/")]
+            self._api.delete(repository, branch, [path, FOLDER_MARK + path, *below])
+
+        self._refs.write(repository, path, lake_ref, remove)
+
+    def version_options(self, version: str) -> dict[str, Any]:
+        """A version is a ref: a run id, tag, branch, commit or git SHA."""
+        return {"lake_ref": version}
+
+    def versions(self, *, fragment: ParseResult) -> Iterator[str]:
+        """Ids of the runs that changed an object on its data branch, newest first; other commits by their own id."""
+        repository, path = self.split(fragment)
+
+        def look(ref: str) -> builtins.list[str]:
+            ids = (commit.metadata.get("kedro_run_id", commit.id) for commit in self._api.log(repository, ref, path))
+            return builtins.list(dict.fromkeys(ids))  # each part of a run may have changed it
+
+        yield from self._refs.read(repository, path, None, look)
+
+    def reads_the_past(self, fragment: ParseResult) -> bool:
+        """Whether the user wants all entries to be read at some ref, while they are written to the data branch."""
+        repository, _ = self.split(fragment)
+        return self._refs.reads_the_past(repository)
+
+    @property
+    def api(self) -> LakeFSAPI:
+        """The server, for those who do more with it than to move bytes."""
+        return self._api
+
+    @property
+    def project(self) -> Project:
+        """The project whose git and settings decide about data branches."""
+        return self._session.project
+
+    @staticmethod
+    def split(fragment: ParseResult) -> tuple[str, str]:
+        """Repository and path of an object, from its parsed location."""
+        checked(fragment)
+        if not fragment.netloc:
+            raise InvalidURL(f"the URL {unparse(fragment)!r} names no repository: write lakefs://repository/path.")
+        if not _REPOSITORY.fullmatch(fragment.netloc):
+            raise InvalidURL(
+                f"the URL {unparse(fragment)!r} names the repository {fragment.netloc!r}, which lakeFS does not allow "
+                "as a name: correct it."
+            )
+        path = full_path(fragment).removeprefix("/")
+        _check_length(path)
+        if f"{path}/".startswith(FOLDER_MARK):
+            raise InvalidURL(
+                f"{unparse(fragment)!r} is below {FOLDER_MARK!r}, which this package uses: choose another."
+            )
+        return fragment.netloc, path
+
+    @property
+    def refs(self) -> LakeFSRefs:
+        """Which ref is read and which branch is written, for those who begin and end runs."""
+        return self._refs
+
+    def _get_current_branch_name(self) -> str:
+        """The data branch: that of the git branch which is checked out.
+
+        Raises:
+            NoDataBranch: Neither git nor the settings name one.
+        """
+        return self._session.project.branch()
+
+    def _create_branch(self, name: str, *, repository: str) -> None:
+        """Create a branch, from the configured source or else the repository's default branch, if it is not there.
+
+        Args:
+            name: Of the branch.
+            repository: Where.
+
+        Raises:
+            NotABranch: A tag or commit has the name.
+            BranchNotFound: The source is not there.
+        """
+        self._refs.create_branch(repository, name)
+
+    def _verify(self, kwargs: Mapping[str, Any]) -> bool:
+        self._refuse_unknown({key: value for key, value in kwargs.items() if key != "verify"}, _OPTIONS)
+        verify = kwargs.get("verify", True)
+        if not isinstance(verify, bool):
+            raise UnknownOption(f"`verify` is {verify!r}: write true or false.")
+        return verify
+
+
+def _check_length(path: str) -> None:
+    if len(path.encode()) > LONGEST_PATH:
+        raise InvalidURL(
+            f"the path {path!r} has {len(path.encode())} bytes, and lakeFS allows {LONGEST_PATH}: shorten it."
+        )
+
+
+def _info(path: str, stat: Stat) -> ObjectInfo:
+    return ObjectInfo(path, stat.size, datetime.fromtimestamp(stat.mtime, tz=timezone.utc), stat.checksum)

@@ -1,0 +1,82 @@
+"""Connections to a lakeFS server and to the object store behind it: one per process and configuration."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from kedro_statisfactory.backends.http import POOL_SIZE, proxy_and_headers, proxy_for
+from kedro_statisfactory.backends.lakefs.credentials import VARIABLES, lakefs_configuration
+from kedro_statisfactory.errors import InvalidCredentials
+from kedro_statisfactory.session import Session
+
+if TYPE_CHECKING:
+    from lakefs_client import ApiClient
+    from urllib3 import PoolManager
+
+
+def lakefs_client(session: Session) -> ApiClient:
+    """The lakeFS client of a session's credentials.
+
+    Raises:
+        MissingCredentials, UnknownCredential, InvalidCredentials: As for
+            :func:`~kedro_statisfactory.backends.lakefs.credentials.lakefs_configuration`.
+    """
+    return session.connection(("lakefs", *map(os.environ.get, VARIABLES)), lambda: _make_client(session))
+
+
+def object_store(session: Session, origin: str) -> PoolManager:
+    """Connections to the object store behind a lakeFS server: another host, with another proxy or none.
+
+    Certificates are trusted that the system trusts, and those of ``ssl_ca_cert``.
+
+    Args:
+        session: Credentials of the lakeFS server.
+        origin: Scheme and host of the object store's URLs.
+
+    Raises:
+        InvalidCredentials: The file of ``ssl_ca_cert`` cannot be read.
+    """
+    kind = ("lakefs object store", origin, *map(os.environ.get, VARIABLES))
+    return session.connection(kind, lambda: _make_pool(session, origin))
+
+
+def _make_client(session: Session) -> ApiClient:
+    from lakefs_client import ApiClient, Configuration
+
+    found = lakefs_configuration(session.credentials)
+    proxy = proxy_for(found.host, found.proxy)
+    configuration = Configuration(
+        host=found.host,
+        username=found.access_key_id,
+        password=found.secret_access_key,
+        ssl_ca_cert=found.ssl_ca_cert or os.environ.get("SSL_CERT_FILE"),
+    )
+    configuration.verify_ssl = found.verify_ssl
+    if proxy:
+        configuration.proxy, configuration.proxy_headers = proxy_and_headers(proxy)
+    configuration.connection_pool_maxsize = POOL_SIZE
+    return ApiClient(configuration)
+
+
+def _make_pool(session: Session, origin: str) -> PoolManager:
+    import ssl
+
+    from urllib3 import PoolManager, ProxyManager
+
+    found = lakefs_configuration(session.credentials)
+    context = ssl.create_default_context()
+    if found.ssl_ca_cert:
+        try:
+            context.load_verify_locations(found.ssl_ca_cert)
+        except OSError as error:
+            raise InvalidCredentials(
+                f"the file {found.ssl_ca_cert!r}, which `ssl_ca_cert` names, cannot be read: {error}."
+            ) from error
+    if not found.verify_ssl:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    proxy = proxy_for(origin, found.proxy)
+    if proxy is None:
+        return PoolManager(maxsize=POOL_SIZE, ssl_context=context)
+    address, headers = proxy_and_headers(proxy)
+    return ProxyManager(address, proxy_headers=headers, maxsize=POOL_SIZE, ssl_context=context)

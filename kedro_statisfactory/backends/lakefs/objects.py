@@ -1,0 +1,161 @@
+"""Moving the bytes of objects to and from lakeFS: small ones by one request, large ones in parts; all are verified."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import threading
+from pathlib import Path
+from typing import Any
+
+from kedro_statisfactory.backends import transfer
+from kedro_statisfactory.backends.lakefs.answer import Answer
+from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.backends.lakefs.model import CRC32_KEY, Stat
+from kedro_statisfactory.backends.lakefs.store import LakeFSStore
+from kedro_statisfactory.backends.transfer import CHUNK, Part, PartFile, PartWriter
+from kedro_statisfactory.errors import IntegrityError, StoreFailed
+from kedro_statisfactory.session import Session
+
+# Tries of a read whose answer breaks off, is damaged, or changes half-way.
+_ATTEMPTS = 5
+_MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+class LakeFSObjects:
+    """The objects of one server.
+
+    Args:
+        session: Credentials; its project keeps the journal of what a run writes.
+        api: The server.
+        store: What the server keeps its objects in, where this machine reaches it.
+    """
+
+    def __init__(self, session: Session, api: LakeFSAPI, store: LakeFSStore) -> None:
+        self._session, self._api, self._store = session, api, store
+
+    def fetch_file(self, repository: str, ref: str, path: str, target: Path, verify: bool) -> None:
+        """Fetch one object into a new file; arguments as for :meth:`fetch`."""
+        try:
+            self.fetch(repository, ref, path, PartFile(target), verify)
+        except BaseException:  # an interrupt, too, must not leave a part where the format would find it
+            target.unlink(missing_ok=True)
+            raise
+
+    def fetch(self, repository: str, ref: str, path: str, writer: PartWriter, verify: bool) -> None:
+        """Fetch one object, of one version; again where it breaks off, is damaged or replaced half-way.
+
+        Args:
+            repository: Where.
+            ref: Where.
+            path: Where.
+            writer: What it is put in.
+            verify: Whether to compare it with the checksum that is kept of it.
+
+        Raises:
+            ObjectNotFound: There is none.
+            IntegrityError: It did not arrive as it was stored, each time.
+        """
+
+        def once() -> None:
+            if self._store.may_give:
+                # Where the rest of a large object has a signed URL, its first part is all that the server has to give.
+                try:
+                    with self._api.open(repository, ref, path, transfer.DOWNLOAD_PART) as answer:
+                        if answer.length == answer.size:
+                            self._fetch_whole(repository, ref, path, answer, writer, verify)
+                            return
+                        if self._store.use.reads:
+                            found = self._store.fetch(repository, ref, path, answer, writer)
+                            if verify:
+                                _compare(path, found.checksum, found.metadata.get(CRC32_KEY), writer)
+                            return
+                except StoreFailed as error:
+                    self._store.give_up(error)
+            with self._api.open(repository, ref, path) as answer:
+                self._fetch_whole(repository, ref, path, answer, writer, verify)
+
+        for _ in range(_ATTEMPTS - 1):
+            with contextlib.suppress(IntegrityError):
+                once()
+                return
+        once()
+
+    def _fetch_whole(
+        self, repository: str, ref: str, path: str, answer: Answer, writer: PartWriter, verify: bool
+    ) -> None:
+        """Take in an object from one answer of the server, and verify it."""
+        if answer.size <= transfer.SMALL:
+            payload = b"".join(answer.chunks(max(answer.size, CHUNK)))
+            if verify:
+                _compare_md5(answer.checksum, hashlib.md5(payload, usedforsecurity=False))
+            writer.write(payload)
+            return
+        # It may keep a checksum of its own, which is asked for meanwhile.
+        asked = transfer.beside(lambda: self._api.stat(repository, ref, path)) if verify else None
+        writer.begin(answer.size)
+        writer.fill(Part(1, 0, answer.size), answer.chunks(CHUNK), threading.Event())
+        if asked:
+            found = asked.result()
+            crc32 = found.metadata.get(CRC32_KEY) if found.checksum == answer.checksum else None
+            _compare(path, answer.checksum, crc32, writer)
+
+    def send(self, repository: str, branch: str, path: str, source: Path | bytes) -> Stat:
+        """Store a file, or what is in memory, as one object, and note that for the commit of the run.
+
+        Raises:
+            BranchNotFound: There is no branch of this name.
+        """
+        is_large = transfer.size_of(source) > transfer.SMALL
+        stored = self._send_parts(repository, branch, path, source) if is_large else None
+        if stored is None:
+            if isinstance(source, Path) and not is_large:
+                source = source.read_bytes()
+            size, crc32 = transfer.size_of(source), transfer.crc32_of(source) if is_large else None
+            with transfer.opened(source) as from_start:
+                stored = self._api.upload(repository, branch, path, from_start, size, crc32)
+        self._session.project.note_written(self._api.host, repository, stored.path, stored.checksum)
+        return stored
+
+    def _send_parts(self, repository: str, branch: str, path: str, source: Path | bytes) -> Stat | None:
+        """Send a large object past the server; ``None`` where that cannot be."""
+        if self._store.use.writes:
+            try:
+                return self._store.send(repository, branch, path, source)
+            except StoreFailed as error:
+                self._store.give_up(error)
+        return None
+
+
+def _compare(path: str, checksum: str, crc32: str | None, writer: PartWriter) -> None:
+    """Compare what arrived of a large object with the fingerprint that is kept of it.
+
+    A CRC-32 goes before an MD5: it takes an eighth of the time, and an MD5 takes longer than the transfer itself.
+
+    Args:
+        path: Of the object, for the error.
+        checksum: As lakeFS has it.
+        crc32: In hex; ``None``: the object keeps none.
+        writer: What arrived.
+
+    Raises:
+        IntegrityError: These are other bytes.
+    """
+    if crc32:
+        if f"{writer.crc32():08x}" != crc32:
+            raise IntegrityError(f"{path!r} did not arrive as it was stored.")
+    elif _MD5.fullmatch(checksum):
+        digest = hashlib.md5(usedforsecurity=False)
+        for chunk in writer.chunks():
+            digest.update(chunk)
+        _compare_md5(checksum, digest)
+
+
+def _compare_md5(checksum: str, digest: Any) -> None:
+    """The same by what lakeFS calls a checksum: an MD5 in hex, but for what others uploaded in parts."""
+    if _MD5.fullmatch(checksum) and checksum != digest.hexdigest():
+        raise IntegrityError(
+            "what arrived is not what was stored. If the object was imported from a store whose ETags are no MD5 "
+            "(KMS encryption), set `load_args: {verify: false}`."
+        )

@@ -1,0 +1,329 @@
+"""Which ref of a lakeFS repository is read, and which branch is written.
+
+An entry may name one itself; a run pins what it reads and writes; the settings may name one for all that is read; else
+it is the data branch, which follows git. A user may also name the id of a run, or the SHA of a git commit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+from collections.abc import Callable
+from typing import TypeVar
+
+from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.backends.lakefs.once import warn_once
+from kedro_statisfactory.backends.lakefs.run_tags import RunTags
+from kedro_statisfactory.errors import (
+    BranchNotFound,
+    NoDataBranch,
+    NotABranch,
+    ObjectNotFound,
+    RefInPath,
+    RefNotFound,
+    UnknownOption,
+)
+from kedro_statisfactory.project import AT, Pin
+from kedro_statisfactory.session import Session
+
+_Answer = TypeVar("_Answer")
+
+_HEX = re.compile(r"[0-9a-fA-F]{1,16}")  # numbers of builds and times; nobody cuts the id of a commit that short
+_LIKE_A_TAG = re.compile(r"v\d[\w.]*|\d+(\.\d+)+", re.ASCII)
+_FULL_SHA = re.compile(r"[0-9a-f]{40}")  # of git; lakeFS's own have 64 digits
+# What a path may begin with that could be a branch or tag in the spelling of other tools.
+_PERHAPS_REF = re.compile(r"\w[-\w.~^@]*", re.ASCII)
+
+
+class _Known:
+    """What a process has learnt of a server and need not ask again."""
+
+    def __init__(self) -> None:
+        self.folders: set[tuple[str, str]] = set()  # first segments of paths that are not refs, by repository
+        self.branches: set[tuple[str, str]] = set()  # data branches that are there, by repository
+
+
+class LakeFSRefs:
+    """Decides at which ref of a repository an entry is read, and to which branch it is written.
+
+    Args:
+        session: Of the entry: it knows the project, with its git branch, settings and pins.
+        api: The server.
+        logger: For what a user should know once.
+    """
+
+    def __init__(self, session: Session, api: LakeFSAPI, logger: logging.Logger) -> None:
+        self._session, self._api, self._logger = session, api, logger
+        self._runs = RunTags(session, api, logger)
+
+    def write(self, repository: str, path: str, lake_ref: str | None, send: Callable[[str], object]) -> None:
+        """Let ``send`` write to the right branch, once more after creating it when that is what it lacks.
+
+        Args:
+            repository: Where.
+            path: Of the object, which must not begin with the name of a branch or tag.
+            lake_ref: The branch that a user names; absent: the branch of the run, else the data branch.
+            send: Called with the name of a branch.
+
+        Raises:
+            NotABranch: ``lake_ref`` is a tag or commit.
+            BranchNotFound: ``lake_ref`` is nothing at all, or the run was ended elsewhere.
+            RefInPath: The path begins with the name of a branch or tag, and is not in use as a folder.
+        """
+        check_lake_ref(lake_ref)
+        if lake_ref is not None:
+            self._write_to(repository, path, lake_ref, send)
+            return
+        pin = self.pin(repository)
+        branch = (pin and pin.write) or self._session.project.branch()
+        self._refuse_ref_in_path(repository, branch, path)
+        try:
+            send(branch)
+        except BranchNotFound:
+            if pin and pin.write:
+                raise BranchNotFound(
+                    f"the branch {branch!r} of the run is gone from {repository!r}: the run was ended elsewhere."
+                ) from None
+            self.create_branch(repository, branch)
+            send(branch)
+
+    def _write_to(self, repository: str, path: str, lake_ref: str, send: Callable[[str], object]) -> None:
+        """Let ``send`` write to a branch that a user names, which has to be there."""
+        if path.startswith(f"{lake_ref}/"):
+            raise RefInPath(
+                f"the path begins with {lake_ref!r}, which `save_args` names as the branch already: write "
+                f"lakefs://{repository}/{path.removeprefix(f'{lake_ref}/')}."
+            )
+        try:
+            send(lake_ref)
+        except BranchNotFound as error:
+            try:
+                self._api.commit(repository, lake_ref)
+            except RefNotFound:
+                raise error from None
+            raise NotABranch(
+                f"{lake_ref!r} is a tag or commit of {repository!r}, which never change: write to a branch."
+            ) from None
+
+    def look_up(self, repository: str, path: str, lake_ref: str | None, look: Callable[[str], _Answer]) -> _Answer:
+        """Let ``look`` read at the right ref.
+
+        Args:
+            repository: Where.
+            path: Of the object, for errors.
+            lake_ref: What a user names; absent: the pin of the run, else the data branch.
+            look: Called with a ref; called again with another when the first one has no object.
+
+        Raises:
+            ObjectNotFound, RefNotFound, RepositoryNotFound: This is what is missing.
+        """
+        check_lake_ref(lake_ref)
+        if lake_ref is not None:
+            return self._read_at(repository, path, lake_ref, look)
+        if pin := self.pin(repository):
+            try:
+                return look(pin.read)
+            except ObjectNotFound:
+                self._api.commit(repository, pin.read)  # the branch of the run, or the object: which one is gone?
+                raise _missing(repository, path, pin.read) from None
+        if (asked := self._session.project.at) is not None:
+            try:
+                return self._read_at(repository, path, asked, look)
+            except RefNotFound as error:
+                raise self._wrong_at(error) from None
+        try:
+            branch = self._session.project.branch()
+        except NoDataBranch as error:
+            commit = self._session.project.read_head().commit
+            if commit is None:
+                raise
+            return self._read_at_git_commit(repository, path, commit, look, error)
+        return self._read_at_branch(repository, path, branch, look)
+
+    def _read_at_branch(self, repository: str, path: str, branch: str, look: Callable[[str], _Answer]) -> _Answer:
+        """Read at the data branch; where there is none yet, where it will be made from."""
+        known = (repository, branch) in self._known().branches
+        try:
+            return look(branch)
+        except ObjectNotFound:
+            pass
+        try:
+            self._api.branch(repository, branch)
+        except BranchNotFound:
+            source = self.source(repository)
+            self._say_once(
+                f"The branch {branch!r} of {repository!r} does not exist yet: reading from {source!r}, from which it "
+                "will be made on the first write."
+            )
+            return self._read_at(repository, path, source, look)
+        if known:
+            raise _missing(repository, path, branch) from None
+        # It may have been made since it was read from.
+        self._known().branches.add((repository, branch))
+        return self._or_missing(repository, path, branch, look)
+
+    def read(self, repository: str, path: str, lake_ref: str | None, look: Callable[[str], _Answer]) -> _Answer:
+        """The same as :meth:`look_up`; when nothing is found, the error says what may be meant, too."""
+        try:
+            return self.look_up(repository, path, lake_ref, look)
+        except ObjectNotFound as error:
+            first, slash, rest = path.partition("/")
+            if not slash or not self._is_ref(repository, first):
+                raise
+            raise ObjectNotFound(
+                f"{error.args[0]} {first!r} is a branch or tag there: write lakefs://{repository}/{rest}, and "
+                f"`load_args: {{lake_ref: {first}}}` if it is to be read there."
+            ) from None
+
+    def reads_the_past(self, repository: str) -> bool:
+        """Whether entries are read elsewhere than they are written, because the user wants all to be read at a ref."""
+        return self.pin(repository) is None and bool(self._session.project.at)
+
+    def pin(self, repository: str) -> Pin | None:
+        """Where a run works in the repository; ``None`` outside of a run."""
+        return self._session.project.pins.get((self._api.host, repository))
+
+    def resolved(self, repository: str, asked: str) -> str:
+        """The id of the commit that a ref, the id of a run or the SHA of a git commit means now.
+
+        Raises:
+            RefNotFound: It means nothing.
+        """
+        try:
+            return self._resolve(repository, asked) or self._api.commit(repository, asked).id
+        except RefNotFound as error:
+            raise self._wrong_at(error) if asked == self._session.project.at else error from None
+
+    def source(self, repository: str) -> str:
+        """The ref from which new data branches are made: as the settings say, else the default branch."""
+        return self._session.project.settings.source or self._session.connection(
+            ("lakefs default branch", self._api.host, repository), lambda: self._api.default_branch(repository)
+        )
+
+    def create_branch(self, repository: str, name: str) -> None:
+        """Create a branch, from the configured source or else the repository's default branch, if it is not there.
+
+        Args:
+            repository: Where.
+            name: Of the branch.
+
+        Raises:
+            NotABranch: A tag or commit has the name.
+            BranchNotFound: The source is not there.
+        """
+        source = self.source(repository)
+        if self._api.ensure_branch(repository, name, source):
+            self._logger.info("Created the branch %r of %r from %r.", name, repository, source)
+
+    def _read_at(self, repository: str, path: str, asked: str, look: Callable[[str], _Answer]) -> _Answer:
+        """Read at what a user named: a ref, the id of a run, or the SHA of a git commit."""
+        pinned = self._session.project.refs.get((self._api.host, repository, asked))
+        commit = pinned or self._runs.remembered(repository, asked)
+        if commit is None and _HEX.fullmatch(asked):  # lakeFS would take it for the beginning of a commit's id
+            commit = self._runs.commit_of(repository, asked)
+        if commit is None and _FULL_SHA.fullmatch(asked) and (run := self._runs.newest_at(repository, asked)):
+            commit = run.commit
+        if commit is None:
+            try:
+                return look(asked)
+            except ObjectNotFound:
+                commit = self._resolve(repository, asked)
+        return self._or_missing(repository, path, commit or asked, look)
+
+    def _wrong_at(self, error: RefNotFound) -> RefNotFound:
+        return RefNotFound(f"{error.args[0]} {AT}, or `at` of statisfactory.yml, names it.")
+
+    def _resolve(self, repository: str, asked: str) -> str | None:
+        """The commit of a run or of the newest run at a git commit; ``None`` when ``asked`` is a ref of lakeFS itself.
+
+        Raises:
+            RefNotFound: It is nothing of all that.
+        """
+        if _HEX.fullmatch(asked) and (commit := self._runs.commit_of(repository, asked)):
+            return commit
+        with contextlib.suppress(RefNotFound):
+            self._api.commit(repository, asked)
+            return None
+        if commit := self._runs.commit_of(repository, asked):
+            return commit
+        if run := self._runs.newest_at(repository, asked):
+            return run.commit
+        raise RefNotFound(
+            f"the repository {repository!r} has no branch, tag or commit {asked!r}, no run of this id, and no run made "
+            "at a git commit of this SHA."
+        )
+
+    def _read_at_git_commit(
+        self, repository: str, path: str, sha: str, look: Callable[[str], _Answer], no_branch: NoDataBranch
+    ) -> _Answer:
+        """Read what the newest run at the git commit made that is checked out without a branch."""
+        run = self._runs.newest_at(repository, sha)
+        if run is None:
+            near = self._runs.nearest_ancestor(repository, sha)
+            hint = f" The nearest ancestor with a run is {near}: STATISFACTORY_AT={near} reads it." if near else ""
+            raise NoDataBranch(f"no run was made at the git commit {sha} in {repository!r}.{hint} {no_branch}")
+        return self._or_missing(repository, path, run.commit, look)
+
+    def _or_missing(self, repository: str, path: str, ref: str, look: Callable[[str], _Answer]) -> _Answer:
+        try:
+            return look(ref)
+        except ObjectNotFound:
+            raise _missing(repository, path, ref) from None
+
+    def _is_ref(self, repository: str, name: str) -> bool:
+        """Whether ``name`` is a branch or tag; the prefix of a commit's id is not meant."""
+        if not _PERHAPS_REF.fullmatch(name):
+            return False
+        try:
+            commit = self._api.commit(repository, name)
+        except RefNotFound:
+            return False
+        return name == commit.id or not commit.id.startswith(name)
+
+    def _refuse_ref_in_path(self, repository: str, branch: str, path: str) -> None:
+        """See that a path does not begin with a branch or tag, as other tools write a ref; once per process."""
+        first, slash, rest = path.partition("/")
+        known = self._known().folders
+        if not slash or (repository, first) in known:
+            return
+        # In a run this must not cost a call for each folder: it is asked for names alone that are known, or look so.
+        names = self._session.project.names
+        if names is not None and first not in names and not _LIKE_A_TAG.fullmatch(first):
+            return
+        data = self._session.project.branch()  # in a run the branch is another one
+        if first == data or self._is_ref(repository, first):
+            try:
+                used = any(True for _ in self._api.list(repository, branch, f"{first}/", amount=1))
+            except ObjectNotFound:
+                used = False
+            if not used:
+                raise RefInPath(
+                    f"{first!r} is a branch or tag of {repository!r}, and would become a folder on the branch "
+                    f"{branch!r}. The branch follows git: write lakefs://{repository}/{rest}. To pin another branch, "
+                    f"set `save_args: {{lake_ref: {first}}}`."
+                )
+            self._say_once(
+                f"{first!r} is a folder on the branch {branch!r} of {repository!r}, and a branch or tag too."
+            )
+        known.add((repository, first))
+
+    def _known(self) -> _Known:
+        return self._session.connection(("lakefs known", self._api.host), _Known)
+
+    def _say_once(self, text: str) -> None:
+        warn_once(self._logger, text)
+
+
+def _missing(repository: str, path: str, ref: str) -> ObjectNotFound:
+    return ObjectNotFound(f"there is no {path!r} in {repository!r} at {ref!r}.")
+
+
+def check_lake_ref(lake_ref: object) -> None:
+    """Refuse a ref that is no text, or empty.
+
+    Raises:
+        UnknownOption: It is.
+    """
+    if lake_ref is not None and (not isinstance(lake_ref, str) or not lake_ref):
+        raise UnknownOption(f"`lake_ref` is {lake_ref!r}, no text: put the ref between quotes.")

@@ -1,0 +1,235 @@
+"""S3 and what speaks its protocol, through boto3's client."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import ParseResult
+
+from kedro_statisfactory.backends import transfer
+from kedro_statisfactory.backends.base import Backend, ObjectInfo
+from kedro_statisfactory.backends.s3.client import SECRET_VARIABLES, s3_client
+from kedro_statisfactory.backends.s3.credentials import s3_configuration
+from kedro_statisfactory.backends.s3.errors import code_of, kind_of, translated
+from kedro_statisfactory.backends.s3.options import known_to, members
+from kedro_statisfactory.backends.s3.reading import S3Reader
+from kedro_statisfactory.backends.s3.writing import S3Writer
+from kedro_statisfactory.errors import BucketNotFound, InvalidURL, ObjectNotFound, UnknownOption
+from kedro_statisfactory.location import checked, full_path, join, unparse
+from kedro_statisfactory.session import Session
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_CREATE_BUCKET = "create_bucket"
+_BUCKET_IS_THERE = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists", "OperationAborted")
+
+
+class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
+    """Objects in S3 buckets.
+
+    ``save_args`` of an entry are arguments of boto3's ``put_object`` (``ServerSideEncryption``, ``StorageClass``,
+    …) and ``create_bucket: false``, which makes a missing bucket an error. ``load_args`` are those of ``get_object``
+    (``VersionId``, …). A folder is stored as one object per file below the key; each of them is whole at any time, the
+    folder as such is not atomic.
+
+    Small objects take one request. Large ones are fetched in ranges of one and the same version, and sent in parts, on
+    several connections; with checksums of one's own among the ``save_args`` they are sent by one request, for which
+    those hold. Every other object carries a CRC-32 of all its bytes, which the service verifies when it is written and
+    this class when it is read.
+
+    Raises:
+        UnknownCredential: The session's credentials have a key that S3 does not know.
+    """
+
+    secret_variables = SECRET_VARIABLES
+
+    def __init__(self, session: Session, logger_name: str = __name__) -> None:
+        super().__init__(session, logger_name)
+        s3_configuration(session.credentials)
+
+    def check_options(self, *, load_args: Mapping[str, Any], save_args: Mapping[str, Any]) -> None:
+        """Refuse options that boto3 does not know; whether their values fit is seen when they are used."""
+        self._read_options(load_args)
+        self._write_options(save_args)
+
+    def put(self, *, payload: bytes, fragment: ParseResult, **kwargs: Any) -> None:
+        """Store ``payload`` as one object; the bucket is created when the service says that it is missing.
+
+        Raises:
+            BucketNotFound: There is no bucket, and ``create_bucket`` is off.
+            PreconditionFailed: A condition of the options (``IfNoneMatch``, ``IfMatch``) does not hold.
+        """
+        self._store(payload, fragment, kwargs)
+
+    def get(self, *, fragment: ParseResult, **kwargs: Any) -> bytes:
+        """Fetch one object, its length and, where the service keeps one, its checksum verified."""
+        bucket, key = _bucket_and_key(fragment)
+        with self._translated(fragment):
+            return S3Reader(self._client).read(bucket, key, self._read_options(kwargs))
+
+    def upload(self, *, source: Path, fragment: ParseResult, consume: bool = False, **kwargs: Any) -> None:
+        """Store a file as an object, or each file of a folder as an object below the key.
+
+        Files of a folder go in parallel, those below a name that begins with ``_`` last and in order: formats keep
+        there what says that the rest is complete. Then objects are removed that the folder does not have, and one at
+        the key itself, which would be found before the folder.
+        """
+        if not source.is_dir():
+            self._store(source, fragment, kwargs)
+            return
+        first, last = transfer.files_of(source)
+
+        def upload(path: Path, _: threading.Event) -> None:
+            self._store(source / path, join(fragment, *path.parts), kwargs)
+
+        transfer.in_parallel(upload, first, transfer.UPLOAD_WORKERS)
+        for path in last:
+            upload(path, threading.Event())
+        bucket, key = _bucket_and_key(fragment)
+        kept = {path.as_posix() for path in (*first, *last)}
+        with self._translated(fragment):
+            stale = [info.path for info in self._list(bucket, f"{key}/", {}) if info.path not in kept]
+            self._delete_keys(bucket, [key, *(f"{key}/{path}" for path in stale)])
+
+    def download(self, *, target: Path, fragment: ParseResult, **kwargs: Any) -> None:
+        """Fetch an object into a file or, where there is none, all objects below the key into a folder."""
+        bucket, key = _bucket_and_key(fragment)
+        with self._translated(fragment):
+            options, reader = self._read_options(kwargs), S3Reader(self._client)
+            try:
+                reader.download(target, bucket, key, options)
+                return
+            except self._client.exceptions.NoSuchKey:
+                paths = [info.path for info in self._list(bucket, f"{key}/", options)]
+                if not paths:
+                    raise
+
+            def download(path: str, _: threading.Event) -> None:
+                file = target / checked(fragment._replace(path=f"/{path}")).path.removeprefix("/")
+                file.parent.mkdir(parents=True, exist_ok=True)
+                reader.download(file, bucket, f"{key}/{path}", options)
+
+            transfer.in_parallel(download, paths, transfer.DOWNLOAD_WORKERS)
+
+    def exists(self, *, fragment: ParseResult, **kwargs: Any) -> bool:
+        """Whether there is an object, or one below the key.
+
+        Raises:
+            PermissionDenied: The service does not tell. Without the right to list a bucket S3 answers so for
+                whatever is missing.
+        """
+        bucket, key = _bucket_and_key(fragment)
+        try:
+            self.stat(fragment=fragment, **kwargs)
+        except (ObjectNotFound, BucketNotFound):
+            with self._translated(fragment):
+                options = known_to("ListObjectsV2", self._read_options(kwargs))
+                try:
+                    return any(True for _ in self._list(bucket, f"{key}/", options, at_once=10))
+                except self._client.exceptions.NoSuchBucket:
+                    return False
+        return True
+
+    def stat(self, *, fragment: ParseResult, **kwargs: Any) -> ObjectInfo:
+        """Size, time and ETag of one object."""
+        bucket, key = _bucket_and_key(fragment)
+        with self._translated(fragment):
+            options = known_to("HeadObject", self._read_options(kwargs))
+            found = self._client.head_object(Bucket=bucket, Key=key, **options)
+            return ObjectInfo("", found["ContentLength"], found["LastModified"], found["ETag"])
+
+    def list(self, *, fragment: ParseResult, **kwargs: Any) -> Iterator[ObjectInfo]:
+        """All objects below a key; a request for every 1,000 of them."""
+        bucket, key = _bucket_and_key(fragment)
+        with self._translated(fragment):
+            try:
+                yield from self._list(bucket, f"{key}/", self._read_options(kwargs))
+            except self._client.exceptions.NoSuchBucket:
+                return
+
+    def delete(self, *, fragment: ParseResult, **kwargs: Any) -> None:
+        """Remove an object and all objects below its key."""
+        bucket, key = _bucket_and_key(fragment)
+        self._refuse_unknown(kwargs)
+        with self._translated(fragment), contextlib.suppress(self._client.exceptions.NoSuchBucket):
+            below = [f"{key}/{info.path}" for info in self._list(bucket, f"{key}/", {})]
+            self._delete_keys(bucket, [key, *below])
+
+    @property
+    def _client(self) -> S3Client:
+        return s3_client(self._session)
+
+    def _create_bucket(self, bucket: str) -> None:
+        """Create a bucket in the client's region; one that is there already, or just being made, is as good.
+
+        Args:
+            bucket: The name of the bucket.
+        """
+        region: Any = self._client.meta.region_name
+        # us-east-1 is the one region that must not be named; endpoints of other makers may have none.
+        abroad = region not in (None, "us-east-1", "aws-global")
+        constraint: Any = {"CreateBucketConfiguration": {"LocationConstraint": region}} if abroad else {}
+        try:
+            self._client.create_bucket(Bucket=bucket, **constraint)
+        except self._client.exceptions.ClientError as error:
+            if code_of(error) not in _BUCKET_IS_THERE:
+                raise
+        self._logger.info("Created the bucket %r.", bucket)
+
+    def _store(self, source: Path | bytes, fragment: ParseResult, kwargs: Mapping[str, Any]) -> None:
+        """Store a file, or what is in memory, as one object."""
+        bucket, key = _bucket_and_key(fragment)
+        with self._translated(fragment):
+            options, create = self._write_options(kwargs)
+            S3Writer(self._client, self._create_bucket).store(source, bucket, key, options, create)
+
+    def _list(self, bucket: str, prefix: str, options: Mapping[str, Any], at_once: int = 1000) -> Iterator[ObjectInfo]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=bucket,
+            Prefix=prefix,
+            PaginationConfig={"PageSize": at_once},
+            **known_to("ListObjectsV2", options),
+        )
+        for page in pages:
+            for found in page.get("Contents", ()):
+                if not found["Key"].endswith("/"):  # a marker that consoles make for an empty folder
+                    path = found["Key"].removeprefix(prefix)
+                    yield ObjectInfo(path, found["Size"], found["LastModified"], found["ETag"])
+
+    def _delete_keys(self, bucket: str, keys: Sequence[str]) -> None:
+        for start in range(0, len(keys), 1000):  # the most that one request may name
+            objects: Any = [{"Key": key} for key in keys[start : start + 1000]]
+            answer = self._client.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+            for error in answer.get("Errors", ()):
+                raise kind_of(error.get("Code", ""))(
+                    f"the object {error.get('Key')!r} in the bucket {bucket!r} was not deleted: {error.get('Code')}."
+                )
+
+    def _read_options(self, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+        if kwargs:
+            self._refuse_unknown(kwargs, members("GetObject"))
+        return kwargs
+
+    def _write_options(self, kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+        options = dict(kwargs)
+        create_bucket = options.pop(_CREATE_BUCKET, True)
+        if not isinstance(create_bucket, bool):
+            raise UnknownOption(f"`{_CREATE_BUCKET}` is {create_bucket!r}: write true or false.")
+        if options:
+            self._refuse_unknown(options, members("PutObject") | {_CREATE_BUCKET})
+        return options, create_bucket
+
+    def _translated(self, fragment: ParseResult) -> AbstractContextManager[None]:
+        return translated(fragment, self._session, self.redacted)
+
+
+def _bucket_and_key(fragment: ParseResult) -> tuple[str, str]:
+    checked(fragment)
+    if not fragment.netloc:
+        raise InvalidURL(f"the URL {unparse(fragment)!r} names no bucket: write {fragment.scheme}://bucket/key.")
+    return fragment.netloc, full_path(fragment).removeprefix("/")

@@ -1,0 +1,153 @@
+"""Errors of boto3 as ours, told from one another in one place."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import ParseResult
+
+from kedro_statisfactory.backends.s3.client import s3_client
+from kedro_statisfactory.errors import (
+    BackendUnreachable,
+    BucketNotFound,
+    IntegrityError,
+    InvalidCredentials,
+    InvalidURL,
+    MissingCredentials,
+    ObjectNotFound,
+    PermissionDenied,
+    PreconditionFailed,
+    StatisfactoryError,
+    TransferError,
+    UnknownOption,
+)
+from kedro_statisfactory.location import unparse
+from kedro_statisfactory.session import Session
+
+# Codes of https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html, and the bare status codes that a
+# HEAD request has instead, because its answer has no body.
+_ERRORS_BY_CODE: dict[str, type[StatisfactoryError]] = {
+    **dict.fromkeys(("NoSuchKey", "NoSuchVersion", "404"), ObjectNotFound),
+    **dict.fromkeys(("NoSuchBucket",), BucketNotFound),
+    **dict.fromkeys(
+        (
+            "403",
+            "401",
+            "AccessDenied",
+            "AllAccessDisabled",
+            "ExpiredToken",
+            "InvalidAccessKeyId",
+            "InvalidToken",
+            "SignatureDoesNotMatch",
+            "UnauthorizedAccess",
+        ),
+        PermissionDenied,
+    ),
+    **dict.fromkeys(("412", "PreconditionFailed", "ConditionalRequestConflict"), PreconditionFailed),
+    **dict.fromkeys(("BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"), IntegrityError),
+}
+
+
+def code_of(error: Any) -> str:
+    """The code of an error that the service answered; empty where it has none."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def kind_of(code: str) -> type[StatisfactoryError]:
+    """Our class for a code of the service."""
+    return _ERRORS_BY_CODE.get(code, TransferError)
+
+
+def broken_stream() -> tuple[type[Exception], ...]:
+    """What boto3 and the library under it raise when an answer ends too early or does not match its checksum."""
+    from botocore.exceptions import FlexibleChecksumError, HTTPClientError, IncompleteReadError
+    from urllib3.exceptions import HTTPError
+
+    return HTTPClientError, FlexibleChecksumError, IncompleteReadError, HTTPError
+
+
+@contextlib.contextmanager
+def translated(fragment: ParseResult, session: Session, redacted: Callable[[str], str]) -> Iterator[None]:
+    """Errors of boto3 as ours. Neither their text nor their cause shows a secret.
+
+    Args:
+        fragment: The location that is concerned.
+        session: Whose client is in use.
+        redacted: Takes the secrets out of a text.
+    """
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except IntegrityError as error:
+        raise IntegrityError(f"{unparse(fragment)!r} did not arrive as it was stored: {error}.") from error
+    except StatisfactoryError:
+        raise
+    except (ClientError, BotoCoreError, Boto3Error, HTTPError, ValueError) as error:
+        text = redacted(str(error))
+        if isinstance(error, ClientError):
+            ours = _refused(code_of(error), text, fragment, redacted(s3_client(session).meta.endpoint_url))
+        else:
+            ours = _failed(error, text, fragment)
+        # A cause is shown as well: not one with a secret, nor one of boto3's that print the value of an option.
+        shows_secret = text != str(error) or isinstance(ours, UnknownOption | InvalidURL) or _is_header_error(text)
+        raise ours from (None if shows_secret else error)
+
+
+def _refused(code: str, text: str, fragment: ParseResult, endpoint: str) -> StatisfactoryError:
+    """Our error for what the service answered."""
+    url, bucket = unparse(fragment), fragment.netloc
+    kind = kind_of(code)
+    told: dict[type[StatisfactoryError], str] = {
+        ObjectNotFound: f"there is no object {url!r}.",
+        BucketNotFound: f"there is no bucket {bucket!r}, which {url!r} names: correct the URL or create it.",
+        PermissionDenied: f"the service at {endpoint} refuses access to {url!r} ({code}): check the credentials of the "
+        "entry, or what these credentials are allowed to do.",
+        PreconditionFailed: f"another object is at {url!r} than the condition allows ({code}).",
+    }
+    return kind(told.get(kind, f"the service failed at {url!r}: {text}"))
+
+
+def _failed(error: Exception, text: str, fragment: ParseResult) -> StatisfactoryError:
+    """Our error for what went wrong before the service answered, or with its answer."""
+    from botocore import exceptions as sdk
+    from urllib3.exceptions import HTTPError
+
+    url, bucket = unparse(fragment), fragment.netloc
+    match error:
+        case sdk.NoCredentialsError() | sdk.PartialCredentialsError() | sdk.ProfileNotFound():
+            return MissingCredentials(
+                f"there are no usable credentials for {url!r}: {text}. Name them under `credentials` of the entry, set "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile."
+            )
+        case sdk.ParamValidationError() if text.startswith("Parameter validation failed:\nInvalid bucket name"):
+            return InvalidURL(f"{url!r} names the bucket {bucket!r}, which S3 does not allow as a name.")
+        case sdk.ParamValidationError():
+            # boto3 would print the value, which may be a key for encryption
+            return UnknownOption(
+                f"a value of `load_args` or `save_args` for {url!r} has the wrong type, or a character that S3 does "
+                "not allow there."
+            )
+        case sdk.IncompleteReadError() | sdk.FlexibleChecksumError():
+            return IntegrityError(f"{url!r} did not arrive as it was stored: {text}.")
+        case _ if _is_header_error(text):
+            return InvalidCredentials(
+                f"a credential, or an option, for {url!r} has a line break or another character that cannot be sent: "
+                "copy it again."
+            )
+        case sdk.HTTPClientError() | sdk.ConnectionError() | HTTPError():
+            return BackendUnreachable(
+                f"the service of {url!r} does not answer: {text}. Check endpoint_url and that the service runs."
+            )
+        case ValueError():
+            scheme = " Write endpoint_url with http:// or https://." * ("Invalid endpoint" in text)
+            return InvalidCredentials(f"boto3 cannot use the configuration for {url!r}: {text}.{scheme}")
+    return TransferError(f"the transfer of {url!r} failed: {text}.")
+
+
+def _is_header_error(text: str) -> bool:
+    """Whether a header could not be sent; the text shows its value."""
+    return "Invalid header value" in text

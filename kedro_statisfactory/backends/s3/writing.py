@@ -1,0 +1,154 @@
+"""Storing objects in S3: small ones by one request, large ones in parts that become one object all at once."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from kedro_statisfactory.backends import transfer
+from kedro_statisfactory.backends.s3.checksums import crc32_header, etag_of_parts, md5_of
+from kedro_statisfactory.backends.s3.errors import code_of, kind_of
+from kedro_statisfactory.backends.s3.options import is_about_one_request, known_to
+from kedro_statisfactory.backends.transfer import Part
+from kedro_statisfactory.errors import PreconditionFailed
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_Answer = TypeVar("_Answer")
+
+_CONDITIONS = frozenset(("IfMatch", "IfNoneMatch"))
+
+
+class S3Writer:
+    """Stores objects, each with a checksum of all its bytes that the service verifies.
+
+    Args:
+        client: boto3's.
+        create_bucket: Makes a bucket that is missing.
+    """
+
+    def __init__(self, client: S3Client, create_bucket: Callable[[str], None]) -> None:
+        self._client, self._create_bucket = client, create_bucket
+
+    def store(self, source: Path | bytes, bucket: str, key: str, options: Mapping[str, Any], create: bool) -> None:
+        """Store a file, or what is in memory, as one object.
+
+        Args:
+            source: The file, or the bytes.
+            bucket: Where.
+            key: Where.
+            options: Arguments of ``put_object``.
+            create: Whether to create the bucket when the service says that it is missing.
+        """
+        size = transfer.size_of(source)
+        if size > transfer.SMALL and not any(map(is_about_one_request, options)):
+            self._put_parts(source, bucket, key, options, create)
+            return
+        if isinstance(source, Path) and size <= transfer.SMALL:
+            source = source.read_bytes()
+        self._put_at_once(source, bucket, key, options, create)
+
+    def _in_bucket(self, bucket: str, create: bool, request: Callable[[], _Answer]) -> _Answer:
+        """Send a write, once more after creating the bucket when that is what it lacks."""
+        try:
+            return request()
+        except self._client.exceptions.NoSuchBucket:
+            if not create:
+                raise
+        self._create_bucket(bucket)
+        return request()
+
+    def _put_at_once(
+        self, source: Path | bytes, bucket: str, key: str, options: Mapping[str, Any], create: bool
+    ) -> None:
+        """Store an object by one request."""
+        integrity = crc32_header(transfer.crc32_of(source)) if self._sends_crc32(options) else {}
+
+        def request() -> None:
+            with transfer.opened(source) as from_start:
+                self._client.put_object(Bucket=bucket, Key=key, Body=from_start(), **options, **integrity)
+
+        try:
+            self._in_bucket(bucket, create, request)
+        except self._client.exceptions.ClientError as error:
+            if not self._is_stored(error, bucket, key, options, lambda: md5_of(source)):
+                raise
+
+    def _put_parts(self, source: Path | bytes, bucket: str, key: str, options: Mapping[str, Any], create: bool) -> None:
+        """Store an object in parts; they become one all at once."""
+        checked_by_crc = self._sends_crc32(options)
+        algorithm: Any = {"ChecksumAlgorithm": "CRC32", "ChecksumType": "FULL_OBJECT"} if checked_by_crc else {}
+        begin = known_to("CreateMultipartUpload", options) | algorithm
+        upload_id = self._in_bucket(
+            bucket,
+            create,
+            lambda: self._client.create_multipart_upload(Bucket=bucket, Key=key, **begin)["UploadId"],
+        )
+        target: Any = {"Bucket": bucket, "Key": key, "UploadId": upload_id}
+        done: list[tuple[Part, str, int]] = []
+        try:
+            done = self._send_parts(source, target, options)
+            whole = transfer.combined_crc32((crc, part.length) for part, _, crc in done)
+            end = known_to("CompleteMultipartUpload", options)
+            if checked_by_crc:
+                end |= crc32_header(whole) | {"ChecksumType": "FULL_OBJECT"}
+            sent: Any = [{"PartNumber": part.number, "ETag": etag} for part, etag, _ in done]
+            self._client.complete_multipart_upload(**target, **end, MultipartUpload={"Parts": sent})
+        except BaseException as error:  # an interrupt, too, must not leave parts that somebody pays for
+            with contextlib.suppress(Exception):  # the error that is on its way says more than this one would
+                self._client.abort_multipart_upload(**target, **known_to("AbortMultipartUpload", options))
+            if not self._is_stored(error, bucket, key, options, lambda: etag_of_parts([etag for _, etag, _ in done])):
+                raise
+
+    def _is_stored(
+        self, error: BaseException, bucket: str, key: str, options: Mapping[str, Any], etag: Callable[[], str]
+    ) -> bool:
+        """Whether a condition has failed because the very object is there: from a try whose answer was lost."""
+        is_refusal = isinstance(error, self._client.exceptions.ClientError)
+        if not is_refusal or kind_of(code_of(error)) is not PreconditionFailed:
+            return False
+        unconditional = {name: value for name, value in options.items() if name not in _CONDITIONS}
+        with contextlib.suppress(self._client.exceptions.ClientError):  # who may write may not always look
+            found = self._client.head_object(Bucket=bucket, Key=key, **known_to("HeadObject", unconditional))
+            return found["ETag"].strip('"') == etag()
+        return False
+
+    def _send_parts(
+        self, source: Path | bytes, target: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> list[tuple[Part, str, int]]:
+        """Send the parts; gives each with its ETag and CRC-32."""
+        from s3transfer.utils import ReadFileChunk
+
+        known = known_to("UploadPart", options)
+
+        def send(part: Part, _: threading.Event) -> tuple[Part, str, int]:
+            crc32 = 0
+            with contextlib.ExitStack() as stack:
+                body: Any
+                if not isinstance(source, Path) or part.length <= transfer.SMALL:
+                    body = transfer.read_part(source, part)
+                    crc32 = zlib.crc32(body)
+                else:  # an object of more than 160 GB: its parts are too large to be held in memory
+                    for chunk in transfer.read_chunks(source, part):
+                        crc32 = zlib.crc32(chunk, crc32)
+                    body = stack.enter_context(ReadFileChunk.from_filename(str(source), part.offset, part.length))
+                integrity = crc32_header(crc32) if self._sends_crc32(options) else {}
+                sent = self._client.upload_part(**target, PartNumber=part.number, Body=body, **known, **integrity)
+            return part, sent["ETag"], crc32
+
+        cut = transfer.parts(transfer.size_of(source), transfer.UPLOAD_PART)
+        return transfer.in_parallel(send, cut, transfer.UPLOAD_WORKERS)
+
+    def _sends_crc32(self, options: Mapping[str, Any]) -> bool:
+        """Whether the service is told the CRC-32 of a payload, and verifies it.
+
+        Not where the user names another checksum, or has configured an endpoint that does not know the header.
+        """
+        config: Any = self._client.meta.config
+        needed_only = config.request_checksum_calculation == "when_required"
+        return not needed_only and not any("Checksum" in option for option in options)
