@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
-import io
-import os
 import threading
 import zlib
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from kedro_statisfactory.errors import IntegrityError, TransferError
+from kedro_statisfactory.backends import crc32
+from kedro_statisfactory.errors import TransferError
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -34,9 +30,6 @@ UPLOAD_PART = 5 * MEBIBYTE
 CHUNK = MEBIBYTE
 DOWNLOAD_WORKERS = 6
 UPLOAD_WORKERS = 6
-
-_CRC32_POLYNOMIAL = 0xEDB88320  # the one of zlib and of S3, bits in reverse
-_ONE = 1 << 31  # the polynomial 1, bits in reverse
 
 
 @dataclass(frozen=True)
@@ -125,127 +118,6 @@ def files_of(folder: Path) -> tuple[list[Path], list[Path]]:
     return sorted({*files} - {*last}), last
 
 
-class PartWriter(ABC):
-    """What is filled with the bytes of an object, from several threads, and remembers each part's CRC-32."""
-
-    def __init__(self) -> None:
-        self._checksums: dict[int, tuple[int, int]] = {}
-
-    def begin(self, size: int) -> None:
-        """Make room for so many bytes, and forget those of an attempt before this one."""
-        self._checksums.clear()
-        self._make_room(size)
-
-    def fill(self, part: Part, chunks: Iterable[bytes], stop: threading.Event) -> None:
-        """Write the bytes of one part as they come.
-
-        Raises:
-            Stopped: ``stop`` was set.
-            IntegrityError: They are more or less than the part has.
-        """
-        checksum, got = 0, 0
-        with self._at(part.offset) as write:
-            for chunk in chunks:
-                if stop.is_set():
-                    raise Stopped
-                got += len(chunk)
-                if got > part.length:
-                    break
-                write(chunk)
-                checksum = zlib.crc32(chunk, checksum)
-        if got != part.length:
-            raise IntegrityError("an answer is longer or shorter than it should be")
-        self._checksums[part.number] = (checksum, got)
-
-    def crc32(self) -> int:
-        """The CRC-32 of the whole."""
-        return combined_crc32(self._checksums[number] for number in sorted(self._checksums))
-
-    @abstractmethod
-    def write(self, payload: bytes) -> None:
-        """Write a small object, whole."""
-
-    @abstractmethod
-    def chunks(self) -> Iterator[bytes]:
-        """What was written, from its beginning."""
-
-    @abstractmethod
-    def _make_room(self, size: int) -> None: ...
-
-    @abstractmethod
-    def _at(self, offset: int) -> AbstractContextManager[Callable[[bytes], object]]:
-        """What writes at an offset, and behind what it wrote before."""
-
-
-class PartFile(PartWriter):
-    """A file, which is made or emptied.
-
-    Args:
-        path: Where.
-    """
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self._path = path
-
-    def write(self, payload: bytes) -> None:
-        self._path.write_bytes(payload)
-
-    def chunks(self) -> Iterator[bytes]:
-        return read_chunks(self._path, Part(1, 0, self._path.stat().st_size))
-
-    def _make_room(self, size: int) -> None:
-        with self._path.open("wb") as file:
-            file.truncate(size)
-            # To get the blocks at once takes a fifth off the time of a large object, and a full disk is known before
-            # anything is fetched. File systems that cannot do it do without.
-            if size > SMALL and hasattr(os, "posix_fallocate"):
-                try:
-                    os.posix_fallocate(file.fileno(), 0, size)
-                except OSError as error:
-                    if error.errno == errno.ENOSPC:
-                        raise
-
-    @contextlib.contextmanager
-    def _at(self, offset: int) -> Iterator[Callable[[bytes], object]]:
-        with self._path.open("r+b") as file:
-            file.seek(offset)
-            yield file.write
-
-
-class PartBuffer(PartWriter):
-    """Memory."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._buffer = io.BytesIO()
-
-    def payload(self) -> bytes:
-        """All of it."""
-        return self._buffer.getvalue()  # no copy, as long as nothing else is done to the buffer
-
-    def write(self, payload: bytes) -> None:
-        self._buffer = io.BytesIO(payload)
-
-    def chunks(self) -> Iterator[bytes]:
-        yield self.payload()
-
-    def _make_room(self, size: int) -> None:
-        self._buffer = io.BytesIO(bytes(size))
-
-    @contextlib.contextmanager
-    def _at(self, offset: int) -> Iterator[Callable[[bytes], object]]:
-        with self._buffer.getbuffer() as view:
-            position = offset
-
-            def write(chunk: bytes) -> None:
-                nonlocal position
-                view[position : position + len(chunk)] = chunk
-                position += len(chunk)
-
-            yield write
-
-
 @contextlib.contextmanager
 def opened(source: Path | bytes) -> Iterator[Callable[[], bytes | BinaryIO]]:
     """What gives the content of a file, or what is in memory, from its start, as often as it is asked."""
@@ -294,44 +166,4 @@ def crc32_of(source: Path | bytes) -> int:
         return functools.reduce(lambda checksum, chunk: zlib.crc32(chunk, checksum), read_chunks(source, part), 0)
 
     cut = parts(size_of(source), DOWNLOAD_PART)
-    return combined_crc32(zip(in_parallel(read, cut, UPLOAD_WORKERS), (part.length for part in cut), strict=True))
-
-
-def combined_crc32(checksums: Iterable[tuple[int, int]]) -> int:
-    """The CRC-32 of a whole from those of its parts.
-
-    A CRC is a remainder of polynomials over GF(2): to append n bytes is to multiply by x^8n and add. Python's zlib
-    does not offer this, and to read a gigabyte again for it costs as much as a third of its transfer.
-
-    Args:
-        checksums: CRC-32 and length in bytes of each part, in order.
-
-    >>> combined_crc32([(zlib.crc32(b"half"), 4), (zlib.crc32(b" and half"), 9)]) == zlib.crc32(b"half and half")
-    True
-    """
-    whole = 0
-    for checksum, length in checksums:
-        whole = _product(whole, _power_of_x(8 * length)) ^ checksum
-    return whole
-
-
-def _product(a: int, b: int) -> int:
-    """The product of two polynomials modulo that of CRC-32."""
-    product = 0
-    for bit in range(31, -1, -1):
-        if a >> bit & 1:
-            product ^= b
-        b = b >> 1 ^ (_CRC32_POLYNOMIAL if b & 1 else 0)
-    return product
-
-
-@functools.lru_cache(maxsize=64)
-def _power_of_x(exponent: int) -> int:
-    """x^exponent modulo the polynomial of CRC-32, by repeated squaring."""
-    power, square = _ONE, _ONE >> 1
-    while exponent:
-        if exponent & 1:
-            power = _product(power, square)
-        square = _product(square, square)
-        exponent >>= 1
-    return power
+    return crc32.combined(zip(in_parallel(read, cut, UPLOAD_WORKERS), (part.length for part in cut), strict=True))

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import functools
 import importlib
 import inspect
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import ParseResult
 
 from kedro.io.core import (
-    VERSIONED_FLAG_KEY,
     AbstractDataset,
     AbstractVersionedDataset,
     DatasetError,
     Version,
-    parse_dataset_definition,
 )
 
 from kedro_statisfactory.backends import Backend
+from kedro_statisfactory.datasets.arguments import connection_of, mapping_of
+from kedro_statisfactory.datasets.formats import Format, parse_format, type_name
 from kedro_statisfactory.datasets.staging import keep_for_lazy, staged_path, staging_folder
-from kedro_statisfactory.errors import InvalidFormat, InvalidURL, ObjectNotFound, StatisfactoryError, UnknownOption
-from kedro_statisfactory.location import basename, join, parse, unparse
+from kedro_statisfactory.datasets.versions import at_version, versions_below
+from kedro_statisfactory.errors import InvalidFormat, InvalidURL, ObjectNotFound, StatisfactoryError
+from kedro_statisfactory.location import basename, parse, unparse
 from kedro_statisfactory.project import Project, announced_project
 from kedro_statisfactory.session import Session
 
@@ -33,31 +33,6 @@ _Data = TypeVar("_Data")
 
 _NOWHERE = Path()  # the path of a format's dataset that is not used again
 
-_CREDENTIALS_KEY = "credentials"
-
-# What PartitionedDataset's `fs_args` say to fsspec about its own caches and folders: nothing that a backend would do
-# otherwise.
-_FSSPEC_ONLY = frozenset(
-    (
-        "asynchronous",
-        "auto_mkdir",
-        "cache_regions",
-        "default_block_size",
-        "default_cache_type",
-        "default_fill_cache",
-        "dircache",
-        "listings_expiry_time",
-        "max_concurrency",
-        "max_paths",
-        "skip_instance_cache",
-        "use_listings_cache",
-    )
-)
-_OF_THE_FORMAT = ("open_args_load", "open_args_save")
-# Arguments of a format in which passwords travel: a description shows none of them.
-_NOT_SHOWN = frozenset((_CREDENTIALS_KEY, "fs_args", "storage_options"))
-# Ways in which a format adds to what is there.
-_ADDING = frozenset(("append", "merge", "upsert"))
 # Methods that exist on the entry when, and only when, its format has them.
 _FOLLOWED = ("confirm", "preview")
 
@@ -118,15 +93,16 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
             raise InvalidURL(f"`filepath` of the entry is of type {type(filepath).__name__}: name a URL or path.")
         self.filepath = os.fspath(filepath)
         self.metadata = metadata
-        self._load_args = _mapping("load_args", load_args)
-        self._save_args = _mapping("save_args", save_args)
+        self._load_args = mapping_of("load_args", load_args)
+        self._save_args = mapping_of("save_args", save_args)
         self._credentials = {
-            **_connection_args(_mapping("fs_args", fs_args)),
-            **_mapping(_CREDENTIALS_KEY, credentials),
+            **connection_of(mapping_of("fs_args", fs_args)),
+            **mapping_of("credentials", credentials),
         }
-        self._format, self._format_args = _parse_format(dataset)
-        self._EPHEMERAL = bool(getattr(self._format, "_EPHEMERAL", False))
-        self._SINGLE_PROCESS = bool(getattr(self._format, "_SINGLE_PROCESS", False))
+        self._format = parse_format(dataset)
+        kind = self._format and self._format.kind
+        self._EPHEMERAL = bool(getattr(kind, "_EPHEMERAL", False))
+        self._SINGLE_PROCESS = bool(getattr(kind, "_SINGLE_PROCESS", False))
         self._transport: Backend | None = None
         self._project: Project | None = None
         self._last: tuple[Path, AbstractDataset[Any, Any]] | None = None
@@ -155,9 +131,9 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
                 # A dataset on the same local file can be used again, unless it remembers what it has read; to make one
                 # costs more than to read a small file.
                 last = self._last
-                inner = last[1] if last and last[0] == path else self._inner(path)
+                inner = last[1] if last and last[0] == path else self._format.on(path, self.filepath)
                 before = dict(vars(inner))
-                data = self._call_format(path, inner.load)
+                data = self._format.call(path, self.filepath, inner.load)
                 self._last = (path if _is_as_before(inner, before) else _NOWHERE, inner)
                 if folder is not None:
                     keep_for_lazy(folder, data, inner)
@@ -166,32 +142,41 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
     def _save(self, data: Any) -> None:
         with self._named():
             where = self._save_location()
-            backend = self._backend()
             if self._format is None:
                 if not isinstance(data, bytes | bytearray | memoryview):
                     raise InvalidFormat(
                         f"an entry without `dataset` stores bytes, and got {type(data).__name__}: name the format."
                     )
-                backend.put(payload=bytes(data), fragment=where, **self._save_args)
+                self._backend().put(payload=bytes(data), fragment=where, **self._save_args)
             else:
-                with staging_folder(backend.staging_parent(fragment=where)) as folder:
-                    staged = staged_path(folder, basename(where))
-                    if self.builds_on_old or (self._keeps_others and isinstance(data, list | Mapping)):
-                        if backend.reads_the_past(where) and "lake_ref" not in {*self._load_args, *self._save_args}:
-                            raise InvalidFormat(
-                                "the format adds to what is there, and STATISFACTORY_AT or `at` of statisfactory.yml "
-                                "would have it add to the past: unset that, or pin the entry by `load_args`."
-                            )
-                        with contextlib.suppress(ObjectNotFound, FileNotFoundError):
-                            backend.download(target=staged, fragment=where, **self._old_options())
-                    inner = self._inner(staged)
-                    self._call_format(staged, functools.partial(inner.save, data))
-                    if not staged.exists():
-                        raise InvalidFormat(f"{self._format.__qualname__} did not write to the path that it was given.")
-                    backend.upload(source=staged, fragment=where, consume=True, **self._save_args)
+                self._save_by(self._format, where, data)
             if self._version and not self._version.load:
                 # What was just written is the newest: Kedro's check after a save needs no listing for that.
                 self._cached_load_version = self.resolve_save_version()
+
+    def _save_by(self, format_: Format, where: ParseResult, data: Any) -> None:
+        """Let the format write to a staging folder, and publish what it has written once it has returned."""
+        backend = self._backend()
+        with staging_folder(backend.staging_parent(fragment=where)) as folder:
+            staged = staged_path(folder, basename(where))
+            if format_.builds_on_old or (format_.keeps_others and isinstance(data, list | Mapping)):
+                self._stage_old(where, staged)
+            inner = format_.on(staged, self.filepath)
+            format_.call(staged, self.filepath, functools.partial(inner.save, data))
+            if not staged.exists():
+                raise InvalidFormat(f"{format_.name} did not write to the path that it was given.")
+            backend.upload(source=staged, fragment=where, consume=True, **self._save_args)
+
+    def _stage_old(self, where: ParseResult, staged: Path) -> None:
+        """Fetch what is there, where there is something, for a format that adds to it."""
+        backend = self._backend()
+        if backend.reads_the_past(where) and "lake_ref" not in {*self._load_args, *self._save_args}:
+            raise InvalidFormat(
+                "the format adds to what is there, and STATISFACTORY_AT or `at` of statisfactory.yml would have it add "
+                "to the past: unset that, or pin the entry by `load_args`."
+            )
+        with contextlib.suppress(ObjectNotFound, FileNotFoundError):
+            backend.download(target=staged, fragment=where, **self._old_options())
 
     def _exists(self) -> bool:
         with self._named():
@@ -201,7 +186,7 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
     def _describe(self) -> dict[str, Any]:
         return {
             "filepath": self.filepath,
-            "dataset": self._format and {"type": _type_name(self._format), **_shown(self._format_args)},
+            "dataset": self._format and self._format.described(),
             "version": self._version,
         }
 
@@ -246,41 +231,17 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
         return pin
 
     @property
-    def builds_on_old(self) -> bool:
-        """Whether a save of the format needs what is there: it gets the old bytes."""
-        # The folder of a Delta table is its history, whatever the mode.
-        delta = self._format is not None and "Delta" in self._format.__qualname__
-        return delta or self._mode in _ADDING or any(letter in self._open_mode for letter in "a+")
-
-    @property
     def keeps_chunks(self) -> bool:
         """Whether saves one after the other add up: what a generator node yields can be loaded again as a whole."""
-        # Binary files that are joined are no file of their format; a version is written once.
-        appends = self._open_mode.startswith("a") and "b" not in self._open_mode
-        return (self._mode in _ADDING or appends) and (self._version is None or self._by_service)
-
-    @property
-    def _mode(self) -> str:
-        """How the format's own writer treats what is there."""
-        return str((self._format_args.get("save_args") or {}).get("mode", ""))
-
-    @property
-    def _open_mode(self) -> str:
-        """How the format opens its file."""
-        opened = (self._format_args.get("fs_args") or {}).get("open_args_save") or {}
-        return str(opened.get("mode", ""))
-
-    @functools.cached_property
-    def _keeps_others(self) -> bool:
-        """Whether the format, when it saves several files, leaves those that it found: MatplotlibDataset does."""
-        overwrite = inspect.signature(self._format).parameters.get("overwrite") if self._format else None
-        return overwrite is not None and not self._format_args.get("overwrite", overwrite.default)
+        once = self._version is not None and not self._by_service  # a version is written once
+        return self._format is not None and self._format.keeps_chunks and not once
 
     def __getattr__(self, name: str) -> Any:
         # Called only for what is not found otherwise: `hasattr` has to tell what the format can do.
-        if name not in _FOLLOWED or not hasattr(self.__dict__.get("_format"), name):
+        format_: Format | None = self.__dict__.get("_format")
+        if name not in _FOLLOWED or format_ is None or not hasattr(format_.kind, name):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        method = getattr(self._format, name)
+        method = getattr(format_.kind, name)
 
         @functools.wraps(method)
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -288,8 +249,9 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
                 if name == "confirm" and self._last is not None:
                     return getattr(self._last[1], name)()
                 with self._local_copy(self._backend(), *self._load_from()) as (path, _):
-                    inner = self._inner(path)
-                    return self._call_format(path, functools.partial(getattr(inner, name), *args, **kwargs))
+                    inner = format_.on(path, self.filepath)
+                    work = functools.partial(getattr(inner, name), *args, **kwargs)
+                    return format_.call(path, self.filepath, work)
 
         signature = inspect.signature(method)
         call.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])  # type: ignore[attr-defined]
@@ -303,6 +265,10 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
         return {**self.__dict__, "_transport": None, "_last": None, "_project": project}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        if "_format_args" in state:  # a pickle from before there was a class for formats
+            kind, args = state["_format"], state["_format_args"]
+            state = {**state, "_format": kind and Format(kind, args)}
+            del state["_format_args"]
         self.__dict__.update(state)
         if self._module:
             # A process that was spawned has not imported what registers the backend of a third party.
@@ -315,9 +281,9 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
         config["filepath"] = self.filepath
         dataset = config.get("dataset")
         if isinstance(dataset, type):
-            config["dataset"] = _type_name(dataset)
+            config["dataset"] = type_name(dataset)
         elif isinstance(dataset, Mapping) and isinstance(dataset["type"], type):
-            config["dataset"] = {**dataset, "type": _type_name(dataset["type"])}
+            config["dataset"] = {**dataset, "type": type_name(dataset["type"])}
         return config
 
     def _get_versions(self) -> list[str]:
@@ -329,13 +295,7 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
         base = self._location()
         if self._by_service:
             return list(self._backend().versions(fragment=base))
-        name = basename(base)
-        found = {
-            folders[0]
-            for info in self._backend().list(fragment=base)
-            if len(folders := info.path.split("/")) > 1 and folders[1] == name
-        }
-        return [unparse(join(base, version, name)) for version in sorted(found, reverse=True)]
+        return [unparse(each) for each in versions_below(self._backend(), base)]
 
     def _get_version_from_path(self, path: str) -> str:
         if self._by_service:
@@ -392,25 +352,13 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
         if version is None:
             return where
         self._get_versioned_path(version)  # Kedro's own check that it is one harmless path component
-        return join(where, version, basename(where))
+        return at_version(where, version)
 
     def _backend(self) -> Backend:
         if self._transport is None:
             kind = Backend.registered(self._location().scheme)
             self._transport, self._module = kind(Session(self._credentials, self._project)), kind.__module__
         return self._transport
-
-    def _inner(self, path: Path) -> AbstractDataset[Any, Any]:
-        """The format's dataset on a path of this machine."""
-        make: Any = self._format
-        inner: AbstractDataset[Any, Any]
-        try:
-            inner = make(filepath=str(path), **copy.deepcopy(self._format_args))
-        except DatasetError:
-            raise
-        except Exception as error:  # whatever a class of somebody else's raises
-            raise DatasetError(self._format_says(path, error, error)) from error
-        return inner
 
     @contextlib.contextmanager
     def _local_copy(
@@ -425,18 +373,6 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
             path = staged_path(folder, basename(where))
             backend.download(target=path, fragment=where, **options)
             yield path, folder
-
-    def _call_format(self, path: Path, call: Callable[[], _Data]) -> _Data:
-        """Call a method of the format; its errors name the entry instead of a path that nobody has typed."""
-        try:
-            return call()
-        except DatasetError as error:
-            raise DatasetError(self._format_says(path, error, error.__cause__)) from error
-
-    def _format_says(self, path: Path, error: Exception, cause: BaseException | None) -> str:
-        name = self._format.__qualname__ if self._format else ""
-        said = f"{name} failed: {type(cause).__name__}: {cause}" if cause else str(error)
-        return f"{self.filepath!r}: {said.replace(str(path), self.filepath)}"
 
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:
@@ -458,66 +394,3 @@ def _is_as_before(inner: AbstractDataset[Any, Any], before: Mapping[str, Any]) -
         and after.keys() == before.keys()
         and all(value is before[name] for name, value in after.items())
     )
-
-
-def _mapping(name: str, value: object) -> dict[str, Any]:
-    if value is not None and not isinstance(value, Mapping):
-        raise UnknownOption(
-            f"`{name}` of the entry is of type {type(value).__name__}: write `key: value` pairs below it."
-        )
-    return dict(value or {})
-
-
-def _connection_args(fs_args: Mapping[str, Any]) -> dict[str, Any]:
-    for key in _OF_THE_FORMAT:
-        if key in fs_args:
-            raise UnknownOption(f"{key!r} in `fs_args` is for the format: move it into `fs_args` of `dataset`.")
-    return {key: value for key, value in fs_args.items() if key not in _FSSPEC_ONLY}
-
-
-def _parse_format(
-    dataset: str | type[AbstractDataset[Any, Any]] | Mapping[str, Any] | None,
-) -> tuple[type[AbstractDataset[Any, Any]] | None, dict[str, Any]]:
-    """Resolve `dataset` as Kedro resolves an entry, and see that it fits."""
-    if dataset is None:
-        return None, {}
-    config = dict(dataset) if isinstance(dataset, Mapping) else {"type": dataset}
-    if not isinstance(config.get("type", ""), str | type):
-        raise InvalidFormat(f"`dataset` is of type {type(dataset).__name__}: name a dataset of kedro-datasets as text.")
-    if "type" not in config:
-        raise InvalidFormat("`dataset` has no `type`: name the dataset that reads and writes the format.")
-    if VERSIONED_FLAG_KEY in config or "version" in config:
-        raise InvalidFormat("`versioned` belongs to the entry, not into its `dataset`: move it up.")
-    if "filepath" in config:
-        raise InvalidFormat("`filepath` belongs to the entry, not into its `dataset`: move it up.")
-    kind, args = parse_dataset_definition(config)
-    name = _type_name(kind)
-    if "filepath" not in inspect.signature(kind).parameters:
-        hint = (
-            " Turn it round: make it the entry, and this class its own `dataset`, on disk or in S3; it lists through "
-            "fsspec, which knows no other backend of this package."
-            if "path" in inspect.signature(kind).parameters
-            else ""
-        )
-        raise InvalidFormat(
-            f"{name} cannot be the `dataset` of an entry: it takes no `filepath`, so its data is no file that could be "
-            f"stored elsewhere.{hint}"
-        )
-    try:
-        inspect.signature(kind).bind(filepath="", **args)
-    except TypeError as error:
-        raise InvalidFormat(f"the arguments in `dataset` do not fit {name}: {error}.") from error
-    return kind, args
-
-
-def _type_name(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _shown(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration without what may be secret in it."""
-    return {
-        key: _shown(value) if isinstance(value, Mapping) else value
-        for key, value in config.items()
-        if key not in _NOT_SHOWN
-    }

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
+from kedro_statisfactory.project import git, settings
 from kedro_statisfactory.project.project import AT, Pin, Project, announce, announced_project, current_project
 
 __all__ = ["AT", "Pin", "Project", "announce", "announced_project", "current_project"]
+
+# Entries that were pickled before these modules stood in this folder name their classes by the old place.
+sys.modules["kedro_statisfactory.git"] = git
+sys.modules["kedro_statisfactory.settings"] = settings

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from kedro_statisfactory.backends import transfer
-from kedro_statisfactory.backends.transfer import Part, PartBuffer, PartFile, PartWriter
+from kedro_statisfactory.backends.part_writer import PartBuffer, PartFile, PartWriter
+from kedro_statisfactory.backends.transfer import Part
 from kedro_statisfactory.errors import IntegrityError
 
 GO_ON = threading.Event()

@@ -21,7 +21,7 @@ from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK, LONGEST_PATH,
 from kedro_statisfactory.backends.lakefs.objects import LakeFSObjects
 from kedro_statisfactory.backends.lakefs.refs import LakeFSRefs, check_lake_ref
 from kedro_statisfactory.backends.lakefs.store import LakeFSStore
-from kedro_statisfactory.backends.transfer import PartBuffer
+from kedro_statisfactory.backends.part_writer import PartBuffer
 from kedro_statisfactory.errors import InvalidURL, ObjectNotFound, UnknownOption
 from kedro_statisfactory.location import checked, full_path, unparse
 from kedro_statisfactory.project import Project

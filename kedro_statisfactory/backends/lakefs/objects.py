@@ -14,7 +14,8 @@ from kedro_statisfactory.backends.lakefs.answer import Answer
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import CRC32_KEY, Stat
 from kedro_statisfactory.backends.lakefs.store import LakeFSStore
-from kedro_statisfactory.backends.transfer import CHUNK, Part, PartFile, PartWriter
+from kedro_statisfactory.backends.part_writer import PartFile, PartWriter
+from kedro_statisfactory.backends.transfer import CHUNK, Part
 from kedro_statisfactory.errors import IntegrityError, StoreFailed
 from kedro_statisfactory.session import Session
 

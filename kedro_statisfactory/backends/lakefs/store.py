@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from kedro_statisfactory.backends import transfer
+from kedro_statisfactory.backends import crc32, transfer
 from kedro_statisfactory.backends.http import ATTEMPTS, Peer, let_go, read_chunks
 from kedro_statisfactory.backends.lakefs.answer import Answer
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.client import object_store
 from kedro_statisfactory.backends.lakefs.model import Stat
-from kedro_statisfactory.backends.transfer import CHUNK, Part, PartWriter
+from kedro_statisfactory.backends.part_writer import PartWriter
+from kedro_statisfactory.backends.transfer import CHUNK, Part
 from kedro_statisfactory.errors import BackendUnreachable, IntegrityError, StatisfactoryError, StoreFailed
 from kedro_statisfactory.session import Session
 
@@ -153,7 +154,7 @@ class LakeFSStore:
         try:
             sent = transfer.in_parallel(send, cut, transfer.UPLOAD_WORKERS)
             pairs = zip(sent, cut, strict=True)
-            whole = transfer.combined_crc32((crc32, part.length) for (_, crc32), part in pairs)
+            whole = crc32.combined((crc32, part.length) for (_, crc32), part in pairs)
             return self._api.complete_parts(repository, branch, path, upload, [etag for etag, _ in sent], whole)
         except BaseException:  # an interrupt, too, must not leave parts that somebody pays for
             with contextlib.suppress(StatisfactoryError):  # the error that is on its way says more

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kedro_statisfactory.backends import transfer
+from kedro_statisfactory.backends.part_writer import PartBuffer, PartFile, PartWriter
 from kedro_statisfactory.backends.s3.checksums import base64_crc32, crc32_of_answer
 from kedro_statisfactory.backends.s3.errors import broken_stream, code_of, kind_of
-from kedro_statisfactory.backends.transfer import CHUNK, Part, PartBuffer, PartFile, PartWriter
+from kedro_statisfactory.backends.transfer import CHUNK, Part
 from kedro_statisfactory.errors import IntegrityError, PreconditionFailed
 
 if TYPE_CHECKING:

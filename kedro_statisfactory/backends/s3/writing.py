@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kedro_statisfactory.backends import transfer
+from kedro_statisfactory.backends import crc32, transfer
 from kedro_statisfactory.backends.s3.checksums import crc32_header, etag_of_parts, md5_of
 from kedro_statisfactory.backends.s3.errors import code_of, kind_of
 from kedro_statisfactory.backends.s3.options import is_about_one_request, known_to
@@ -93,7 +93,7 @@ class S3Writer:
         done: list[tuple[Part, str, int]] = []
         try:
             done = self._send_parts(source, target, options)
-            whole = transfer.combined_crc32((crc, part.length) for part, _, crc in done)
+            whole = crc32.combined((crc, part.length) for part, _, crc in done)
             end = known_to("CompleteMultipartUpload", options)
             if checked_by_crc:
                 end |= crc32_header(whole) | {"ChecksumType": "FULL_OBJECT"}

@@ -24,7 +24,7 @@ from kedro_statisfactory.backends.lakefs.answer import Answer
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import Stat
 from kedro_statisfactory.backends.lakefs.store import LakeFSStore
-from kedro_statisfactory.backends.transfer import PartBuffer
+from kedro_statisfactory.backends.part_writer import PartBuffer
 from kedro_statisfactory.errors import (
     BackendUnreachable,
     BranchNotFound,

@@ -20,7 +20,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 from urllib3 import PoolManager
 
-from kedro_statisfactory.backends import LakeFSBackend, http, transfer
+from kedro_statisfactory.backends import LakeFSBackend, crc32, http, transfer
 from kedro_statisfactory.backends.lakefs import api, requests
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.client import lakefs_client, object_store
@@ -1226,7 +1226,7 @@ def test_a_large_object_that_is_not_what_was_stored_is_an_error_and_no_file(
     backend = LakeFSBackend(Session(lakefs_server.credentials))
     where = parse(f"lakefs://{repository}/large")
     with monkeypatch.context() as patch:
-        patch.setattr(transfer, "combined_crc32", lambda _: 0)
+        patch.setattr(crc32, "combined", lambda _: 0)
         patch.setattr(transfer, "crc32_of", lambda _: 0)
         backend.upload(source=large_file, fragment=where)
     with pytest.raises(IntegrityError, match="'large' did not arrive as it was stored"):

@@ -1,0 +1,146 @@
+"""Letting a file or folder that was written elsewhere take the place of another, at once and for good."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import secrets
+import shutil
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from kedro_statisfactory.backends.base import STAGING_NAME
+
+_AT_FDCWD = -100  # <fcntl.h> of Linux: paths are relative to the working directory
+_RENAME_EXCHANGE = 2  # renameat2(2)
+
+
+@contextlib.contextmanager
+def temporary_beside(target: Path) -> Iterator[Path]:
+    """A free path in the folder of ``target``, for a file or a folder; what is left there afterwards is removed."""
+    temporary = target.with_name(f"{STAGING_NAME}{secrets.token_hex(6)}")
+    try:
+        yield temporary
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def created(path: Path) -> BinaryIO:
+    """A new file open for writing, with the mode that the umask leaves, which ``tempfile`` would not give it."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666), "wb")
+
+
+def publish(source: Path, target: Path) -> None:
+    """Let a file or folder take the place of ``target``, on the same file system."""
+    parent = target.parent.stat()
+    if parent.st_mode & stat.S_ISGID:  # what is made in such a folder belongs to its group
+        for path in (source, *source.rglob("*")):
+            with contextlib.suppress(PermissionError):
+                os.chown(path, -1, parent.st_gid, follow_symlinks=False)
+                if path.is_dir() and not path.is_symlink():
+                    path.chmod(path.stat().st_mode | stat.S_ISGID)
+    if source.is_dir():
+        _publish_folder(source, target)
+    else:
+        publish_file(source, target)
+
+
+def publish_file(source: Path, target: Path) -> None:
+    """Let the file ``source`` take the place of ``target``, on the same file system, and bring both to the disk."""
+    _sync_file(source)
+    old = _status(target)
+    if old is not None:
+        if stat.S_ISDIR(old.st_mode):
+            raise IsADirectoryError
+        if not stat.S_ISREG(old.st_mode):
+            raise FileExistsError(errno.EEXIST, "regular file")
+        if not os.access(target, os.W_OK):  # the folder would allow it, but its owner said no
+            raise PermissionError(errno.EACCES, "the file is read-only")
+        _keep_owner_and_mode(source, old)
+    source.replace(target)
+    sync_folder(target.parent)
+
+
+def _publish_folder(source: Path, target: Path) -> None:
+    """Let the folder ``source`` take the place of ``target``; what was there is at ``source`` afterwards."""
+    for folder, _, names in os.walk(source, topdown=False):
+        for name in names:
+            if not os.path.islink(file := Path(folder, name)):
+                _sync_file(file)
+        sync_folder(Path(folder))
+    old = _status(target)
+    if old is None:
+        source.rename(target)
+    elif not stat.S_ISDIR(old.st_mode):
+        raise FileExistsError(errno.EEXIST, "folder")
+    else:
+        _keep_owner_and_mode(source, old)
+        _exchange(source, target)
+    sync_folder(target.parent)
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Let two folders change places.
+
+    Linux does it in one step. Elsewhere, and on file systems without that call, there is an instant in which the
+    name of ``other`` is free; a crash just then leaves its old content under a temporary name beside it.
+    """
+    if not _exchange_in_one_step(one, other):
+        aside = other.with_name(f"{STAGING_NAME}{secrets.token_hex(6)}")
+        other.rename(aside)
+        try:
+            one.rename(other)
+        except BaseException:  # an interrupt, too, must not leave the name free
+            aside.rename(other)
+            raise
+        aside.rename(one)
+
+
+def _exchange_in_one_step(one: Path, other: Path) -> bool:
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if sys.platform == "linux" else None
+    if renameat2 is None:
+        return False
+    failed = renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+    if failed and ctypes.get_errno() == errno.EXDEV:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+    return not failed
+
+
+def _keep_owner_and_mode(path: Path, old: os.stat_result) -> None:
+    new = path.stat()
+    if hasattr(os, "chown") and (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
+        with contextlib.suppress(PermissionError):  # only root may give files away
+            os.chown(path, old.st_uid, old.st_gid)
+    if old.st_mode != new.st_mode:
+        path.chmod(stat.S_IMODE(old.st_mode))
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+
+
+def _sync_file(path: Path) -> None:
+    # Windows syncs only what is open for writing; elsewhere a file that may only be read has to do.
+    with path.open("rb" if hasattr(os, "O_DIRECTORY") else "rb+") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Bring the names in a folder to the disk, where the system lets a folder be opened (Windows does not)."""
+    if hasattr(os, "O_DIRECTORY"):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

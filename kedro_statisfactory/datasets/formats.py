@@ -1,0 +1,162 @@
+"""The format of an entry: a dataset of kedro-datasets or of somebody else's, and what its class and arguments tell."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kedro.io.core import VERSIONED_FLAG_KEY, AbstractDataset, DatasetError, parse_dataset_definition
+
+from kedro_statisfactory.errors import InvalidFormat
+
+_Data = TypeVar("_Data")
+
+# Arguments of a format in which passwords travel: a description shows none of them.
+_NOT_SHOWN = frozenset(("credentials", "fs_args", "storage_options"))
+# Ways in which a format adds to what is there.
+_ADDING = frozenset(("append", "merge", "upsert"))
+
+
+@dataclass(frozen=True)
+class Format:
+    """What reads and writes the files of an entry.
+
+    Attributes:
+        kind: Class of the dataset.
+        args: Its arguments but for the path.
+    """
+
+    kind: type[AbstractDataset[Any, Any]]
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Name of the class."""
+        return self.kind.__qualname__
+
+    def described(self) -> dict[str, Any]:
+        """Type and arguments, as a catalog has them, without what may be secret in them."""
+        return {"type": type_name(self.kind), **_shown(self.args)}
+
+    @property
+    def builds_on_old(self) -> bool:
+        """Whether a save needs what is there: it gets the old bytes."""
+        # The folder of a Delta table is its history, whatever the mode.
+        return "Delta" in self.name or self._mode in _ADDING or any(letter in self._open_mode for letter in "a+")
+
+    @functools.cached_property
+    def keeps_others(self) -> bool:
+        """Whether the format, when it saves several files, leaves those that it found: MatplotlibDataset does."""
+        overwrite = inspect.signature(self.kind).parameters.get("overwrite")
+        return overwrite is not None and not self.args.get("overwrite", overwrite.default)
+
+    @property
+    def keeps_chunks(self) -> bool:
+        """Whether saves one after the other add up: what a generator node yields can be loaded again as a whole."""
+        # Binary files that are joined are no file of their format.
+        return self._mode in _ADDING or (self._open_mode.startswith("a") and "b" not in self._open_mode)
+
+    @property
+    def _mode(self) -> str:
+        """How the format's own writer treats what is there."""
+        return str((self.args.get("save_args") or {}).get("mode", ""))
+
+    @property
+    def _open_mode(self) -> str:
+        """How the format opens its file."""
+        opened = (self.args.get("fs_args") or {}).get("open_args_save") or {}
+        return str(opened.get("mode", ""))
+
+    def on(self, path: Path, url: str) -> AbstractDataset[Any, Any]:
+        """The dataset on a path of this machine.
+
+        Args:
+            path: Where it reads and writes.
+            url: Of the entry, for errors.
+
+        Raises:
+            DatasetError: The class cannot be made with these arguments.
+        """
+        make: Any = self.kind
+        inner: AbstractDataset[Any, Any]
+        try:
+            inner = make(filepath=str(path), **copy.deepcopy(dict(self.args)))
+        except DatasetError:
+            raise
+        except Exception as error:  # whatever a class of somebody else's raises
+            raise DatasetError(self._said(path, url, error, error)) from error
+        return inner
+
+    def call(self, path: Path, url: str, work: Callable[[], _Data]) -> _Data:
+        """Call a method of the dataset on ``path``; its errors name the entry's ``url`` instead.
+
+        Raises:
+            DatasetError: The method failed.
+        """
+        try:
+            return work()
+        except DatasetError as error:
+            raise DatasetError(self._said(path, url, error, error.__cause__)) from error
+
+    def _said(self, path: Path, url: str, error: Exception, cause: BaseException | None) -> str:
+        said = f"{self.name} failed: {type(cause).__name__}: {cause}" if cause else str(error)
+        return f"{url!r}: {said.replace(str(path), url)}"
+
+
+def parse_format(dataset: str | type[AbstractDataset[Any, Any]] | Mapping[str, Any] | None) -> Format | None:
+    """Resolve ``dataset`` of an entry as Kedro resolves an entry, and see that it fits.
+
+    Args:
+        dataset: A type as text or class, or a mapping of ``type`` and that dataset's own arguments; ``None``: none.
+
+    Raises:
+        InvalidFormat: It takes no ``filepath``, does not take these arguments, or has one that belongs to the entry.
+    """
+    if dataset is None:
+        return None
+    config = dict(dataset) if isinstance(dataset, Mapping) else {"type": dataset}
+    if not isinstance(config.get("type", ""), str | type):
+        raise InvalidFormat(f"`dataset` is of type {type(dataset).__name__}: name a dataset of kedro-datasets as text.")
+    if "type" not in config:
+        raise InvalidFormat("`dataset` has no `type`: name the dataset that reads and writes the format.")
+    if VERSIONED_FLAG_KEY in config or "version" in config:
+        raise InvalidFormat("`versioned` belongs to the entry, not into its `dataset`: move it up.")
+    if "filepath" in config:
+        raise InvalidFormat("`filepath` belongs to the entry, not into its `dataset`: move it up.")
+    kind, args = parse_dataset_definition(config)
+    parameters = inspect.signature(kind).parameters
+    if "filepath" not in parameters:
+        hint = (
+            " Turn it round: make it the entry, and this class its own `dataset`, on disk or in S3; it lists through "
+            "fsspec, which knows no other backend of this package."
+            if "path" in parameters
+            else ""
+        )
+        raise InvalidFormat(
+            f"{type_name(kind)} cannot be the `dataset` of an entry: it takes no `filepath`, so its data is no file "
+            f"that could be stored elsewhere.{hint}"
+        )
+    try:
+        inspect.signature(kind).bind(filepath="", **args)
+    except TypeError as error:
+        raise InvalidFormat(f"the arguments in `dataset` do not fit {type_name(kind)}: {error}.") from error
+    return Format(kind, args)
+
+
+def type_name(kind: type) -> str:
+    """A class as a catalog writes it."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _shown(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without what may be secret in it."""
+    return {
+        key: _shown(value) if isinstance(value, Mapping) else value
+        for key, value in config.items()
+        if key not in _NOT_SHOWN
+    }
