@@ -53,8 +53,8 @@ class Project:
         info.mkdir()
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: kedro-statisfactory\nVersion: 0\n")
         (info / "entry_points.txt").write_text(
-            "[kedro.hooks]\nstatisfactory = kedro_statisfactory.hooks:hooks\n"
-            "[kedro.project_commands]\nstatisfactory = kedro_statisfactory.cli:commands\n"
+            "[kedro.hooks]\nstatisfactory = kedro_statisfactory.plugin.hooks:hooks\n"
+            "[kedro.project_commands]\nstatisfactory = kedro_statisfactory.plugin.cli:commands\n"
         )
 
     def run(self, visible: bool, extra: tuple[str, ...] = ()) -> tuple[float, float, str]:

@@ -26,13 +26,15 @@ from kedro.framework.startup import bootstrap_project
 from kedro.io import DataCatalog
 from kedro.runner import AbstractRunner
 
-from kedro_statisfactory import ArtifactDataset, cli, runs
+from kedro_statisfactory import ArtifactDataset
 from kedro_statisfactory.backends import LakeFSBackend
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.client import lakefs_client
 from kedro_statisfactory.backends.lakefs.model import Commit
+from kedro_statisfactory.plugin import cli
 from kedro_statisfactory.project import Project, announce, current_project
 from kedro_statisfactory.project.git import Head
+from kedro_statisfactory.runs import interrupts
 from kedro_statisfactory.session import Session
 from tests.servers.lakefs import LakeFSServer
 
@@ -99,7 +101,7 @@ class KedroProject:
             try:
                 self.run(signal={where: signal_name}, **parameters)
             except SystemExit as error:
-                runs._abandon_all()  # what the interpreter does when it ends
+                interrupts.abandon_all()  # what the interpreter does when it ends
                 os._exit(int(error.code or 0))
             finally:
                 os._exit(99)

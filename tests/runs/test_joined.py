@@ -13,13 +13,14 @@ import pytest
 import yaml
 from kedro.io import DatasetError
 
-from kedro_statisfactory import ending, landing, runs
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import Commit
 from kedro_statisfactory.errors import BackendUnreachable, MergeConflict, PermissionDenied, RefNotFound, RunError
 from kedro_statisfactory.project import AT
 from kedro_statisfactory.project.branches import RUN_BRANCH, run_branch, run_tag
-from kedro_statisfactory.runs import RUN_ID
+from kedro_statisfactory.runs import RUN_ID, Run, finishing, interrupts, landing
+from kedro_statisfactory.runs.leftovers import leftovers
+from kedro_statisfactory.runs.target import Target, command
 from tests.runs.conftest import KedroProject
 
 pytestmark = [
@@ -304,12 +305,12 @@ def test_whoever_finishes_second_finds_it_done(joined: KedroProject, monkeypatch
     joined.run(3)
     land = landing.land
 
-    def raced(target: landing.Target, merge: str | None) -> str:
-        monkeypatch.setattr(ending, "land", land)
+    def raced(target: Target, merge: str | None) -> str:
+        monkeypatch.setattr(finishing, "land", land)
         assert joined.invoke("run", "finish").exit_code == 0
         return land(target, merge)
 
-    monkeypatch.setattr(ending, "land", raced)
+    monkeypatch.setattr(finishing, "land", raced)
     done = joined.invoke("run", "finish")
     assert done.exit_code == 0, done.output
     assert len(joined.tags()) == 2
@@ -322,13 +323,13 @@ def test_a_part_that_lands_while_the_run_is_finished_is_not_lost(
     joined.run(3, nodes=["first", "second"])
     land = landing.land
 
-    def late(target: landing.Target, merge: str | None) -> str:
+    def late(target: Target, merge: str | None) -> str:
         landed = land(target, merge)
-        monkeypatch.setattr(ending, "land", land)
+        monkeypatch.setattr(finishing, "land", land)
         joined.run(3, nodes=["add"])
         return landed
 
-    monkeypatch.setattr(ending, "land", late)
+    monkeypatch.setattr(finishing, "land", late)
     assert joined.invoke("run", "finish").exit_code == 0
     assert joined.read() == {"a": 3, "b": 30, "total": 3}
     assert joined.branches() == ["main"]
@@ -338,7 +339,7 @@ def test_parts_that_come_all_the_time_are_told(joined: KedroProject, monkeypatch
     joined.run(3, nodes=["first"])
     land, number = landing.land, iter(range(100))
 
-    def late(target: landing.Target, merge: str | None) -> str:
+    def late(target: Target, merge: str | None) -> str:
         landed = land(target, merge)
         branch = run_branch(ID, "joined")
         mark = joined.log(branch)[0].metadata
@@ -346,7 +347,7 @@ def test_parts_that_come_all_the_time_are_told(joined: KedroProject, monkeypatch
         joined.api.create_commit(joined.repository, branch, "late", mark)
         return landed
 
-    monkeypatch.setattr(ending, "land", late)
+    monkeypatch.setattr(finishing, "land", late)
     done = joined.invoke("run", "finish")
     assert done.exit_code == 1
     assert "finish it when all of them are done" in done.output
@@ -400,13 +401,13 @@ def test_a_part_that_writes_again_while_the_run_is_finished_goes_before_the_olde
     joined.run(3, nodes=["first", "second"])
     land = landing.land
 
-    def late(target: landing.Target, merge: str | None) -> str:
+    def late(target: Target, merge: str | None) -> str:
         landed = land(target, merge)
-        monkeypatch.setattr(ending, "land", land)
+        monkeypatch.setattr(finishing, "land", land)
         joined.run(4, nodes=["first", "second"])
         return landed
 
-    monkeypatch.setattr(ending, "land", late)
+    monkeypatch.setattr(finishing, "land", late)
     done = joined.invoke("run", "finish")
     assert done.exit_code == 0, done.output
     assert joined.read() == {"a": 4, "b": 40, "total": 0}
@@ -418,13 +419,13 @@ def test_whoever_has_merged_second_to_none_finds_the_branch_gone(
     joined.run(3)
     land = landing.land
 
-    def raced(target: landing.Target, merge: str | None) -> str:
+    def raced(target: Target, merge: str | None) -> str:
         landed = land(target, merge)
-        monkeypatch.setattr(ending, "land", land)
+        monkeypatch.setattr(finishing, "land", land)
         assert joined.invoke("run", "finish").exit_code == 0
         return landed
 
-    monkeypatch.setattr(ending, "land", raced)
+    monkeypatch.setattr(finishing, "land", raced)
     done = joined.invoke("run", "finish")
     assert done.exit_code == 0, done.output
     assert joined.read() == {"a": 3, "b": 30, "total": 3}
@@ -445,15 +446,15 @@ def test_a_part_that_comes_late_after_another_run_may_conflict(
     joined.run(3, nodes=["first", "second"])
     land = landing.land
 
-    def late(target: landing.Target, merge: str | None) -> str:
+    def late(target: Target, merge: str | None) -> str:
         landed = land(target, merge)
-        monkeypatch.setattr(ending, "land", land)
+        monkeypatch.setattr(finishing, "land", land)
         joined.run(4, nodes=["first", "second"])
         monkeypatch.delenv(RUN_ID)
         joined.run(5)
         return landed
 
-    monkeypatch.setattr(ending, "land", late)
+    monkeypatch.setattr(finishing, "land", late)
     done = joined.invoke("run", "finish", ID)
     assert done.exit_code == 1
     assert "E0709" in done.output
@@ -499,7 +500,7 @@ def test_what_is_cleaned_away_of_one_repository_keeps_the_other_from_landing(
         with pytest.raises(RunError):
             project.run(3, pipeline="both")
     assert "dropped" in project.invoke("clean", "--older-than", "0").output
-    (run_id,) = (each.run_id for each in ending.leftovers(project.backend, min(project.repository, project.other)))
+    (run_id,) = (each.run_id for each in leftovers(project.backend, min(project.repository, project.other)))
     done = project.invoke("run", "finish", run_id)
     assert done.exit_code == 1
     assert f"what it wrote to '{last}' is missing there" in done.output
@@ -637,10 +638,10 @@ def test_entries_that_cannot_be_used_here_do_not_keep_runs_from_being_ended(proj
 
 
 def test_hints_can_be_copied(project: KedroProject) -> None:
-    assert landing.command("finish", {"kedro_run_id": "my run; x", "kedro_env": "prod"}) == (
+    assert command("finish", {"kedro_run_id": "my run; x", "kedro_env": "prod"}) == (
         "kedro statisfactory run finish --env prod 'my run; x'"
     )
-    assert landing.command("abort", {"kedro_run_id": "-x"}) == "kedro statisfactory run abort -- -x"
+    assert command("abort", {"kedro_run_id": "-x"}) == "kedro statisfactory run abort -- -x"
 
 
 def test_a_joined_run_that_is_about_to_begin_is_at_work(project: KedroProject) -> None:
@@ -683,22 +684,22 @@ def test_a_handler_of_the_users_own_is_left_alone(project: KedroProject) -> None
         os.kill(os.getpid(), signal.SIGTERM)
         assert heard == [signal.SIGTERM]
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        run = runs.Run("x", project.on("main"), [])
-        runs._interrupted.add(run)
+        run = Run("x", project.on("main"), [])
+        interrupts.current().add(run)
         signal.signal(signal.SIGTERM, listen)
-        runs._interrupted.discard(run)
+        interrupts.current().discard(run)
         assert signal.getsignal(signal.SIGTERM) is listen
     finally:
         signal.signal(signal.SIGTERM, previous)
 
 
 def test_a_worker_that_is_forked_in_mid_run_leaves_it_alone(project: KedroProject) -> None:
-    run = runs.Run("x", project.on("main"), [])
-    runs._interrupted.add(run)
+    run = Run("x", project.on("main"), [])
+    interrupts.current().add(run)
     try:
         child = os.fork()
         if child == 0:
-            if run in runs._interrupted:
+            if run in interrupts.current():
                 os._exit(98)
             os.kill(os.getpid(), signal.SIGTERM)
             os._exit(99)
@@ -707,9 +708,9 @@ def test_a_worker_that_is_forked_in_mid_run_leaves_it_alone(project: KedroProjec
             os.kill(os.getpid(), signal.SIGTERM)
         assert caught.value.code == 143
     finally:
-        runs._interrupted.discard(run)
+        interrupts.current().discard(run)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    runs._interrupted.add(run)
-    runs._forget_runs()
-    assert run not in runs._interrupted
+    interrupts.current().add(run)
+    interrupts.forget_runs()
+    assert run not in interrupts.current()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

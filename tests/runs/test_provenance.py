@@ -16,10 +16,10 @@ from kedro.framework.session import KedroServiceSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import AbstractDataset, DatasetError
 
-from kedro_statisfactory import provenance
 from kedro_statisfactory.errors import GitNotFound
 from kedro_statisfactory.project import Project, git
 from kedro_statisfactory.project.git import Head
+from kedro_statisfactory.runs import provenance
 from tests.runs.conftest import KedroProject
 
 pytestmark = pytest.mark.filterwarnings("ignore:register_new_resolver\\(\\) is deprecated:UserWarning")

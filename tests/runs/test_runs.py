@@ -25,7 +25,6 @@ from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError
 from kedro.runner import AbstractRunner, ParallelRunner, SequentialRunner, ThreadRunner
 
-from kedro_statisfactory import runs
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.errors import (
     BackendUnreachable,
@@ -36,6 +35,7 @@ from kedro_statisfactory.errors import (
     TransferError,
 )
 from kedro_statisfactory.project.branches import RUN_BRANCH
+from kedro_statisfactory.runs import interrupts
 from tests.runs.conftest import ROOT, KedroProject
 
 pytestmark = [
@@ -122,7 +122,7 @@ def test_an_interrupt_leaves_no_trace_when_the_process_ends(project: KedroProjec
     with pytest.raises(KeyboardInterrupt):
         project.run(3, interrupt="add")
     assert len(project.branches()) == 2, "Kedro tells nobody of an interrupt"
-    runs._abandon_all()  # what the interpreter does when it ends
+    interrupts.abandon_all()  # what the interpreter does when it ends
     assert project.branches() == ["main"]
     assert project.read() == BEFORE
 
@@ -149,7 +149,7 @@ def test_an_interrupt_while_a_run_lands_loses_nothing(
         patch.setattr(LakeFSAPI, call, interrupted)
         with pytest.raises(error):
             project.run(3, pipeline="both")
-    runs._abandon_all()
+    interrupts.abandon_all()
     assert project.read() in (BEFORE, {"a": 3, "b": 30, "total": 3})
     waiting = [name for name in project.branches() + project.branches(project.other) if name.startswith(RUN_BRANCH)]
     if call == "create_commit" and when == "before":

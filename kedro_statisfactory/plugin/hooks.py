@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 import threading
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kedro.config import MissingConfigException
 from kedro.framework.hooks import hook_impl
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 from kedro.pipeline import Pipeline
 
-from kedro_statisfactory.errors import ChunkedSave, InvalidSettings, NotSupported, StatisfactoryError
+from kedro_statisfactory.errors import InvalidSettings, StatisfactoryError
+from kedro_statisfactory.plugin.checks import (
+    refuse_lost_chunks,
+    refuse_lost_versions,
+    refuse_partitions,
+    refuse_unknown_options,
+)
+from kedro_statisfactory.plugin.entries import artifacts, uses_of
 from kedro_statisfactory.project import Project, announce
 
 if TYPE_CHECKING:
@@ -119,28 +125,28 @@ class StatisfactoryHooks:
 
     def _begin(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:
         entries = {name: catalog.get(name) for name in sorted(pipeline.datasets())}
-        _refuse_partitions(entries)
+        refuse_partitions(entries)
         module = sys.modules.get("kedro_statisfactory.datasets.artifact")
         if module is None:  # no entry is one of ours
             return
         ours = {
             name: found for name, entry in entries.items() if (found := list(artifacts(entry, module.ArtifactDataset)))
         }
-        _refuse_unknown_options(ours)
-        _refuse_lost_chunks(pipeline, ours)
+        refuse_unknown_options(ours)
+        refuse_lost_chunks(pipeline, ours)
         follow = {name: bound for name, found in ours.items() if (bound := [e for e in found if e.backend.follows_git])}
         if not follow:
             return
         from kedro_statisfactory import runs
 
-        _refuse_lost_versions(run_params, follow)
+        refuse_lost_versions(run_params, follow)
         read = getattr(self._of_thread, "project", Project)
         bound = [each for found in follow.values() for each in found]
         try:
             project = read()
             for each in bound:
                 each.bind(project)
-            uses = list(_uses(pipeline, entries, ours))
+            uses = list(uses_of(pipeline, entries, ours))
             run = runs.begin(
                 str(run_params["run_id"]), project, uses, lambda of: _facts(of, run_params, catalog, bound)
             )
@@ -155,96 +161,11 @@ class StatisfactoryHooks:
         self._runs[id(catalog)] = catalog, run, bound
 
 
-def artifacts(entry: object, ours: type[ArtifactDataset]) -> Iterator[ArtifactDataset]:
-    """The entry itself or, when it wraps others as CachedDataset does, those of ours within it."""
-    if isinstance(entry, ours):
-        yield entry
-    elif isinstance(entry, AbstractDataset):
-        for value in vars(entry).values():
-            if isinstance(value, AbstractDataset):
-                yield from artifacts(value, ours)
-
-
-def _refuse_partitions(entries: Mapping[str, Any]) -> None:
-    """Partitions are made by the dataset that wraps ours, where no run could reach them."""
-    for name, entry in entries.items():
-        kind, path = getattr(entry, "_dataset_type", None), str(getattr(entry, "_path", ""))
-        if isinstance(kind, type) and kind.__name__ == "ArtifactDataset" and path.startswith("lakefs:"):
-            error = NotSupported(
-                f"{type(entry).__name__} lists {path!r} through fsspec, past the runs on lakeFS: save the partitions "
-                "as a folder, by a format that writes one, or keep them on disk or in S3."
-            )
-            raise DatasetError(f"catalog entry {name!r}: {error}") from error
-
-
-def _refuse_unknown_options(ours: Mapping[str, list[ArtifactDataset]]) -> None:
-    """A misspelt option should not be noticed when an hour's result is to be saved with it."""
-    for name, found in ours.items():
-        for each in found:
-            try:
-                each.check_options()
-            except StatisfactoryError as error:
-                raise DatasetError(f"catalog entry {name!r}: {error}") from error
-
-
-def _refuse_lost_versions(run_params: Mapping[str, Any], follow: Mapping[str, list[ArtifactDataset]]) -> None:
-    for name in run_params.get("load_versions") or ():
-        if any(each.load_pin is None for each in follow.get(name, ())):
-            error = InvalidSettings(
-                "--load-versions names it, and Kedro passes that on to entries with `versioned: true` only: add that "
-                "(on lakeFS it makes no folders), or pin it by `load_args: {lake_ref: …}`."
-            )
-            raise DatasetError(f"catalog entry {name!r}: {error}") from error
-
-
-def _refuse_lost_chunks(pipeline: Pipeline, ours: Mapping[str, list[ArtifactDataset]]) -> None:
-    for node in pipeline.nodes:
-        if inspect.isgeneratorfunction(node.func):
-            for name in node.outputs:
-                if not all(each.keeps_chunks for each in ours.get(name, ())):
-                    error = ChunkedSave(
-                        f"the node {node.name!r} saves in chunks, and each would replace the one before. Let the "
-                        "format append, without `versioned` (a text: `fs_args: {open_args_save: {mode: a}}` in "
-                        "`dataset`; Delta: `save_args: {mode: append}`), or let the node return its data whole."
-                    )
-                    raise DatasetError(f"catalog entry {name!r}: {error}") from error
-
-
-def _uses(pipeline: Pipeline, entries: Mapping[str, Any], ours: Mapping[str, list[ArtifactDataset]]) -> Iterator[Any]:
-    """How the pipeline uses its entries, those of other packages included."""
-    from kedro_statisfactory.provenance import public_url
-    from kedro_statisfactory.runs import Use
-
-    outputs, inputs = pipeline.all_outputs(), pipeline.inputs()
-    for name, entry in entries.items():
-        for each in ours.get(name, ()):
-            yield Use(
-                name,
-                each.filepath,
-                each.backend,
-                each.location,
-                written=name in outputs and each.save_pin is None,
-                is_input=name in inputs,
-                version=each.load_pin or (_version_now(each) if name in inputs else None),
-            )
-        path = getattr(entry, "_filepath", None)
-        if name not in ours and name in inputs and path is not None:
-            yield Use(name, public_url(str(getattr(entry, "_protocol", "")), str(path)), is_input=True)
-
-
-def _version_now(entry: ArtifactDataset) -> str | None:
-    """The version in folders that the run is going to read; the entry remembers it."""
-    try:
-        return entry.resolve_load_version()
-    except DatasetError:  # there is none yet, which is told when the entry is loaded
-        return None
-
-
 def _facts(
     project: Project, run_params: Mapping[str, Any], catalog: Any, entries: list[ArtifactDataset]
 ) -> dict[str, str]:
     """What the commit of a run says about it, without any secret of the entries' credentials."""
-    from kedro_statisfactory import provenance
+    from kedro_statisfactory.runs import provenance
 
     parameters = catalog.get("parameters")
     facts = {

@@ -53,10 +53,10 @@ def run() -> None:
 @click.pass_obj
 def finish(metadata: ProjectMetadata, run_id: str, env: str | None, merge: str | None) -> None:
     """Let all that the run RUN_ID wrote appear on the data branch; once is enough, and twice does no harm."""
-    from kedro_statisfactory import ending
+    from kedro_statisfactory.runs import finishing
 
     with _errors_as_text():
-        landed = ending.finish(_repositories(metadata, env), run_id, merge)
+        landed = finishing.finish(_repositories(metadata, env), run_id, merge)
         if landed is None:
             raise click.ClickException(f"no repository of the catalog has a run {run_id!r}: check the id and --env.")
         where = f": it is on {', '.join(landed)}" if landed else ""
@@ -69,10 +69,10 @@ def finish(metadata: ProjectMetadata, run_id: str, env: str | None, merge: str |
 @click.pass_obj
 def abort(metadata: ProjectMetadata, run_id: str, env: str | None) -> None:
     """Drop all that the run RUN_ID wrote; what has appeared on the data branch stays."""
-    from kedro_statisfactory import ending
+    from kedro_statisfactory.runs import finishing
 
     with _errors_as_text():
-        found = ending.abort(_repositories(metadata, env), run_id)
+        found = finishing.abort(_repositories(metadata, env), run_id)
         click.echo(f"The run {run_id} is dropped." if found else f"There is no run {run_id} that waits.")
 
 
@@ -89,12 +89,12 @@ def abort(metadata: ProjectMetadata, run_id: str, env: str | None) -> None:
 @click.pass_obj
 def clean(metadata: ProjectMetadata, env: str | None, older_than: float | None, dry_run: bool) -> None:
     """Drop what killed runs have left behind. Complete runs, which only have to be finished, are kept and named."""
-    from kedro_statisfactory import ending
+    from kedro_statisfactory.runs.leftovers import drop, leftovers
 
     with _errors_as_text():
         for backend, repository in _repositories(metadata, env):
             grace = backend.project.settings.grace_hours if older_than is None else older_than
-            for each in list(ending.leftovers(backend, repository)):
+            for each in list(leftovers(backend, repository)):
                 what = f"{each.name} of {repository} ({each.hours:.1f} hours old)"
                 if each.complete:
                     click.echo(f"kept {what}: end it with `kedro statisfactory run finish {each.run_id}` or `… abort`")
@@ -103,7 +103,7 @@ def clean(metadata: ProjectMetadata, env: str | None, older_than: float | None, 
                 elif dry_run:
                     click.echo(f"would drop {what}")
                 else:
-                    ending.drop(backend, repository, each)
+                    drop(backend, repository, each)
                     click.echo(f"dropped {what}")
 
 
@@ -124,7 +124,7 @@ def _repositories(metadata: ProjectMetadata, env: str | None) -> list[tuple[Lake
 
     from kedro_statisfactory.backends import LakeFSBackend
     from kedro_statisfactory.datasets.artifact import ArtifactDataset
-    from kedro_statisfactory.hooks import artifacts
+    from kedro_statisfactory.plugin.entries import artifacts
 
     try:
         with KedroSession.create(metadata.project_path, env=env) as session:

@@ -17,8 +17,8 @@ from kedro.runner import SequentialRunner
 from pluggy import PluginManager
 
 from kedro_statisfactory.backends import Backend
-from kedro_statisfactory.hooks import hooks
 from kedro_statisfactory.location import parse
+from kedro_statisfactory.plugin.hooks import hooks
 from kedro_statisfactory.project import current_project
 from kedro_statisfactory.project.settings import Settings
 from kedro_statisfactory.session import Session

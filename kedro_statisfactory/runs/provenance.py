@@ -10,7 +10,6 @@ import getpass
 import hashlib
 import json
 import os
-import re
 import socket
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -21,26 +20,8 @@ from kedro_statisfactory.errors import StatisfactoryError
 from kedro_statisfactory.project import Project
 from kedro_statisfactory.project.ci import page_of_job
 from kedro_statisfactory.project.git import commit_url, read_worktree
+from kedro_statisfactory.runs.redaction import USER_OF_URL, redacted
 
-# Names of parameters whose values nobody should read in a log.
-_SECRET_NAME = re.compile(
-    r"pass|pwd|secret|token|private|creds?\b|credential|auth(?!or)|cookie|dsn|conn|bearer|jwt|webhook|signature"
-    r"|(^|[_-])(sas|sig|pw|pat|otp)([_-]|$)|^-p$|keys?\d*$",
-    re.IGNORECASE,
-)
-# Keys of tables, which open nothing.
-_NO_SECRET = re.compile(r"(primary|foreign|sort|group|join|partition)[_-]?keys?", re.IGNORECASE)
-_LONGEST_TEXT = 2000  # characters of a value that are told
-# What may hide in values: users of URLs, to the last @ because a password may have one; queries; connection strings.
-_USER_OF_URL = re.compile(r"(?<=://)[^\s\"]*@")
-_QUERY = re.compile(r"(?<=\w)\?\S*=\S*")
-_IN_CONNECTION = re.compile(
-    r"(?i)((?<![\w-])[\w-]{0,64}?(?:passw(?:or)?d|pwd|secret|token|key|sig)[\"']?\s{0,8}[=:]\s{0,8})"
-    r"(?:\"[^\"]*\"|'[^']*'|[^;&\s\"']+)"
-)
-_BEARER = re.compile(r"(?i)\b((?:bearer|basic)\s+)\S+")
-_USER_OF_HOST = re.compile(r"^[^\s:/@]+:\S+@(?=[\w.-]+)")
-_WEBHOOK = re.compile(r"(?i)(?<=://)([\w.-]*hooks?\.[\w.-]+/)\S+")
 # How Kedro calls what narrows down a pipeline.
 _SELECTIONS = ("tags", "node_names", "from_nodes", "to_nodes", "from_inputs", "to_outputs", "namespaces")
 
@@ -103,7 +84,7 @@ def of_run(run_params: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict
         "kedro_version": run_params.get("kedro_version") or version("kedro"),
         "kedro_statisfactory_version": version("kedro-statisfactory"),
         "kedro_parameters_sha256": hashlib.sha256(_canonical(parameters)).hexdigest(),
-        "kedro_runtime_params": _canonical(_redacted(runtime)).decode() if runtime else "",
+        "kedro_runtime_params": _canonical(redacted(runtime)).decode() if runtime else "",
     }
     for selection in _SELECTIONS:
         found[f"kedro_{selection}"] = ", ".join(run_params.get(selection) or ())
@@ -118,7 +99,7 @@ def of_machine(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     except (OSError, KeyError, ImportError):  # a container's user may have no name
         found["kedro_user"] = "unknown"
     if page := page_of_job(environ):
-        found["::lakefs::Kedro CI job::url[url:ui]"] = _USER_OF_URL.sub("", page)
+        found["::lakefs::Kedro CI job::url[url:ui]"] = USER_OF_URL.sub("", page)
     return found
 
 
@@ -132,32 +113,3 @@ def _with_text_keys(value: object) -> object:
     if isinstance(value, Mapping):
         return {str(key): _with_text_keys(item) for key, item in value.items()}
     return [_with_text_keys(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _is_secret(name: str) -> bool:
-    return _NO_SECRET.fullmatch(name) is None and _SECRET_NAME.search(name) is not None
-
-
-def _redacted(value: Any, name: str = "") -> Any:
-    if _is_secret(name):
-        return "<redacted>"
-    if isinstance(value, Mapping):
-        # {name: password, value: …} is how lists of variables are written.
-        named = any(_is_secret(str(value.get(key, ""))) for key in ("name", "key"))
-        return {
-            str(key): "<redacted>" if named and str(key) == "value" else _redacted(item, str(key))
-            for key, item in value.items()
-        }
-    if isinstance(value, list | tuple):
-        # ["--password", "…"] is a command line.
-        before = ["", *(each if isinstance(each, str) and each.startswith("-") else "" for each in value)]
-        return [_redacted(item, option) for option, item in zip(before, value, strict=False)]
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    if isinstance(value, str):
-        if len(value) > _LONGEST_TEXT:
-            value = f"{value[:_LONGEST_TEXT]}…"
-        value = _QUERY.sub("?<redacted>", _USER_OF_URL.sub("<redacted>@", value))
-        value = _USER_OF_HOST.sub("<redacted>@", _WEBHOOK.sub(r"\1<redacted>", value))
-        return _BEARER.sub(r"\1<redacted>", _IN_CONNECTION.sub(r"\1<redacted>", value))
-    return value

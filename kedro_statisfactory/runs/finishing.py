@@ -1,21 +1,20 @@
-"""What ends or cleans up a run from outside: one of several processes, or one that a conflict or a crash stopped."""
+"""Ending a run from outside: one of several processes, or one that a conflict or a crash stopped."""
 
 from __future__ import annotations
 
-import calendar
 import contextlib
-import itertools
 import json
-import re
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from kedro_statisfactory.backends import LakeFSBackend
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import Commit
 from kedro_statisfactory.errors import ObjectNotFound, RunError, StatisfactoryError
-from kedro_statisfactory.landing import (
+from kedro_statisfactory.project.branches import run_branch, run_tag
+from kedro_statisfactory.runs.landing import TRIES, is_of, land, landed_at
+from kedro_statisfactory.runs.leftovers import branches_of, commits_on
+from kedro_statisfactory.runs.tags import seal
+from kedro_statisfactory.runs.target import (
     ALL_SHAS,
     ASKED,
     DATA_BRANCH,
@@ -23,16 +22,10 @@ from kedro_statisfactory.landing import (
     PART,
     PART_ID,
     TOKEN,
-    TRIES,
     Part,
     Target,
     command,
-    is_of,
-    land,
-    landed_at,
-    seal,
 )
-from kedro_statisfactory.project.branches import RUN_BRANCH, id_digest, run_branch, run_tag
 
 # What is told of a run of several parts by what each of them says.
 _JOINED_BY_COMMA = (
@@ -63,7 +56,7 @@ def finish(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, merge: str 
     waiting: list[tuple[Target, str | None]] = []
     empty: list[tuple[LakeFSAPI, str, str]] = []
     for backend, repository in places:
-        for name in _branches_of(backend.api, repository, run_id):
+        for name in branches_of(backend.api, repository, run_id):
             if target := _waiting(backend.api, repository, name):
                 waiting.append((target, merge or backend.project.settings.merge))
             else:
@@ -171,7 +164,7 @@ def _has_landed_in(target: Target, repository: str) -> bool:
 
 def _waiting(api: LakeFSAPI, repository: str, name: str) -> Target | None:
     """What waits on the branch of a run; ``None``: nothing that is complete."""
-    commits = _commits_of(api, repository, name)
+    commits = commits_on(api, repository, name)
     complete = [commit for commit in commits if "kedro_outputs" in commit.metadata]
     if not complete:
         return None
@@ -193,56 +186,11 @@ def _keep_from_cleaning(target: Target) -> None:
 
 def abort(places: Sequence[tuple[LakeFSBackend, str]], run_id: str) -> bool:
     """Drop a run that has not landed; gives whether there was one."""
-    found = [(backend, repository, _branches_of(backend.api, repository, run_id)) for backend, repository in places]
+    found = [(backend, repository, branches_of(backend.api, repository, run_id)) for backend, repository in places]
     for backend, repository, names in found:
         for name in names:
             backend.api.delete_branch(repository, name)
     return any(names for _, _, names in found)
-
-
-@dataclass(frozen=True)
-class Leftover:
-    """The hidden branch of a run that has not ended here; ``complete``: all of it is there, it only has to land."""
-
-    name: str
-    run_id: str
-    complete: bool
-    hours: float
-
-
-def leftovers(backend: LakeFSBackend, repository: str) -> Iterator[Leftover]:
-    """The hidden branches of all runs in a repository, with hours since they began or last did something."""
-    for ref in backend.api.branches(repository, RUN_BRANCH):
-        commits = _commits_of(backend.api, repository, ref.id)
-        began, _, rest = ref.id.removeprefix(RUN_BRANCH).partition("--")
-        if commits:
-            since, run_id = float(commits[0].created), commits[0].metadata["kedro_run_id"]
-        else:
-            run_id = rest.rpartition("--")[0]
-            try:
-                since = float(calendar.timegm(time.strptime(began, "%Y%m%dT%H%M%SZ")))
-            except ValueError:  # a joined run that is about to make its first commit
-                since = time.time()
-        complete = bool(commits) and (began != JOINED or any(ASKED in commit.metadata for commit in commits))
-        yield Leftover(ref.id, run_id, complete, (time.time() - since) / 3600)
-
-
-def drop(backend: LakeFSBackend, repository: str, leftover: Leftover) -> None:
-    """Drop a leftover."""
-    backend.api.delete_branch(repository, leftover.name)
-
-
-def _branches_of(api: LakeFSAPI, repository: str, run_id: str) -> list[str]:
-    pattern = re.compile(rf".*--{id_digest(run_id)}(-[0-9a-f]{{8}})?")
-    found = [ref.id for ref in api.branches(repository, RUN_BRANCH) if pattern.fullmatch(ref.id)]
-    joined = run_branch(run_id, JOINED)
-    return [joined] if joined in found else found  # a part may have the id of the run
-
-
-def _commits_of(api: LakeFSAPI, repository: str, branch: str) -> list[Commit]:
-    """The commits that a run made on its branch, newest first."""
-    log = api.log(repository, branch, amount=100)
-    return list(itertools.takewhile(lambda commit: commit.metadata.get(TOKEN) == branch, log))
 
 
 def _combined(commits: Sequence[Commit]) -> dict[str, str]:

@@ -1,128 +1,28 @@
-"""How what a run wrote gets from its hidden branch to where others see it: commit, merge, tags, and their metadata."""
+"""How what a run wrote gets from its hidden branch to where others see it: commit and merge."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import json
-import logging
-import secrets
-import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK, Commit
 from kedro_statisfactory.errors import (
     BackendUnreachable,
     BranchNotFound,
-    Conflict,
     DirtyBranch,
     MergeConflict,
     NoChanges,
     ObjectNotFound,
     RefNotFound,
     RunError,
-    StatisfactoryError,
 )
-from kedro_statisfactory.project.branches import git_tag, run_tag
+from kedro_statisfactory.runs.target import LOGGER, MERGED, PART_ID, TOKEN, Target
 
-#: Kedro shows what is logged below its own name, and hides the information of other packages.
-LOGGER = logging.getLogger("kedro.statisfactory")
-
-#: Stands for the time of beginning in the name of the branch that the parts of a run share.
-JOINED = "joined"
 #: Tries of a merge that something else came in between.
 TRIES = 5
-
-# Keys of the metadata of commits.
-TOKEN = "kedro_run_branch"  # tells the commits of a run
-DATA_BRANCH = "kedro_data_branch"
-PART = "kedro_part_branch"  # of a part of a joined run, which has a branch of its own
-PART_ID = "kedro_part"  # Kedro's id of a part
-ALL_SHAS = "kedro_git_commits"  # where the parts of a run were made at several git commits
-ASKED = "kedro_finish"  # tells that all parts are there
-MERGED = "kedro_run_commit"  # the commit of a run that this one has brought here
-REPOSITORIES = "kedro_repositories"  # all to which the run, or the part of one, writes
-
-
-@dataclass(frozen=True)
-class Part:
-    """What one process says of its share in a run.
-
-    Attributes:
-        id: Kedro's id of that process's own run.
-        is_part: Whether it is not the run as a whole.
-        outputs: Names of the entries that it wrote to one repository.
-        repositories: All to which it writes.
-    """
-
-    id: str
-    is_part: bool
-    outputs: frozenset[str]
-    repositories: frozenset[str]
-
-    @classmethod
-    def of(cls, commit: Commit) -> Part:
-        """As the commit of a process tells it."""
-        metadata = commit.metadata
-        return cls(
-            metadata.get(PART_ID, metadata["kedro_run_id"]),
-            PART_ID in metadata,
-            frozenset(json.loads(metadata["kedro_outputs"])),
-            frozenset(json.loads(metadata.get(REPOSITORIES, "[]"))),
-        )
-
-
-@dataclass
-class Target:
-    """A repository to which a run writes, and how far the run has come there.
-
-    Attributes:
-        api: Its server.
-        repository: Its name.
-        data_branch: Where the run is going to land.
-        outputs: Paths by the names of entries.
-        run_branch: The hidden branch; empty: none yet, or none any more.
-        base: The commit from which that was made.
-        joined: Branch of the run of which this is a part; empty: it is the run itself.
-        is_new: Whether there was no data branch when the run began.
-        commit: The last commit on the hidden branch.
-        landed: The commit by which the run is on its destination; empty: it is not.
-        metadata: Of these commits.
-        parts: What the processes of a run that waits say of it, oldest first.
-    """
-
-    api: LakeFSAPI
-    repository: str
-    data_branch: str
-    outputs: Mapping[str, str]
-    run_branch: str = ""
-    base: str = ""
-    joined: str = ""
-    is_new: bool = False
-    commit: str = ""
-    landed: str = ""
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    parts: list[Part] = field(default_factory=list)
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """Server and repository."""
-        return self.api.host, self.repository
-
-    @property
-    def destination(self) -> str:
-        """The branch into which the hidden one is merged."""
-        return self.joined or self.data_branch
-
-    @property
-    def name(self) -> str:
-        """The destination in words."""
-        if self.joined:
-            return f"the branch of the run in the repository {self.repository!r}"
-        return f"the data branch {self.data_branch!r} of the repository {self.repository!r}"
 
 
 def commit_run(api: LakeFSAPI, repository: str, branch: str, metadata: Mapping[str, str]) -> str:
@@ -257,40 +157,6 @@ def _conflict(target: Target, more: str = "") -> MergeConflict:
     )
 
 
-def tag_run(api: LakeFSAPI, repository: str, commit: str, metadata: Mapping[str, str], only_read: bool = False) -> None:
-    """Make the tags by which a run is found: by its id and, where git is in use, by git commit."""
-    run_id = metadata["kedro_run_id"]
-    _tag_once(api, repository, run_tag(run_id), commit)
-    dirty = metadata.get("git_dirty") == "true"
-    finished = int(datetime.fromisoformat(metadata["kedro_finished"]).timestamp() * 1000)
-    shas = json.loads(metadata.get(ALL_SHAS, "[]")) or [metadata[key] for key in ("git_commit_id",) if key in metadata]
-    for sha in shas:
-        _tag_once(api, repository, git_tag(sha, finished, run_id, dirty, only_read), commit)
-
-
-def _tag_once(api: LakeFSAPI, repository: str, name: str, commit: str) -> None:
-    try:
-        api.create_tag(repository, name, commit)
-    except Conflict:
-        there = api.tag(repository, name)
-        if there is None or there.commit_id != commit:  # not ours with a lost answer, but another run of this id
-            other = f"{name}-{secrets.token_hex(4)}"
-            LOGGER.warning("The tag %r of %r is another run's: this one has the tag %r.", name, repository, other)
-            api.create_tag(repository, other, commit)
-
-
-def seal(target: Target) -> None:
-    """Tag a run that has landed, and drop its branch."""
-    try:
-        tag_run(target.api, target.repository, target.landed, target.metadata)
-        target.api.delete_branch(target.repository, target.run_branch)
-    except StatisfactoryError as error:
-        raise RunError(
-            f"the run {target.metadata['kedro_run_id']!r} is on {target.name}, but a tag of it is missing or its "
-            f"branch is left over ({error}): `{command('finish', target.metadata)}` mends that."
-        ) from error
-
-
 def has_uncommitted(api: LakeFSAPI, repository: str, branch: str) -> bool:
     """Whether a ref is a branch with uncommitted changes."""
     try:
@@ -302,10 +168,3 @@ def has_uncommitted(api: LakeFSAPI, repository: str, branch: str) -> bool:
 def _message(metadata: Mapping[str, str]) -> str:
     count = len(json.loads(metadata["kedro_outputs"]))
     return f"kedro run {metadata['kedro_pipeline']}: {count} {'entry' if count == 1 else 'entries'} written"
-
-
-def command(verb: str, metadata: Mapping[str, str]) -> str:
-    """What a person types to end a run."""
-    run_id = shlex.quote(metadata["kedro_run_id"])
-    env = f" --env {shlex.quote(metadata['kedro_env'])}" if "kedro_env" in metadata else ""
-    return f"kedro statisfactory run {verb}{env} {'-- ' if run_id.startswith('-') else ''}{run_id}"

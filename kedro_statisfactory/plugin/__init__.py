@@ -1,0 +1,1 @@
+"""What Kedro finds through entry points: hooks and commands."""

@@ -1,0 +1,78 @@
+"""What is refused before a pipeline runs, because it would be noticed when the work is done, or never."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from kedro.io import DatasetError
+from kedro.pipeline import Pipeline
+
+from kedro_statisfactory.errors import ChunkedSave, InvalidSettings, NotSupported, StatisfactoryError
+
+if TYPE_CHECKING:
+    from kedro_statisfactory.datasets import ArtifactDataset
+
+
+def refuse_partitions(entries: Mapping[str, Any]) -> None:
+    """Partitions are made by the dataset that wraps ours, where no run could reach them.
+
+    Raises:
+        DatasetError: A collection on lakeFS is made of our entries.
+    """
+    for name, entry in entries.items():
+        kind, path = getattr(entry, "_dataset_type", None), str(getattr(entry, "_path", ""))
+        if isinstance(kind, type) and kind.__name__ == "ArtifactDataset" and path.startswith("lakefs:"):
+            error = NotSupported(
+                f"{type(entry).__name__} lists {path!r} through fsspec, past the runs on lakeFS: save the partitions "
+                "as a folder, by a format that writes one, or keep them on disk or in S3."
+            )
+            raise DatasetError(f"catalog entry {name!r}: {error}") from error
+
+
+def refuse_unknown_options(ours: Mapping[str, list[ArtifactDataset]]) -> None:
+    """A misspelt option should not be noticed when an hour's result is to be saved with it.
+
+    Raises:
+        DatasetError: The backend of an entry does not know one of its options.
+    """
+    for name, found in ours.items():
+        for each in found:
+            try:
+                each.check_options()
+            except StatisfactoryError as error:
+                raise DatasetError(f"catalog entry {name!r}: {error}") from error
+
+
+def refuse_lost_versions(run_params: Mapping[str, Any], follow: Mapping[str, list[ArtifactDataset]]) -> None:
+    """A version that Kedro would not pass on to its entry should not be ignored.
+
+    Raises:
+        DatasetError: ``--load-versions`` names an entry that is not ``versioned``.
+    """
+    for name in run_params.get("load_versions") or ():
+        if any(each.load_pin is None for each in follow.get(name, ())):
+            error = InvalidSettings(
+                "--load-versions names it, and Kedro passes that on to entries with `versioned: true` only: add that "
+                "(on lakeFS it makes no folders), or pin it by `load_args: {lake_ref: …}`."
+            )
+            raise DatasetError(f"catalog entry {name!r}: {error}") from error
+
+
+def refuse_lost_chunks(pipeline: Pipeline, ours: Mapping[str, list[ArtifactDataset]]) -> None:
+    """A generator node should not save chunks of which only the last one stays.
+
+    Raises:
+        DatasetError: The format of an entry that such a node writes does not add to what is there.
+    """
+    for node in pipeline.nodes:
+        if inspect.isgeneratorfunction(node.func):
+            for name in node.outputs:
+                if not all(each.keeps_chunks for each in ours.get(name, ())):
+                    error = ChunkedSave(
+                        f"the node {node.name!r} saves in chunks, and each would replace the one before. Let the "
+                        "format append, without `versioned` (a text: `fs_args: {open_args_save: {mode: a}}` in "
+                        "`dataset`; Delta: `save_args: {mode: append}`), or let the node return its data whole."
+                    )
+                    raise DatasetError(f"catalog entry {name!r}: {error}") from error

@@ -1,0 +1,53 @@
+"""The entries of a pipeline that are this package's, and how the pipeline uses all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from kedro.io import AbstractDataset, DatasetError
+from kedro.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from kedro_statisfactory.datasets import ArtifactDataset
+    from kedro_statisfactory.runs import Use
+
+
+def artifacts(entry: object, ours: type[ArtifactDataset]) -> Iterator[ArtifactDataset]:
+    """The entry itself or, when it wraps others as CachedDataset does, those of ours within it."""
+    if isinstance(entry, ours):
+        yield entry
+    elif isinstance(entry, AbstractDataset):
+        for value in vars(entry).values():
+            if isinstance(value, AbstractDataset):
+                yield from artifacts(value, ours)
+
+
+def uses_of(pipeline: Pipeline, entries: Mapping[str, Any], ours: Mapping[str, list[ArtifactDataset]]) -> Iterator[Use]:
+    """How the pipeline uses its entries, those of other packages included."""
+    from kedro_statisfactory.runs import Use
+    from kedro_statisfactory.runs.provenance import public_url
+
+    outputs, inputs = pipeline.all_outputs(), pipeline.inputs()
+    for name, entry in entries.items():
+        for each in ours.get(name, ()):
+            yield Use(
+                name,
+                each.filepath,
+                each.backend,
+                each.location,
+                written=name in outputs and each.save_pin is None,
+                is_input=name in inputs,
+                version=each.load_pin or (_version_now(each) if name in inputs else None),
+            )
+        path = getattr(entry, "_filepath", None)
+        if name not in ours and name in inputs and path is not None:
+            yield Use(name, public_url(str(getattr(entry, "_protocol", "")), str(path)), is_input=True)
+
+
+def _version_now(entry: ArtifactDataset) -> str | None:
+    """The version in folders that the run is going to read; the entry remembers it."""
+    try:
+        return entry.resolve_load_version()
+    except DatasetError:  # there is none yet, which is told when the entry is loaded
+        return None

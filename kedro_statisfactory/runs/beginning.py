@@ -1,0 +1,283 @@
+"""Beginning a run: a hidden branch for each repository that it writes, a pinned commit for each that it reads."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from kedro_statisfactory.backends import LakeFSBackend
+from kedro_statisfactory.errors import BranchNotFound, Conflict, NoDataBranch, RefNotFound, RunError, StatisfactoryError
+from kedro_statisfactory.project import AT, Pin, Project
+from kedro_statisfactory.project.branches import data_branch, run_branch, run_tag
+from kedro_statisfactory.project.git import ref_names
+from kedro_statisfactory.runs import interrupts
+from kedro_statisfactory.runs.landing import TRIES, commit_strays, has_uncommitted
+from kedro_statisfactory.runs.run import RUN_ID, Run
+from kedro_statisfactory.runs.target import DATA_BRANCH, JOINED, LOGGER, TOKEN, Target
+from kedro_statisfactory.runs.use import Use, backend_of, is_in, targets_of
+
+_USUAL_BRANCHES = ("main", "master", "trunk", "develop", "dev")  # of which git may not know in a shallow clone
+
+
+def begin(kedro_id: str, project: Project, uses: Sequence[Use], facts: Callable[[Project], Mapping[str, str]]) -> Run:
+    """Begin a run.
+
+    Args:
+        kedro_id: Kedro's id of the run; ``STATISFACTORY_RUN_ID`` goes before it.
+        project: The project that runs.
+        uses: All entries of the pipeline.
+        facts: Called when it writes to lakeFS, to tell what its commits say beside what it read and wrote.
+
+    Raises:
+        NoDataBranch: Neither git nor the settings name the branch to write to.
+        RunError: The run cannot begin.
+    """
+    run = Run(kedro_id, project, uses)
+    try:
+        if project.settings.mode != "off" or run.is_joined:
+            _Beginning(run).begin(facts)
+    except BaseException:  # an interrupt, too, must not leave a run behind
+        run.abandon()
+        raise
+    return run
+
+
+class _Beginning:
+    """What has to be done before the first node of a run.
+
+    Args:
+        run: Gets what it will need.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def begin(self, facts: Callable[[Project], Mapping[str, str]]) -> None:
+        """Make the hidden branches, and pin what is read.
+
+        Args:
+            facts: Called when the run writes to lakeFS.
+        """
+        run = self._run
+        self._refuse_contradictions()
+        if any(use.written and use.place for use in run.uses):
+            self._plan_writes(facts)
+        if run.project.settings.mode == "isolated":
+            read = {target.key: self._begin_in(target) for target in run.targets}
+            if run.targets or run.is_joined:
+                read.update(self._pins_for_reading())
+            self._pin(read)
+        else:
+            for target in run.targets:
+                with _named(next(iter(target.outputs))):
+                    self._commit_strays(target)
+            run.inputs = run.project
+
+    def _refuse_contradictions(self) -> None:
+        """See that the settings let processes be joined, where they are."""
+        project = self._run.project
+        if self._run.is_joined and project.settings.mode != "isolated":
+            raise RunError(
+                f"{RUN_ID} is set and `mode` is {project.settings.mode!r}: processes can be joined in 'isolated' runs "
+                "only."
+            )
+        if self._run.is_joined and project.at:
+            raise RunError(
+                f"{RUN_ID} is set, and {AT} or `at` of statisfactory.yml too: a part of a run reads what the parts "
+                "before it wrote. Pin single entries by `load_args: {lake_ref: …}` instead."
+            )
+
+    def _plan_writes(self, facts: Callable[[Project], Mapping[str, str]]) -> None:
+        """Find out where the run writes, and begin its journal."""
+        run = self._run
+        run.facts = facts(run.project)
+        with _named(next(use.name for use in run.uses if use.written and use.place)):
+            branch = run.project.branch()
+        run.targets = targets_of(run.uses, branch)
+        descriptor, journal = tempfile.mkstemp(prefix="statisfactory-run-")
+        os.close(descriptor)
+        run.journal = Path(journal)
+        interrupts.current().add(run)
+        run.project = dataclasses.replace(run.project, journal=run.journal)
+
+    def _begin_in(self, target: Target) -> Pin:
+        """Make the branch of the run in a repository to which it writes; gives where inputs are read there."""
+        uses = [use for use in self._run.uses if is_in(use, target.key)]
+        backend = backend_of(uses)
+        with _named(next(use.name for use in uses if use.written)):
+            if self._run.is_joined:
+                self._join(target, backend)
+            self._create(target, backend)
+        inputs = [use.name for use in uses if use.is_input and use.version is None]
+        at = self._at(backend, target.repository, inputs[0]) if inputs else ""
+        return Pin(at or target.base)
+
+    def _pin(self, read: Mapping[tuple[str, str], Pin]) -> None:
+        """Let the entries work where they have to during the run.
+
+        Args:
+            read: Where its inputs are read, by server and repository.
+        """
+        run = self._run
+        pins = {target.key: Pin(target.run_branch, target.run_branch) for target in run.targets}
+        refs = self._resolved_versions() if run.targets else {}
+        names = self._known_names() if run.targets else None
+        run.project = dataclasses.replace(run.project, pins=pins, refs=refs, names=names)
+        run.inputs = dataclasses.replace(run.project, pins=read)
+
+    def _known_names(self) -> frozenset[str]:
+        """Names of branches and tags as far as they are known without asking lakeFS for each folder of each entry."""
+        settings = self._run.project.settings
+        git = ref_names(self._run.project.path)
+        data = {data_branch(name, settings.branches) for name in git if name not in ("", "HEAD")}
+        return frozenset((*git, *data, *filter(None, (settings.branch, settings.source)), *_USUAL_BRANCHES))
+
+    def _at(self, backend: LakeFSBackend, repository: str, entry: str) -> str:
+        """The commit at which the user wants everything to be read; empty: nowhere in particular."""
+        if not self._run.project.at:
+            return ""
+        with _named(entry):
+            return backend.refs.resolved(repository, self._run.project.at)
+
+    def _resolved_versions(self) -> dict[tuple[str, str, str], str]:
+        """The commits of refs at which single entries are read, so that all nodes of the run see the same."""
+        found: dict[tuple[str, str, str], str] = {}
+        asked: set[tuple[str, str, str]] = set()
+        for use in self._run.uses:
+            if use.is_input and use.version is not None and (place := use.place):
+                backend, repository, _ = place
+                if (key := (backend.api.host, repository, use.version)) in asked:
+                    continue
+                asked.add(key)
+                # What means nothing is told when the entry is loaded; what has uncommitted changes cannot be pinned.
+                with contextlib.suppress(RefNotFound):
+                    commit = backend.refs.resolved(repository, use.version)
+                    if not has_uncommitted(backend.api, repository, use.version):
+                        found[key] = commit
+        return found
+
+    def _create(self, target: Target, backend: LakeFSBackend) -> None:
+        """Make the hidden branch of this process alone, from the last commit of the branch where it will land."""
+        # Two runs may have one id, which Kedro takes from the clock, or which is given to them.
+        began = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        name = f"{run_branch(self._run.kedro_id, began)}-{secrets.token_hex(4)}"
+        source = target.destination
+        for _ in range(TRIES):
+            try:
+                target.base = target.api.create_branch(target.repository, name, source, hidden=True)
+            except Conflict:  # nobody else knows the name: it was made by a try whose answer was lost
+                target.base = target.api.branch(target.repository, name).commit_id
+            except BranchNotFound:
+                if target.is_new or target.joined:
+                    raise
+                source = backend.refs.source(target.repository)
+                target.is_new = True
+                continue
+            target.run_branch = name
+            if source == target.data_branch and self._commit_strays(target):
+                target.api.delete_branch(target.repository, name)
+                target.run_branch = ""
+                continue
+            if target.is_new and has_uncommitted(target.api, target.repository, source):
+                LOGGER.warning(
+                    "The branch %r of %r, from which the run makes %r, has uncommitted changes: the run does not see "
+                    "them.",
+                    source,
+                    target.repository,
+                    target.data_branch,
+                )
+            return
+        raise RunError(f"no branch could be made for the run in {target.repository!r}: others change it all the time.")
+
+    def _join(self, target: Target, backend: LakeFSBackend) -> None:
+        """Make or find the branch where all parts of this run land before the run itself does."""
+        api, repository, name = target.api, target.repository, run_branch(self._run.id, JOINED)
+        target.joined = name
+        try:
+            data_branch = api.commit(repository, name).metadata.get(DATA_BRANCH, target.data_branch)
+            if data_branch != target.data_branch:
+                raise RunError(
+                    f"the run {self._run.id!r} was begun for the data branch {data_branch!r}, and git is on the one "
+                    f"for {target.data_branch!r} now: all parts of a run have to be on one branch."
+                )
+            return
+        except RefNotFound:
+            if api.tag(repository, run_tag(self._run.id)):
+                raise RunError(
+                    f"the run {self._run.id!r} was finished in {repository!r}: set {RUN_ID} to another id for a new "
+                    "one."
+                ) from None
+        self._commit_strays(target)
+        try:
+            try:
+                api.create_branch(repository, name, target.data_branch, hidden=True)
+            except BranchNotFound:
+                api.create_branch(repository, name, backend.refs.source(repository), hidden=True)
+        except Conflict:
+            api.branch(repository, name)  # another part of this run was faster
+        else:
+            # Tells from when on the run is there, for those who clean up.
+            mark = {"kedro_run_id": self._run.id, TOKEN: name, DATA_BRANCH: target.data_branch}
+            api.create_commit(repository, name, f"kedro run {self._run.id}: begun", mark, allow_empty=True)
+
+    def _commit_strays(self, target: Target) -> bool:
+        if not has_uncommitted(target.api, target.repository, target.data_branch):
+            return False
+        commit_strays(target.api, target.repository, target.data_branch, self._run.id)
+        return True
+
+    def _pins_for_reading(self) -> Iterator[tuple[tuple[str, str], Pin]]:
+        """Pin the repositories that the run only reads."""
+        seen = {target.key for target in self._run.targets}
+        for use in self._run.uses:
+            if not (place := use.place) or use.version is not None or not use.is_input:
+                continue
+            backend, repository, _ = place
+            with _named(use.name):
+                key = (backend.api.host, repository)
+                if key not in seen and (commit := self._commit_for_reading(backend, repository, use.name)):
+                    self._run.only_read.append((backend.api, repository, commit))
+                    yield key, Pin(commit)
+            seen.add(key)
+
+    def _commit_for_reading(self, backend: LakeFSBackend, repository: str, entry: str) -> str | None:
+        """The commit at which the run reads a repository; ``None``: as outside of runs."""
+        if commit := self._at(backend, repository, entry):
+            return commit
+        if self._run.is_joined:  # other parts of the run may have written what this one reads
+            with contextlib.suppress(RefNotFound):
+                return backend.api.commit(repository, run_branch(self._run.id, JOINED)).id
+        try:
+            branch = self._run.project.branch()
+        except NoDataBranch:
+            return None
+        try:
+            commit = backend.api.commit(repository, branch).id
+        except RefNotFound:
+            branch = backend.refs.source(repository)  # where such a branch is read from
+            commit = backend.api.commit(repository, branch).id
+        if not has_uncommitted(backend.api, repository, branch):
+            return commit
+        LOGGER.warning(
+            "The branch %r of %r, which the run only reads, has uncommitted changes: they are read too, and cannot be "
+            "pinned.",
+            branch,
+            repository,
+        )
+        return None
+
+
+@contextlib.contextmanager
+def _named(entry: str) -> Iterator[None]:
+    """Note in an error which entry it is about."""
+    try:
+        yield
+    except StatisfactoryError as error:
+        error.entry = error.entry or entry
+        raise

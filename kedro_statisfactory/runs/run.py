@@ -1,0 +1,270 @@
+"""A run that has begun, and its end: what it wrote appears everywhere, or is dropped."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.errors import MergeConflict, NoDataBranch, RunError, StatisfactoryError
+from kedro_statisfactory.project import Project
+from kedro_statisfactory.runs import interrupts
+from kedro_statisfactory.runs.landing import commit_run, land
+from kedro_statisfactory.runs.provenance import now
+from kedro_statisfactory.runs.tags import seal, tag_run
+from kedro_statisfactory.runs.target import (
+    DATA_BRANCH,
+    LOGGER,
+    PART,
+    PART_ID,
+    REPOSITORIES,
+    TOKEN,
+    Target,
+    command,
+)
+from kedro_statisfactory.runs.use import Use
+
+#: Variable that makes several processes one run.
+RUN_ID = "STATISFACTORY_RUN_ID"
+
+
+class Run:
+    """One run that :func:`~kedro_statisfactory.runs.begin` has begun, and its end.
+
+    Attributes:
+        project: What the entries have to be bound to that the run writes.
+        inputs: What the entries have to be bound to that the run finds there.
+        after: What all of them have to be bound to when the run has ended.
+        kedro_id: Kedro's id of the run.
+        id: By which it is found again: the same, or that of the run of which this process does a part.
+        is_joined: Whether this process does a part of a run.
+        facts: What its commits say beside what it read and wrote.
+        uses: All entries of the pipeline.
+        targets: The repositories to which it writes.
+        only_read: The others, and the commits at which they are read.
+        is_complete: Whether all nodes have done their work: nothing is dropped any more.
+        journal: File in which its processes note what they write.
+    """
+
+    def __init__(self, kedro_id: str, project: Project, uses: Sequence[Use]) -> None:
+        self.after = project
+        self.project = self.inputs = dataclasses.replace(project, head=project.read_head())
+        self.kedro_id = kedro_id
+        joined = os.environ.get(RUN_ID)
+        self.is_joined = bool(joined)
+        self.id = joined or kedro_id
+        self.facts: Mapping[str, str] = {}
+        self.uses = uses
+        self.targets: list[Target] = []
+        self.only_read: list[tuple[LakeFSAPI, str, str]] = []
+        self.is_complete = False
+        self.journal: Path | None = None
+
+    def finish(self) -> None:
+        """Let what the run wrote appear on the data branches.
+
+        Raises:
+            MergeConflict: Another run has changed the same entries; this one's are kept on its branch.
+            RunError: It could not be completed; the text says what is where.
+            StatisfactoryError: Nothing has appeared.
+        """
+        isolated = self.project.settings.mode == "isolated"
+        # A part is done again when it fails; what a run of its own has computed is not thrown away.
+        self.is_complete = isolated and not self.is_joined
+        try:
+            self._commit_all()
+            if isolated:
+                self._land_all()
+        finally:
+            self.abandon()
+
+    def _commit_all(self) -> None:
+        if not self.targets:
+            return
+        try:
+            written = self.project.written()
+        except (OSError, ValueError):  # a cleaner of temporary files was here, or a writer was killed
+            written = None
+        inputs = {use.name: self._described(use) for use in self.uses if use.is_input}
+        isolated = self.project.settings.mode == "isolated"
+        for target in self.targets:
+            outputs = _described_outputs(target.outputs, None if written is None else written.get(target.key, {}))
+            target.metadata = {
+                **self.facts,
+                "kedro_run_id": self.id,
+                "kedro_finished": now(),
+                "kedro_inputs": json.dumps(inputs, sort_keys=True),
+                "kedro_outputs": json.dumps(outputs, sort_keys=True),
+                DATA_BRANCH: target.data_branch,
+                REPOSITORIES: json.dumps([each.repository for each in self.targets]),
+                **({TOKEN: target.joined or target.run_branch} if isolated else {}),
+                **({PART: target.run_branch, PART_ID: self.kedro_id} if target.joined else {}),
+            }
+            branch = target.run_branch or target.data_branch
+            try:
+                target.commit = commit_run(target.api, target.repository, branch, target.metadata)
+            except StatisfactoryError as error:
+                raise self._not_committed(target, error) from error
+        if not isolated:
+            for target in self.targets:
+                tag_run(target.api, target.repository, target.commit, target.metadata)
+                LOGGER.info("Committed the run %r to %s.", self.id, target.name)
+
+    def _land_all(self) -> None:
+        failed: tuple[Target, StatisfactoryError] | None = None
+        unsealed: RunError | None = None
+        for target in self.targets:
+            try:
+                target.landed = land(target, self.project.settings.merge)
+            except StatisfactoryError as error:
+                failed = target, error
+                break
+        for target in self.targets:
+            if not target.landed:
+                continue
+            if target.joined:
+                self._drop(target)
+                continue
+            try:
+                seal(target)
+                target.run_branch = ""
+                LOGGER.info("The run %r is on %s. Load it again by this id.", self.id, target.name)
+            except RunError as error:
+                unsealed = error
+        if self.targets and not failed and not self.is_joined:
+            self._tag_only_read()
+        if self.targets and not failed and self.is_joined:
+            LOGGER.info(
+                "This part of the run %r is kept out of sight until `%s`.",
+                self.id,
+                command("finish", self.targets[0].metadata),
+            )
+        if failed:
+            raise self._not_landed(*failed)
+        if unsealed:
+            raise unsealed
+
+    def _tag_only_read(self) -> None:
+        """Let a repository that the run only read be found by the run as well, where that is allowed."""
+        metadata = self.targets[0].metadata
+        for api, repository, commit in self.only_read:
+            try:
+                tag_run(api, repository, commit, metadata, only_read=True)
+            except StatisfactoryError as error:
+                LOGGER.info("What the run read of %r cannot be found by its id: %s", repository, error)
+
+    def _not_committed(self, target: Target, error: StatisfactoryError) -> RunError:
+        kept = ", ".join(f"{each.run_branch!r} of {each.repository!r}" for each in self.targets if each.run_branch)
+        text = f"what the run {self.id!r} wrote to {target.repository!r} could not be committed: {error}"
+        if self.is_complete:
+            text += (
+                f" It is kept, uncommitted, on {kept}: commit and merge it by hand, or drop it by "
+                f"`{command('abort', target.metadata)}` and run again."
+            )
+        return RunError(text)
+
+    def _not_landed(self, target: Target, error: StatisfactoryError) -> StatisfactoryError:
+        if target.joined:  # the part is tried again, and this time finds what the others wrote
+            landed = ", ".join(repr(each.repository) for each in self.targets if each.landed)
+            more = f" It has reached the run in {landed} already: the run cannot be finished before it is repeated."
+            return type(error)(f"{error.args[0]}{more}") if landed else error
+        left = [each for each in self.targets if not each.landed]
+        done = [each for each in self.targets if each.landed]
+        text = error.args[0]
+        if done:
+            text += f" The run has reached {', '.join(each.name for each in done)}."
+        if len(left) > 1:
+            text += f" It has not reached {', '.join(each.name for each in left)}."
+        kept = ", ".join(f"{each.run_branch!r} of {each.repository!r}" for each in left if each.run_branch)
+        gone = ", ".join(f"{each.commit!r} of {each.repository!r}" for each in left if not each.run_branch)
+        if gone:
+            text += f" What this run wrote is still there as the commit {gone}."
+        if kept:
+            text += (
+                f" What this run wrote is kept on {kept}: `{command('finish', target.metadata)}` tries again, with "
+                "`--merge source-wins` or `--merge dest-wins` to settle a conflict; "
+                f"`{command('abort', target.metadata)}` drops it."
+            )
+        return MergeConflict(text) if isinstance(error, MergeConflict) else RunError(text)
+
+    def abandon(self) -> None:
+        """End the run: drop what a run that failed wrote. Does nothing to a run that has ended."""
+        if self not in interrupts.current():
+            return
+        kept = self.is_complete or self.project.settings.keep_failed
+        dropped = [target for target in self.targets if target.run_branch and not kept]
+        is_lost = any(not target.landed for target in dropped) and self._has_written()
+        # First of all: a signal may have come in while somebody held the lock of a log.
+        for target in dropped:
+            self._drop(target)
+        if self.journal:
+            self.journal.unlink(missing_ok=True)
+        interrupts.current().discard(self)
+        if is_lost:
+            LOGGER.warning(
+                "What the run %r wrote to lakeFS is dropped. To go on with `--from-nodes`, begin at the first node "
+                "that writes there.",
+                self.id,
+            )
+        for target in self.targets:
+            if target.run_branch:
+                LOGGER.warning(
+                    "What the run %r wrote is kept on the branch %r of %r.",
+                    self.id,
+                    target.run_branch,
+                    target.repository,
+                )
+
+    def _has_written(self) -> bool:
+        try:
+            return bool(self.project.written())
+        except (OSError, ValueError):  # the journal is gone, or its last line was cut by a kill
+            return True
+
+    def _drop(self, target: Target) -> None:
+        name, target.run_branch = target.run_branch, ""
+        try:
+            target.api.delete_branch(target.repository, name)
+        except StatisfactoryError as error:  # of no importance beside what the run did, or what made it fail
+            LOGGER.warning(
+                "The branch %r of %r is left over (%s); `kedro statisfactory clean` drops it later.",
+                name,
+                target.repository,
+                error,
+            )
+
+    def _described(self, use: Use) -> dict[str, str]:
+        found = {"url": use.url}
+        if use.version is not None:
+            found["version"] = use.version
+            if (place := use.place) and (ref := self.project.refs.get((place[0].api.host, place[1], use.version))):
+                found["ref"] = ref
+        elif place := use.place:
+            pin = self.inputs.pins.get((place[0].api.host, place[1]))
+            with contextlib.suppress(NoDataBranch):  # a repository that is only read, on a detached HEAD
+                found["ref"] = pin.read if pin else self.project.branch()
+        return found
+
+
+def _described_outputs(paths: Mapping[str, str], written: Mapping[str, str] | None) -> dict[str, dict[str, str]]:
+    """Path and checksum of each entry that was written; for a folder, a checksum over those of its objects.
+
+    ``None`` for what was written: nobody knows any more, and a run that succeeded has written all of it.
+    """
+    found: dict[str, dict[str, str]] = {}
+    if written is None:
+        return {name: {"path": path} for name, path in paths.items()}
+    for name, path in paths.items():
+        if path in written:
+            found[name] = {"path": path, "checksum": written[path]}
+            continue
+        below = sorted((each, checksum) for each, checksum in written.items() if each.startswith(f"{path}/"))
+        if below:
+            digest = hashlib.sha256(json.dumps(below).encode()).hexdigest()
+            found[name] = {"path": path, "checksum": f"sha256:{digest}", "objects": str(len(below))}
+    return found

@@ -1,0 +1,47 @@
+"""The tags by which runs are found again."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from datetime import datetime
+
+from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.errors import Conflict, RunError, StatisfactoryError
+from kedro_statisfactory.project.branches import git_tag, run_tag
+from kedro_statisfactory.runs.target import ALL_SHAS, LOGGER, Target, command
+
+
+def tag_run(api: LakeFSAPI, repository: str, commit: str, metadata: Mapping[str, str], only_read: bool = False) -> None:
+    """Make the tags by which a run is found: by its id and, where git is in use, by git commit."""
+    run_id = metadata["kedro_run_id"]
+    _tag_once(api, repository, run_tag(run_id), commit)
+    dirty = metadata.get("git_dirty") == "true"
+    finished = int(datetime.fromisoformat(metadata["kedro_finished"]).timestamp() * 1000)
+    shas = json.loads(metadata.get(ALL_SHAS, "[]")) or [metadata[key] for key in ("git_commit_id",) if key in metadata]
+    for sha in shas:
+        _tag_once(api, repository, git_tag(sha, finished, run_id, dirty, only_read), commit)
+
+
+def _tag_once(api: LakeFSAPI, repository: str, name: str, commit: str) -> None:
+    try:
+        api.create_tag(repository, name, commit)
+    except Conflict:
+        there = api.tag(repository, name)
+        if there is None or there.commit_id != commit:  # not ours with a lost answer, but another run of this id
+            other = f"{name}-{secrets.token_hex(4)}"
+            LOGGER.warning("The tag %r of %r is another run's: this one has the tag %r.", name, repository, other)
+            api.create_tag(repository, other, commit)
+
+
+def seal(target: Target) -> None:
+    """Tag a run that has landed, and drop its branch."""
+    try:
+        tag_run(target.api, target.repository, target.landed, target.metadata)
+        target.api.delete_branch(target.repository, target.run_branch)
+    except StatisfactoryError as error:
+        raise RunError(
+            f"the run {target.metadata['kedro_run_id']!r} is on {target.name}, but a tag of it is missing or its "
+            f"branch is left over ({error}): `{command('finish', target.metadata)}` mends that."
+        ) from error

@@ -1,0 +1,112 @@
+"""A repository to which a run writes, and the words in which the commits of a run speak of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.backends.lakefs.model import Commit
+
+#: Kedro shows what is logged below its own name, and hides the information of other packages.
+LOGGER = logging.getLogger("kedro.statisfactory")
+
+#: Stands for the time of beginning in the name of the branch that the parts of a run share.
+JOINED = "joined"
+# Keys of the metadata of commits.
+TOKEN = "kedro_run_branch"  # tells the commits of a run
+DATA_BRANCH = "kedro_data_branch"
+PART = "kedro_part_branch"  # of a part of a joined run, which has a branch of its own
+PART_ID = "kedro_part"  # Kedro's id of a part
+ALL_SHAS = "kedro_git_commits"  # where the parts of a run were made at several git commits
+ASKED = "kedro_finish"  # tells that all parts are there
+MERGED = "kedro_run_commit"  # the commit of a run that this one has brought here
+REPOSITORIES = "kedro_repositories"  # all to which the run, or the part of one, writes
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one process says of its share in a run.
+
+    Attributes:
+        id: Kedro's id of that process's own run.
+        is_part: Whether it is not the run as a whole.
+        outputs: Names of the entries that it wrote to one repository.
+        repositories: All to which it writes.
+    """
+
+    id: str
+    is_part: bool
+    outputs: frozenset[str]
+    repositories: frozenset[str]
+
+    @classmethod
+    def of(cls, commit: Commit) -> Part:
+        """As the commit of a process tells it."""
+        metadata = commit.metadata
+        return cls(
+            metadata.get(PART_ID, metadata["kedro_run_id"]),
+            PART_ID in metadata,
+            frozenset(json.loads(metadata["kedro_outputs"])),
+            frozenset(json.loads(metadata.get(REPOSITORIES, "[]"))),
+        )
+
+
+@dataclass
+class Target:
+    """A repository to which a run writes, and how far the run has come there.
+
+    Attributes:
+        api: Its server.
+        repository: Its name.
+        data_branch: Where the run is going to land.
+        outputs: Paths by the names of entries.
+        run_branch: The hidden branch; empty: none yet, or none any more.
+        base: The commit from which that was made.
+        joined: Branch of the run of which this is a part; empty: it is the run itself.
+        is_new: Whether there was no data branch when the run began.
+        commit: The last commit on the hidden branch.
+        landed: The commit by which the run is on its destination; empty: it is not.
+        metadata: Of these commits.
+        parts: What the processes of a run that waits say of it, oldest first.
+    """
+
+    api: LakeFSAPI
+    repository: str
+    data_branch: str
+    outputs: Mapping[str, str]
+    run_branch: str = ""
+    base: str = ""
+    joined: str = ""
+    is_new: bool = False
+    commit: str = ""
+    landed: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    parts: list[Part] = field(default_factory=list)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Server and repository."""
+        return self.api.host, self.repository
+
+    @property
+    def destination(self) -> str:
+        """The branch into which the hidden one is merged."""
+        return self.joined or self.data_branch
+
+    @property
+    def name(self) -> str:
+        """The destination in words."""
+        if self.joined:
+            return f"the branch of the run in the repository {self.repository!r}"
+        return f"the data branch {self.data_branch!r} of the repository {self.repository!r}"
+
+
+def command(verb: str, metadata: Mapping[str, str]) -> str:
+    """What a person types to end a run."""
+    run_id = shlex.quote(metadata["kedro_run_id"])
+    env = f" --env {shlex.quote(metadata['kedro_env'])}" if "kedro_env" in metadata else ""
+    return f"kedro statisfactory run {verb}{env} {'-- ' if run_id.startswith('-') else ''}{run_id}"
