@@ -14,7 +14,7 @@ HEAVY = ("boto3", "botocore", "git", "lakefs_client", "pandas", "pytest", "s3tra
 
 
 def test_an_import_brings_no_sdk() -> None:
-    code = "import sys, kedro_statisfactory, kedro_statisfactory.hooks; print(*sys.modules)"
+    code = "import sys, kedro_statisfactory, kedro_statisfactory.plugin.hooks; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert not set(HEAVY) & set(loaded)
     assert "kedro_statisfactory.datasets.artifact" not in loaded

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import random
 import shutil
 import sys
 import tempfile
@@ -37,6 +36,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:register_new_resolver\\(\\) is deprecated:UserWarning"),
 ]
+_SHARES = 8  # in which the histories are tried
 State = dict[str, int]  # what the entries hold; one that is not there is missing
 
 
@@ -223,13 +223,11 @@ def _settings(count: int, *phases: Phase) -> settings:
 
 
 @pytest.mark.timeout(1200)
-def test_any_history_reads_as_predicted(
-    histories: type[Histories], pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]
-) -> None:
-    count: int = pytestconfig.getoption("--histories")
-    number: Any = pytestconfig.getoption("--histories-seed") or random.SystemRandom().randrange(1 << 32)
-    with capsys.disabled():
-        print(f"\n{count} histories from the seed {number} (--histories-seed={number} repeats them)", flush=True)
+@pytest.mark.parametrize("share", range(_SHARES))
+def test_any_history_reads_as_predicted(histories: type[Histories], pytestconfig: pytest.Config, share: int) -> None:
+    """Each of the shares tries other histories, so that several processes can do it side by side."""
+    count: int = -(-pytestconfig.getoption("--histories") // _SHARES)
+    number: Any = pytestconfig.getoption("--histories-seed") + share
     run_state_machine_as_test(seed(number)(histories), settings=_settings(count))
     assert histories.count >= count
 
