@@ -25,9 +25,6 @@ from kedro_statisfactory.demo import nodes
 from tests.servers.lakefs import LakeFSServer
 from tests.servers.s3 import S3Server
 
-# Kedro 1.7 calls what omegaconf 2.4 deprecates; nothing here can change that.
-pytestmark = pytest.mark.filterwarnings(r"ignore:register_new_resolver\(\) is deprecated:UserWarning")
-
 ROOT = Path(__file__).parents[2]
 PACKAGE = "kedro_statisfactory/demo"
 OUTPUTS = {

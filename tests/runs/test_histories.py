@@ -34,7 +34,6 @@ from tests.servers.lakefs import LakeFSServer
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:register_new_resolver\\(\\) is deprecated:UserWarning"),
 ]
 _SHARES = 8  # in which the histories are tried
 State = dict[str, int]  # what the entries hold; one that is not there is missing

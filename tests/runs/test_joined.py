@@ -25,7 +25,6 @@ from tests.runs.conftest import KedroProject
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:register_new_resolver\\(\\) is deprecated:UserWarning"),
 ]
 BEFORE = {"total": 0}
 ID = "scheduled__2026-11-25T00:00:00+00:00"  # as Airflow names its runs

@@ -22,8 +22,6 @@ from kedro_statisfactory.project.git import Head
 from kedro_statisfactory.runs import provenance
 from tests.runs.conftest import KedroProject
 
-pytestmark = pytest.mark.filterwarnings("ignore:register_new_resolver\\(\\) is deprecated:UserWarning")
-
 
 def _metadata(project: KedroProject) -> dict[str, str]:
     return dict(project.log()[0].metadata)

@@ -40,7 +40,6 @@ from tests.runs.conftest import ROOT, KedroProject
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:register_new_resolver\\(\\) is deprecated:UserWarning"),
 ]
 BEFORE = {"total": 0}
 

@@ -58,7 +58,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         self._api = LakeFSAPI(session)
         self._store = LakeFSStore(session, self._api)
         self._objects = LakeFSObjects(session, self._api, self._store)
-        self._refs = LakeFSRefs(session, self._api, self._logger)
+        self._refs = LakeFSRefs(session, self._api, self._logger, self._create_branch)
 
     def redacted(self, text: str) -> str:
         """``text`` without any secret of the credentials, those of lakectl's file included."""
@@ -306,7 +306,9 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             NotABranch: A tag or commit has the name.
             BranchNotFound: The source is not there.
         """
-        self._refs.create_branch(repository, name)
+        source = self._refs.source(repository)
+        if self._api.ensure_branch(repository, name, source):
+            self._logger.info("Created the branch %r of %r from %r.", name, repository, source)
 
     def _verify(self, kwargs: Mapping[str, Any]) -> bool:
         self._refuse_unknown({key: value for key, value in kwargs.items() if key != "verify"}, _OPTIONS)

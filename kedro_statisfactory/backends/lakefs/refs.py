@@ -10,7 +10,7 @@ import contextlib
 import logging
 import re
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.once import warn_once
@@ -36,6 +36,10 @@ _FULL_SHA = re.compile(r"[0-9a-f]{40}")  # of git; lakeFS's own have 64 digits
 _PERHAPS_REF = re.compile(r"\w[-\w.~^@]*", re.ASCII)
 
 
+class _CreateBranch(Protocol):
+    def __call__(self, name: str, *, repository: str) -> None: ...
+
+
 class _Known:
     """What a process has learnt of a server and need not ask again."""
 
@@ -51,10 +55,11 @@ class LakeFSRefs:
         session: Of the entry: it knows the project, with its git branch, settings and pins.
         api: The server.
         logger: For what a user should know once.
+        create_branch: Creates a data branch that is missing.
     """
 
-    def __init__(self, session: Session, api: LakeFSAPI, logger: logging.Logger) -> None:
-        self._session, self._api, self._logger = session, api, logger
+    def __init__(self, session: Session, api: LakeFSAPI, logger: logging.Logger, create_branch: _CreateBranch) -> None:
+        self._session, self._api, self._logger, self._create_branch = session, api, logger, create_branch
         self._runs = RunTags(session, api, logger)
 
     def write(self, repository: str, path: str, lake_ref: str | None, send: Callable[[str], object]) -> None:
@@ -85,7 +90,7 @@ class LakeFSRefs:
                 raise BranchNotFound(
                     f"the branch {branch!r} of the run is gone from {repository!r}: the run was ended elsewhere."
                 ) from None
-            self.create_branch(repository, branch)
+            self._create_branch(branch, repository=repository)
             send(branch)
 
     def _write_to(self, repository: str, path: str, lake_ref: str, send: Callable[[str], object]) -> None:
@@ -200,21 +205,6 @@ class LakeFSRefs:
         return self._session.project.settings.source or self._session.connection(
             ("lakefs default branch", self._api.host, repository), lambda: self._api.default_branch(repository)
         )
-
-    def create_branch(self, repository: str, name: str) -> None:
-        """Create a branch, from the configured source or else the repository's default branch, if it is not there.
-
-        Args:
-            repository: Where.
-            name: Of the branch.
-
-        Raises:
-            NotABranch: A tag or commit has the name.
-            BranchNotFound: The source is not there.
-        """
-        source = self.source(repository)
-        if self._api.ensure_branch(repository, name, source):
-            self._logger.info("Created the branch %r of %r from %r.", name, repository, source)
 
     def _read_at(self, repository: str, path: str, asked: str, look: Callable[[str], _Answer]) -> _Answer:
         """Read at what a user named: a ref, the id of a run, or the SHA of a git commit."""

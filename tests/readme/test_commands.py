@@ -1,0 +1,158 @@
+"""The commands of the README do what it says, typed one after the other in a clone of the project."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.readme.blocks import ROOT, Block, below, blocks
+
+_SESSION = "test_the_commands_in_their_order"
+_HOW_TOS = (
+    "Load an old run",
+    "Settle a conflict between two runs",
+    "Make one run of many processes",
+    "Clean up after killed runs",
+)
+CLAIMED = {
+    ("kedro-statisfactory", "bash"): "test_both_commands_of_a_newcomer_are_there",
+    ("kedro-statisfactory", "text"): _SESSION,
+    ("Tutorial", "bash"): _SESSION,
+    ("Tutorial", "text"): _SESSION,
+    **{(heading, "bash"): _SESSION for heading in _HOW_TOS},
+    ("Development", "bash"): "test_the_commands_for_single_tests_find_tests",
+}
+# What the how-tos take for given: runs that a log has named, and one that waits.
+_BEFORE = {
+    "Load an old run": """
+sed -i.bak 's|clean/penguins.parquet|&\\n  versioned: true|' conf/base/catalog.yml && git commit -qam versioned
+kedro run --env lakefs | tee run.log
+RUN_ID=$(grep -o "The run '[^']*'" run.log | cut -d "'" -f 2)
+GIT_SHA=$(git rev-parse HEAD)
+""",
+    "Settle a conflict between two runs": """
+RUN_ID=waits
+STATISFACTORY_RUN_ID=waits kedro run --env lakefs --to-outputs penguins
+""",
+}
+_MARK = "==== block at line"
+
+
+def script(some: list[Block]) -> str:
+    """The commands of blocks, with a mark in the output before those of each."""
+    return "set -e\n" + "".join(f'echo "{_MARK} {block.line}"\n{block.text}' for block in some)
+
+
+def outputs(text: str) -> dict[int, str]:
+    """What came out of each block, by its line, without what differs from run to run."""
+    found = re.split(rf"^{_MARK} (\d+)$", text, flags=re.MULTILINE)
+    return {int(line): normal(output) for line, output in zip(found[1::2], found[2::2], strict=True)}
+
+
+def normal(output: str) -> str:
+    """Output without times, places in Kedro's code, ids and decimals; a space for any white space."""
+    output = re.sub(r"^(\[[^\]]*\])?\s+INFO", "INFO", output, flags=re.MULTILINE)
+    output = re.sub(r"\s+\w+\.py:\d+", "", output)
+    output = re.sub(r"\d{4}-\d\d-\d\dT[\d.]+Z", "<run id>", output)
+    output = re.sub(r"\d+\.\d+", "<number>", output)
+    return re.sub(r"\s+", " ", output)
+
+
+def shows(output: str, expected: str) -> bool:
+    """Whether all lines of ``expected`` are in ``output``, in this order."""
+    position = 0
+    for line in expected.strip().splitlines():
+        position = output.find(normal(line).strip(), position)
+        if position < 0:
+            return False
+    return True
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project as it is now, in a git repository of its own; commands come from this environment.
+
+    An installation would take a minute, and need an index of packages: the tutorial's first command is not run.
+    """
+    listing = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True
+    ).stdout.decode()
+    for name in filter(None, listing.split("\0")):
+        if (ROOT / name).is_file():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "conf/local").mkdir(exist_ok=True)
+    for name in [name for name in os.environ if name.startswith(("GIT_", "PYTEST", "COV_"))]:
+        monkeypatch.delenv(name)
+    people = {f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    more = {"GIT_CONFIG_GLOBAL": os.devnull, "PATH": path, "PYTHONPATH": str(tmp_path), "COLUMNS": "400"}
+    for name, value in {**people, **more}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    for command in ("git init -q -b work", "git add -A", "git commit -q -m clone"):
+        subprocess.run(command.split(), check=True)
+    return tmp_path
+
+
+def sections() -> Iterator[tuple[str, list[Block]]]:
+    """The sections whose commands are typed in one session, in the order of the README."""
+    for heading in ("Tutorial", *_HOW_TOS):
+        yield heading, below(heading, "bash")
+
+
+@pytest.mark.timeout(600)
+def test_the_commands_in_their_order(clone: Path, lakefs_local: object) -> None:
+    """``lakefs_local`` is asked for so that lakeFS is built when the servers of the tutorial are started."""
+    tutorial = below("Tutorial", "bash")
+    assert tutorial[0].text == (
+        'python3 -m venv .venv && .venv/bin/pip install -q -e ".[test]" && . .venv/bin/activate\n'
+    )
+    begin = next(number for number, block in enumerate(tutorial) if "tests.servers" in block.text)
+    before, after = clone / "before.sh", clone / "after.sh"
+    before.write_text(script(tutorial[1:begin]))
+    parts = [script(tutorial[begin + 1 :])]
+    for heading in _HOW_TOS:
+        parts += [f"echo '{_MARK} 0'\n" + _BEFORE.get(heading, ""), script(below(heading, "bash"))]
+    after.write_text("".join(parts))
+    done = [
+        subprocess.run(command, shell=True, executable="bash", capture_output=True, text=True, timeout=500)
+        for command in ("bash before.sh", f"{tutorial[begin].text.strip()} after.sh")
+    ]
+    for each in done:
+        assert each.returncode == 0, each.stdout[-3000:] + each.stderr[-3000:]
+    found = outputs("".join(each.stdout for each in done))
+    last = 0
+    for block in blocks():
+        if (block.heading, block.language) == ("Tutorial", "text"):
+            assert shows(found[last], block.text), f"{found[last]}\n\n{block.text}"
+        last = block.line if block.language == "bash" else last
+    (first_screen,) = below("kedro-statisfactory", "text")
+    told = "\n".join(line for line in first_screen.text.splitlines() if not line.startswith("$"))
+    assert any(shows(output, told) for output in found.values())
+    assert (clone / "data/model/score.json").exists()
+    assert not subprocess.run("git branch --list feature/half", shell=True, capture_output=True).returncode
+
+
+def test_another_output_is_noticed() -> None:
+    """The negative control."""
+    assert shows(normal("[11/26/26] INFO  The run 'x' is on 'a'   run.py:1\nmore"), "INFO  The run 'x' is on 'a'\n")
+    assert not shows(normal("INFO The run 'x' is on 'a'"), "INFO  The run 'x' is on 'b'\n")
+    assert not shows(normal("b\na"), "a\nb\n")
+
+
+def test_the_commands_for_single_tests_find_tests() -> None:
+    install, single = below("Development", "bash")
+    assert install.text.endswith(".venv/bin/python -m pytest --cov\n")
+    for command in single.text.splitlines():
+        words = [sys.executable if word == "python" else word for word in command.split()]
+        arguments = ["--collect-only", "-q", "-n0", "-p", "no:cacheprovider"]
+        done = subprocess.run([*words, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
+        assert re.search(r"\b[1-9]\d*(/\d+)? tests? collected", done.stdout), done.stdout + done.stderr
