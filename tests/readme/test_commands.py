@@ -7,14 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.readme.blocks import ROOT, Block, below, blocks
+from tests.servers.lakefs import LakeFSServer
 
-_SESSION = "test_the_commands_in_their_order"
+_TUTORIAL, _SESSION = "test_the_tutorial_ends_with_two_branches_and_their_data", "test_the_how_tos_do_what_they_say"
 _HOW_TOS = (
     "Load an old run",
     "Settle a conflict between two runs",
@@ -23,9 +23,9 @@ _HOW_TOS = (
 )
 CLAIMED = {
     ("kedro-statisfactory", "bash"): "test_both_commands_of_a_newcomer_are_there",
-    ("kedro-statisfactory", "text"): _SESSION,
-    ("Tutorial", "bash"): _SESSION,
-    ("Tutorial", "text"): _SESSION,
+    ("kedro-statisfactory", "text"): _TUTORIAL,
+    ("Tutorial", "bash"): _TUTORIAL,
+    ("Tutorial", "text"): _TUTORIAL,
     **{(heading, "bash"): _SESSION for heading in _HOW_TOS},
     ("Development", "bash"): "test_the_commands_for_single_tests_find_tests",
 }
@@ -102,33 +102,28 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def sections() -> Iterator[tuple[str, list[Block]]]:
-    """The sections whose commands are typed in one session, in the order of the README."""
-    for heading in ("Tutorial", *_HOW_TOS):
-        yield heading, below(heading, "bash")
+def shell(command: str) -> str:
+    """What a command prints.
+
+    Raises:
+        AssertionError: It fails.
+    """
+    done = subprocess.run(command, shell=True, executable="bash", capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
 
 
 @pytest.mark.timeout(600)
-def test_the_commands_in_their_order(clone: Path, lakefs_local: object) -> None:
-    """``lakefs_local`` is asked for so that lakeFS is built when the servers of the tutorial are started."""
+def test_the_tutorial_ends_with_two_branches_and_their_data(clone: Path, lakefs_local: LakeFSServer) -> None:
+    """``lakefs_local`` is asked for so that lakeFS is built when the tutorial starts servers of its own."""
     tutorial = below("Tutorial", "bash")
     assert tutorial[0].text == (
         'python3 -m venv .venv && .venv/bin/pip install -q -e ".[test]" && . .venv/bin/activate\n'
     )
     begin = next(number for number, block in enumerate(tutorial) if "tests.servers" in block.text)
-    before, after = clone / "before.sh", clone / "after.sh"
-    before.write_text(script(tutorial[1:begin]))
-    parts = [script(tutorial[begin + 1 :])]
-    for heading in _HOW_TOS:
-        parts += [f"echo '{_MARK} 0'\n" + _BEFORE.get(heading, ""), script(below(heading, "bash"))]
-    after.write_text("".join(parts))
-    done = [
-        subprocess.run(command, shell=True, executable="bash", capture_output=True, text=True, timeout=500)
-        for command in ("bash before.sh", f"{tutorial[begin].text.strip()} after.sh")
-    ]
-    for each in done:
-        assert each.returncode == 0, each.stdout[-3000:] + each.stderr[-3000:]
-    found = outputs("".join(each.stdout for each in done))
+    (clone / "before.sh").write_text(script(tutorial[1:begin]))
+    (clone / "after.sh").write_text(script(tutorial[begin + 1 :]))
+    found = outputs(shell("bash before.sh") + shell(f"{tutorial[begin].text.strip()} after.sh"))
     last = 0
     for block in blocks():
         if (block.heading, block.language) == ("Tutorial", "text"):
@@ -138,7 +133,29 @@ def test_the_commands_in_their_order(clone: Path, lakefs_local: object) -> None:
     told = "\n".join(line for line in first_screen.text.splitlines() if not line.startswith("$"))
     assert any(shows(output, told) for output in found.values())
     assert (clone / "data/model/score.json").exists()
-    assert not subprocess.run("git branch --list feature/half", shell=True, capture_output=True).returncode
+
+
+@pytest.mark.timeout(600)
+def test_the_how_tos_do_what_they_say(clone: Path, lakefs_local: LakeFSServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in lakefs_local.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("STATISFACTORY_DEMO_REPOSITORY", lakefs_local.new_repository())
+    (look,) = (block for block in below("Tutorial", "bash") if block.text.startswith("look()"))
+    definition = look.text.rpartition('look "')[0]
+    parts = [definition]
+    for heading in _HOW_TOS:
+        parts += [f"echo '{_MARK} 0'\n" + _BEFORE.get(heading, ""), script(below(heading, "bash"))]
+    (clone / "how-tos.sh").write_text("".join(parts))
+    found = outputs(shell("bash how-tos.sh"))
+    told = {
+        "Load an old run": "what the code of this commit made: {'accuracy': 0.9884, 'birds': 86}",
+        "Settle a conflict between two runs": "The run waits is finished\nThere is no run waits that waits.",
+        "Make one run of many processes": "is finished: it is on the data branch 'work' of the repository",
+        "Clean up after killed runs": "",
+    }
+    for heading in _HOW_TOS:
+        output = " ".join(found[block.line] for block in below(heading, "bash"))
+        assert shows(output, told[heading]), f"{heading}: {output}"
 
 
 def test_another_output_is_noticed() -> None:

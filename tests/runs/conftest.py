@@ -21,6 +21,7 @@ from urllib.parse import quote
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from kedro.framework.project import LOGGING
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DataCatalog
@@ -260,6 +261,8 @@ def project(lakefs_local: LakeFSServer, tmp_path: Path, environment: pytest.Monk
     """A project of its own for each test; lakeFS is named by the variables of lakectl."""
     for name, value in lakefs_local.environment.items():
         environment.setenv(name, value)
+    # The first run of a package in a process sets up logging anew, and would take what records it away from the test.
+    LOGGING.set_project_logging("tests.runs.project")
     announce(None)
     environment.chdir(tmp_path)
     with kedro_project(tmp_path, lakefs_local) as made:
