@@ -57,7 +57,7 @@ class Peer:
         stream: bool = False,
         repeatable: bool = True,
     ) -> BaseHTTPResponse:
-        """Send a request; gives the answer, which may say no.
+        """Send a request and return the answer, whose status may be that of an error.
 
         Args:
             pool: Connections.
@@ -139,7 +139,7 @@ def _may_be_repeated(error: Exception, repeatable: bool) -> bool:
 
 
 def read_chunks(response: BaseHTTPResponse, length: int, size: int) -> Iterator[bytes]:
-    """So many bytes of an answer as they come.
+    """Yield the first ``length`` bytes of an answer as they arrive, at most ``size`` at a time.
 
     Raises:
         IntegrityError: They end too early.
@@ -203,7 +203,7 @@ def proxy_and_headers(url: str) -> tuple[str, dict[str, str] | None]:
 
 
 def message_of(body: bytes) -> str:
-    """What the server says, without anything that a proxy's page could show."""
+    """The ``message`` of a JSON answer; empty where there is none, so that no page of a proxy is shown."""
     try:
         return str(json.loads(body)["message"])[:500]
     except (ValueError, KeyError, TypeError):
@@ -211,7 +211,7 @@ def message_of(body: bytes) -> str:
 
 
 def plain(error: BaseException) -> str:
-    """What went wrong, without the URL, which may be signed."""
+    """A text for an error of a connection; it leaves out the URL, which may carry a signature."""
     cause = getattr(error, "reason", None) or error
     text = str(cause).rpartition(": ")[2].rpartition("] ")[2]
     return type(cause).__name__ if "?" in str(cause) else f"{type(cause).__name__}: {text}"

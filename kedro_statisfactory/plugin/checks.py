@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def refuse_partitions(entries: Mapping[str, Any]) -> None:
-    """Partitions are made by the dataset that wraps ours, where no run could reach them.
+    """Refuse partitions on lakeFS: the dataset that wraps ours makes their entries, where no run could reach them.
 
     Raises:
         DatasetError: A collection on lakeFS is made of our entries.
@@ -32,7 +32,7 @@ def refuse_partitions(entries: Mapping[str, Any]) -> None:
 
 
 def refuse_unknown_options(ours: Mapping[str, list[ArtifactDataset]]) -> None:
-    """A misspelt option should not be noticed when an hour's result is to be saved with it.
+    """Refuse options that a backend does not know: else they are noticed when an hour's result is to be saved.
 
     Raises:
         DatasetError: The backend of an entry does not know one of its options.
@@ -46,7 +46,7 @@ def refuse_unknown_options(ours: Mapping[str, list[ArtifactDataset]]) -> None:
 
 
 def refuse_lost_versions(run_params: Mapping[str, Any], follow: Mapping[str, list[ArtifactDataset]]) -> None:
-    """A version that Kedro would not pass on to its entry should not be ignored.
+    """Refuse a version that Kedro would not pass on to its entry, so that it is not ignored in silence.
 
     Raises:
         DatasetError: ``--load-versions`` names an entry that is not ``versioned``.
@@ -61,7 +61,7 @@ def refuse_lost_versions(run_params: Mapping[str, Any], follow: Mapping[str, lis
 
 
 def refuse_lost_chunks(pipeline: Pipeline, ours: Mapping[str, list[ArtifactDataset]]) -> None:
-    """A generator node should not save chunks of which only the last one stays.
+    """Refuse a generator node that saves chunks of which only the last one would stay.
 
     Raises:
         DatasetError: The format of an entry that such a node writes does not add to what is there.

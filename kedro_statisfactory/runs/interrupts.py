@@ -31,7 +31,7 @@ class Interrupts:
         return run in self._runs
 
     def add(self, run: Abandonable) -> None:
-        """End a run with the process from now on."""
+        """From now on, end this run when the process ends."""
         with self._lock:
             self._runs.add(run)
         if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
@@ -39,7 +39,7 @@ class Interrupts:
             signal.signal(signal.SIGTERM, _exit)
 
     def discard(self, run: Abandonable) -> None:
-        """A run has ended by itself."""
+        """Forget a run that has ended by itself."""
         with self._lock:
             self._runs.discard(run)
         if not self._runs and threading.current_thread() is threading.main_thread():
@@ -60,7 +60,7 @@ def current() -> Interrupts:
 
 
 def _exit(number: int, frame: FrameType | None) -> None:
-    """Leave by the way on which everything is tidied up.
+    """End the runs, then leave by an exception, so that everything else is tidied up as well.
 
     The runs end first: a runner with threads or processes waits for the nodes that are at work, and whoever sent the
     signal does not wait for ever. By a thread of its own, since a lock may be held where the signal came in.

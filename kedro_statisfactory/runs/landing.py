@@ -26,7 +26,7 @@ TRIES = 5
 
 
 def commit_run(api: LakeFSAPI, repository: str, branch: str, metadata: Mapping[str, str]) -> str:
-    """Commit, once: when the answer is lost, the log tells whether it was done."""
+    """Commit what a run wrote to its branch, once: when the answer is lost, the log tells whether it was done."""
     for _ in range(TRIES):
         try:
             return api.create_commit(repository, branch, _message(metadata), metadata, allow_empty=True)
@@ -38,7 +38,7 @@ def commit_run(api: LakeFSAPI, repository: str, branch: str, metadata: Mapping[s
 
 
 def commit_strays(api: LakeFSAPI, repository: str, branch: str, run_id: str) -> None:
-    """Commit what others have written to a data branch, as what it is."""
+    """Commit what was written to a data branch outside of runs, as a commit of its own."""
     with contextlib.suppress(NoChanges):
         api.create_commit(repository, branch, "Changes made outside of runs", {"kedro_found_by_run": run_id})
         LOGGER.warning(
@@ -96,7 +96,7 @@ def landed_at(target: Target) -> str | None:
 
 
 def is_of(commit: Commit, target: Target) -> bool:
-    """Whether a commit is the end of the very run, and not of one with the same id."""
+    """Whether a commit belongs to this very run, and not to another one with the same id."""
     return commit.metadata.get(TOKEN) == target.metadata[TOKEN]
 
 

@@ -45,7 +45,7 @@ class Part:
 
     @classmethod
     def of(cls, commit: Commit) -> Part:
-        """As the commit of a process tells it."""
+        """Read it from the metadata of that process's commit."""
         metadata = commit.metadata
         return cls(
             metadata.get(PART_ID, metadata["kedro_run_id"]),
@@ -99,14 +99,19 @@ class Target:
 
     @property
     def name(self) -> str:
-        """The destination in words."""
+        """The destination, as messages call it."""
         if self.joined:
             return f"the branch of the run in the repository {self.repository!r}"
         return f"the data branch {self.data_branch!r} of the repository {self.repository!r}"
 
 
 def command(verb: str, metadata: Mapping[str, str]) -> str:
-    """What a person types to end a run."""
+    """The command that finishes or aborts a run.
+
+    Args:
+        verb: ``finish`` or ``abort``.
+        metadata: Of the run's commits.
+    """
     run_id = shlex.quote(metadata["kedro_run_id"])
     env = f" --env {shlex.quote(metadata['kedro_env'])}" if "kedro_env" in metadata else ""
     return f"kedro statisfactory run {verb}{env} {'-- ' if run_id.startswith('-') else ''}{run_id}"

@@ -99,7 +99,7 @@ class LakeFSAPI:
         return True
 
     def delete_branch(self, repository: str, branch: str) -> None:
-        """Delete a branch; none is as good."""
+        """Delete a branch; it is no error when there is none."""
         with contextlib.suppress(ObjectNotFound):
             self._server.request("DELETE", api_path("repositories", repository, "branches", branch))
 
@@ -282,7 +282,7 @@ class LakeFSAPI:
         )
 
     def delete(self, repository: str, branch: str, paths: Sequence[str]) -> None:
-        """Remove objects from a branch; those that are not there are as good.
+        """Remove objects from a branch; it is no error when one of them is not there.
 
         lakeFS says that it has done so on a tag and where there is no branch, too, and does nothing.
         """

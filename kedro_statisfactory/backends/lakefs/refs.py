@@ -63,7 +63,7 @@ class LakeFSRefs:
         self._runs = RunTags(session, api, logger)
 
     def write(self, repository: str, path: str, lake_ref: str | None, send: Callable[[str], object]) -> None:
-        """Let ``send`` write to the right branch, once more after creating it when that is what it lacks.
+        """Call ``send`` with the branch to write to; once more after creating that branch when it is missing.
 
         Args:
             repository: Where.
@@ -94,7 +94,7 @@ class LakeFSRefs:
             send(branch)
 
     def _write_to(self, repository: str, path: str, lake_ref: str, send: Callable[[str], object]) -> None:
-        """Let ``send`` write to a branch that a user names, which has to be there."""
+        """Call ``send`` with a branch that a user names, which has to exist."""
         if path.startswith(f"{lake_ref}/"):
             raise RefInPath(
                 f"the path begins with {lake_ref!r}, which `save_args` names as the branch already: write "
@@ -112,7 +112,7 @@ class LakeFSRefs:
             ) from None
 
     def look_up(self, repository: str, path: str, lake_ref: str | None, look: Callable[[str], _Answer]) -> _Answer:
-        """Let ``look`` read at the right ref.
+        """Call ``look`` with the ref at which an entry is to be read, and return what it gives.
 
         Args:
             repository: Where.
@@ -169,7 +169,7 @@ class LakeFSRefs:
         return self._or_missing(repository, path, branch, look)
 
     def read(self, repository: str, path: str, lake_ref: str | None, look: Callable[[str], _Answer]) -> _Answer:
-        """The same as :meth:`look_up`; when nothing is found, the error says what may be meant, too."""
+        """The same as :meth:`look_up`; when there is no object, the error also says which URL may have been meant."""
         try:
             return self.look_up(repository, path, lake_ref, look)
         except ObjectNotFound as error:
