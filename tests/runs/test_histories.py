@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import os
-import random
 import shutil
 import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
@@ -37,6 +37,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:register_new_resolver\\(\\) is deprecated:UserWarning"),
 ]
+PART = 10  # histories that are tried one after the other
 State = dict[str, int]  # what the entries hold; one that is not there is missing
 
 
@@ -222,14 +223,17 @@ def _settings(count: int, *phases: Phase) -> settings:
     )
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Cut the histories into parts, so that several processes can share them."""
+    if "part" in metafunc.fixturenames:
+        metafunc.parametrize("part", range(math.ceil(metafunc.config.getoption("--histories") / PART)))
+
+
 @pytest.mark.timeout(1200)
-def test_any_history_reads_as_predicted(
-    histories: type[Histories], pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]
-) -> None:
-    count: int = pytestconfig.getoption("--histories")
-    number: Any = pytestconfig.getoption("--histories-seed") or random.SystemRandom().randrange(1 << 32)
-    with capsys.disabled():
-        print(f"\n{count} histories from the seed {number} (--histories-seed={number} repeats them)", flush=True)
+def test_any_history_reads_as_predicted(histories: type[Histories], pytestconfig: pytest.Config, part: int) -> None:
+    count = min(PART, pytestconfig.getoption("--histories") - part * PART)
+    number = pytestconfig.getoption("--histories-seed") + part
+    print(f"{count} histories from the seed {number} (--histories={count} --histories-seed={number} repeats them)")
     run_state_machine_as_test(seed(number)(histories), settings=_settings(count))
     assert histories.count >= count
 
