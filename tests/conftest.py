@@ -86,13 +86,8 @@ def _needs_lakefs(item: pytest.Item) -> bool:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests without lakeFS come first, because it may have to be built; of each kind the longest come first."""
-
-    def order(item: pytest.Item) -> tuple[bool, float]:
-        limit = item.get_closest_marker("timeout")
-        return _needs_lakefs(item), -limit.args[0] if limit else 0.0
-
-    items.sort(key=order)
+    """The tests without lakeFS come before the others, because it may have to be built; of both, those marked so."""
+    items.sort(key=lambda item: (_needs_lakefs(item), item.get_closest_marker("first") is None))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -92,7 +92,10 @@ def _torn(save: Callable[[int], None], load: Callable[[], set[int]], kills: int,
     return torn
 
 
-pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
+    pytest.mark.first,  # a process forks the more slowly the more modules it has imported
+]
 
 
 @pytest.fixture(autouse=True)

@@ -34,6 +34,7 @@ from tests.runs.conftest import ENTRIES, KedroProject, kedro_project
 from tests.servers.lakefs import LakeFSServer
 
 pytestmark = [
+    pytest.mark.first,  # they are long
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:register_new_resolver\\(\\) is deprecated:UserWarning"),
 ]
