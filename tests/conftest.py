@@ -1,11 +1,12 @@
-"""Fixtures that all tests share: real servers, started once for all workers and stopped by their own process id."""
+"""Fixtures that all tests share: real servers, one set for all processes of a run."""
 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import random
-import threading
+import sys
 import uuid
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -19,75 +20,90 @@ from kedro_statisfactory.project import Project
 from kedro_statisfactory.project.git import Head
 from tests.servers.lakefs import LakeFSServer, NoServer
 from tests.servers.s3 import S3Server
-from tests.servers.shared import LAKEFS_LOCAL, LAKEFS_S3, MOTO, SEAWEEDFS, Address, Servers, ask, offered
+from tests.servers.shared import LAKEFS_BINARY, Elsewhere, Servers
 
-_servers = pytest.StashKey[Servers]()
-_offered = pytest.StashKey[contextlib.ExitStack]()
-_address = pytest.StashKey[Address]()
+_SERVERS = pytest.StashKey[Servers | Elsewhere]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of the tests of histories."""
-    parser.addoption("--histories", type=int, default=16, help="How many histories of branches and runs are tried.")
+    parser.addoption("--histories", type=int, default=20, help="How many histories of branches and runs are tried.")
     parser.addoption("--histories-seed", type=int, default=0, help="Try the histories of an earlier run again.")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the servers where pytest was started, for its workers too; let all workers try histories of one seed."""
-    if not hasattr(config, "workerinput"):
-        config.stash[_servers] = Servers()
-        config.option.histories_seed = config.option.histories_seed or random.SystemRandom().randrange(1 << 32)
+    """Prepare this process, be it the only one, the one that shares out the tests, or a worker of it."""
+    _clean_environment(config)
+    os.register_at_fork(before=_look_at_the_stack)
+    told = getattr(config, "workerinput", {})
+    config.option.histories_seed = (
+        told.get("histories_seed") or config.option.histories_seed or random.SystemRandom().randrange(1, 1 << 32)
+    )
+    servers = Elsewhere(told["servers"]) if told else Servers()
+    config.stash[_SERVERS] = servers
+    config.add_cleanup(servers.close)
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop the servers."""
-    if _offered in config.stash:
-        config.stash[_offered].close()
-    if _servers in config.stash:
-        config.stash[_servers].close()
+def _clean_environment(config: pytest.Config) -> None:
+    """A developer's own accounts must not decide, or suffer from, a test."""
+    patch = pytest.MonkeyPatch()
+    config.add_cleanup(patch.undo)
+    for name in [name for name in os.environ if name.startswith(("AWS_", "LAKECTL_", "STATISFACTORY_"))]:
+        patch.delenv(name)
+    patch.setenv("AWS_CONFIG_FILE", os.devnull)
+    patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    patch.setenv("LAKECTL_CONFIG_FILE", os.devnull)
+    patch.setenv("DO_NOT_TRACK", "1")
+
+
+def _look_at_the_stack() -> None:
+    """Spare each new process a third of a second: coverage.py looks at the stack there, and the first look is slow."""
+    if "coverage" in sys.modules and sys.modules["coverage"].Coverage.current() is not None:
+        inspect.stack()
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    """Say how the histories of this run can be had again."""
-    count, seed = config.getoption("--histories"), config.getoption("--histories-seed")
-    return f"histories: {count} from the seed {seed} (--histories-seed={seed} repeats them)"
+    """Say how to try the same again."""
+    return f"histories: {config.option.histories} (--histories-seed={config.option.histories_seed} repeats them)"
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell a worker of pytest-xdist where to ask for servers."""
-    stash = node.config.stash
-    if _offered not in stash:
-        stash[_offered] = contextlib.ExitStack()
-        stash[_address] = stash[_offered].enter_context(offered(stash[_servers]))
-    node.workerinput["servers"] = stash[_address]
+    """Tell a worker where the servers are, and the seed that all share."""
+    node.workerinput["servers"] = node.config.stash[_SERVERS].listen()
+    node.workerinput["histories_seed"] = node.config.option.histories_seed
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let what needs lakeFS come last: on a new machine the server is built meanwhile."""
-    items.sort(key=lambda item: _needs_lakefs(item))
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Begin to build the lakeFS server, where there is none yet, as soon as it is known that it will be needed."""
-    if any(map(_needs_lakefs, session.items)):
-        threading.Thread(target=_prepare, args=(session.config,), daemon=True).start()
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Two workers for each processor, because the tests wait for servers and disks half of the time."""
+    return None if config.option.numprocesses != "auto" else 2 * (os.cpu_count() or 1)
 
 
 def _needs_lakefs(item: pytest.Item) -> bool:
-    return any("lakefs" in name for name in getattr(item, "fixturenames", ())) or "lakefs" in item.name
+    return "lakefs" in item.nodeid or any("lakefs" in name for name in getattr(item, "fixturenames", ()))
 
 
-def _prepare(config: pytest.Config) -> None:
-    with contextlib.suppress(Exception):  # told to the test that needs it
-        _server(config, LAKEFS_LOCAL)
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests without lakeFS come before the others, because it may have to be built; of both, those marked so."""
+    items.sort(key=lambda item: (_needs_lakefs(item), item.get_closest_marker("first") is None))
 
 
-def _server(config: pytest.Config, name: str) -> Any:
-    """A server by its name, as the process that owns it gives it."""
-    if hasattr(config, "workerinput"):
-        return ask(config.workerinput["servers"], name)
-    return config.stash[_servers].get(name)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Have lakeFS built, if it must be, while tests run that do not need it."""
+    if any(map(_needs_lakefs, session.items)):
+        session.config.stash[_SERVERS].begin(LAKEFS_BINARY)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """What it takes to build lakeFS is no test's time."""
+    if _needs_lakefs(item):
+        with contextlib.suppress(NoServer):  # the fixtures say so
+            item.config.stash[_SERVERS].get(LAKEFS_BINARY)
+    return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -100,31 +116,23 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _clean_environment() -> Iterator[None]:
-    """A developer's own accounts must not decide, or suffer from, a test."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith(("AWS_", "LAKECTL_", "STATISFACTORY_"))]:
-            patch.delenv(name)
-        patch.setenv("AWS_CONFIG_FILE", os.devnull)
-        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
-        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        patch.setenv("LAKECTL_CONFIG_FILE", os.devnull)
-        patch.setenv("DO_NOT_TRACK", "1")
-        yield
+@pytest.fixture(scope="session")
+def servers(pytestconfig: pytest.Config) -> Servers | Elsewhere:
+    """The servers that all processes of this run share."""
+    return pytestconfig.stash[_SERVERS]
 
 
 @pytest.fixture(scope="session")
-def seaweed(pytestconfig: pytest.Config) -> S3Server:
+def seaweed(servers: Servers | Elsewhere) -> S3Server:
     """A real S3 server."""
-    server: S3Server = _server(pytestconfig, SEAWEEDFS)
+    server: S3Server = servers.get("seaweed")
     return server
 
 
 @pytest.fixture(scope="session")
-def moto_server(pytestconfig: pytest.Config) -> S3Server:
+def moto_server(servers: Servers | Elsewhere) -> S3Server:
     """An S3 server that says when a bucket is missing."""
-    server: S3Server = _server(pytestconfig, MOTO)
+    server: S3Server = servers.get("moto_server")
     return server
 
 
@@ -153,20 +161,20 @@ def on_main(tmp_path: Path) -> Iterator[Project]:
 
 
 @pytest.fixture(scope="session")
-def lakefs_local(pytestconfig: pytest.Config) -> LakeFSServer:
+def lakefs_local(servers: Servers | Elsewhere) -> LakeFSServer:
     """A real lakeFS that keeps its objects in a folder: it hands out no signed URLs."""
-    return _lakefs(pytestconfig, LAKEFS_LOCAL)
+    return _lakefs(servers, "lakefs_local")
 
 
 @pytest.fixture(scope="session")
-def lakefs_s3(pytestconfig: pytest.Config) -> LakeFSServer:
+def lakefs_s3(servers: Servers | Elsewhere) -> LakeFSServer:
     """A real lakeFS that keeps its objects in SeaweedFS: it hands out signed URLs."""
-    return _lakefs(pytestconfig, LAKEFS_S3)
+    return _lakefs(servers, "lakefs_s3")
 
 
-def _lakefs(config: pytest.Config, name: str) -> LakeFSServer:
+def _lakefs(servers: Servers | Elsewhere, name: str) -> LakeFSServer:
     try:
-        server: LakeFSServer = _server(config, name)
+        server: LakeFSServer = servers.get(name)
     except NoServer as error:
         pytest.skip(f"NOT TESTED: {error}")
     return server

@@ -94,7 +94,10 @@ def _torn(
     return torn
 
 
-pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
+    pytest.mark.first,  # a process forks the more slowly the more modules it has imported
+]
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 from pathlib import Path
@@ -60,7 +61,8 @@ def no_git_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> None:
-    """Put a program called git in front of the real one."""
+    """Put a program called git in front of the real one, once GitPython was imported: it asks for the version then."""
+    importlib.import_module("git")
     folder.mkdir()
     (folder / "git").write_text(f"#!/bin/sh\n{script}\n")
     (folder / "git").chmod(0o755)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import os
 import shutil
 import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
@@ -33,9 +34,10 @@ from tests.runs.conftest import ENTRIES, KedroProject, kedro_project
 from tests.servers.lakefs import LakeFSServer
 
 pytestmark = [
+    pytest.mark.first,  # they are long
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
 ]
-_SHARES = 8  # in which the histories are tried
+PART = 10  # histories that are tried one after the other
 State = dict[str, int]  # what the entries hold; one that is not there is missing
 
 
@@ -221,12 +223,17 @@ def _settings(count: int, *phases: Phase) -> settings:
     )
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Cut the histories into parts, so that several processes can share them."""
+    if "part" in metafunc.fixturenames:
+        metafunc.parametrize("part", range(math.ceil(metafunc.config.getoption("--histories") / PART)))
+
+
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("share", range(_SHARES))
-def test_any_history_reads_as_predicted(histories: type[Histories], pytestconfig: pytest.Config, share: int) -> None:
-    """Each of the shares tries other histories, so that several processes can do it side by side."""
-    count: int = -(-pytestconfig.getoption("--histories") // _SHARES)
-    number: Any = pytestconfig.getoption("--histories-seed") + share
+def test_any_history_reads_as_predicted(histories: type[Histories], pytestconfig: pytest.Config, part: int) -> None:
+    count = min(PART, pytestconfig.getoption("--histories") - part * PART)
+    number = pytestconfig.getoption("--histories-seed") + part
+    print(f"{count} histories from the seed {number} (--histories={count} --histories-seed={number} repeats them)")
     run_state_machine_as_test(seed(number)(histories), settings=_settings(count))
     assert histories.count >= count
 

@@ -100,8 +100,20 @@ def binary() -> Path:
     built = cache / f"lakefs-{VERSION}"
     if not built.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        _build(built)
+        with _alone(cache / "building"):
+            if not built.exists():
+                _build(built)
     return built
+
+
+@contextlib.contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Wait until no other process is here; the lock of one that was killed goes with it."""
+    import fcntl  # not on Windows, where there is nothing to build with either
+
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _young_enough(server: Path) -> Path:

@@ -1,126 +1,136 @@
-"""One set of servers for all processes of a test run.
+"""One set of servers for a whole run of the tests, however many processes share the work.
 
-The process that pytest was started as owns the servers: it starts each when a test first asks for it, and stops all of
-them when the run ends. With pytest-xdist its workers ask it through a connection on 127.0.0.1.
+The process that was started first owns the servers: it starts each one when it is first asked for, and ends it by its
+own process id. The workers of pytest-xdist are told an address of that process and ask it there.
 """
 
 from __future__ import annotations
 
 import contextlib
 import secrets
-import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from contextlib import AbstractContextManager
+from collections.abc import Callable
+from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from tests.servers.lakefs import lakefs
-from tests.servers.s3 import S3Server, moto, seaweedfs
+from tests.servers.lakefs import binary, lakefs
+from tests.servers.s3 import moto, seaweedfs
 
-#: What a worker has to know to ask: host, port, and the key that keeps strangers out.
-Address = tuple[str, int, bytes]
-
-#: The names by which servers are asked for.
-SEAWEEDFS, MOTO, LAKEFS_LOCAL, LAKEFS_S3 = "seaweedfs", "moto", "lakefs on disk", "lakefs on s3"
+Address: TypeAlias = tuple[str, int, bytes]  # host, port, and the key that opens it; simple enough for pytest-xdist
+LAKEFS_BINARY = "lakefs_binary"
 
 
 class Servers:
-    """The servers that were asked for, each started once."""
+    """The servers of this process."""
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="statisfactory-tests-"))
+        self._makers: dict[str, Callable[[], Any]] = {
+            "seaweed": lambda: self._stack.enter_context(seaweedfs(self._folder("seaweedfs"))),
+            "moto_server": lambda: self._stack.enter_context(moto(self._folder("moto"))),
+            LAKEFS_BINARY: binary,
+            "lakefs_local": lambda: self._stack.enter_context(lakefs(self._folder("lakefs"))),
+            "lakefs_s3": lambda: self._stack.enter_context(lakefs(self._folder("lakefs"), self.get("seaweed"))),
+        }
+        self._made: dict[str, Any] = {}
+        self._locks = {name: threading.Lock() for name in self._makers}
         self._stack = contextlib.ExitStack()
-        self._lock = threading.Lock()
-        self._found: dict[str, Future[Any]] = {}
+        self._listener: Listener | None = None
+        self._key = secrets.token_bytes()
+        self._closed = False
 
     def get(self, name: str) -> Any:
-        """A server; the first who asks starts it, and the others wait for that.
+        """Start a server, if that was not done before; gives where it listens.
 
         Raises:
-            NoServer: It cannot be had on this machine.
+            Exception: It cannot be started; this is not tried twice.
         """
-        with self._lock:
-            is_first = name not in self._found
-            found = self._found.setdefault(name, Future())
-        if is_first:
-            try:
-                found.set_result(self._start(name))
-            except BaseException as error:  # whatever it is, all who wait have to hear of it
-                found.set_exception(error)
-        return found.result()
+        with self._locks[name]:
+            if self._closed:
+                raise RuntimeError(f"The run is over: {name} is not started any more.")
+            if name not in self._made:
+                try:
+                    self._made[name] = self._makers[name]()
+                except Exception as error:
+                    self._made[name] = error
+        return _or_raise(self._made[name])
 
-    def _start(self, name: str) -> Any:
-        folder = self._folder / name.replace(" ", "-")
-        folder.mkdir()
-        kinds: dict[str, Callable[[], AbstractContextManager[Any]]] = {
-            SEAWEEDFS: lambda: seaweedfs(folder),
-            MOTO: lambda: moto(folder),
-            LAKEFS_LOCAL: lambda: lakefs(folder),
-            LAKEFS_S3: lambda: lakefs(folder, self._seaweedfs()),
-        }
-        server = kinds[name]()
-        started = server.__enter__()
-        with self._lock:
-            self._stack.push(server)
-        return started
+    def begin(self, name: str) -> None:
+        """Nothing: where one process does all, nothing can go on meanwhile."""
 
-    def _seaweedfs(self) -> S3Server:
-        server: S3Server = self.get(SEAWEEDFS)
-        return server
+    def listen(self) -> Address:
+        """Let other processes ask, too; gives where."""
+        if self._listener is None:
+            self._listener = Listener(("127.0.0.1", 0), backlog=64, authkey=self._key)
+            threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+        assert isinstance(self._listener.address, tuple)
+        host, port = self._listener.address
+        return host, port, self._key
 
     def close(self) -> None:
-        """Stop all of them, the last that was started first."""
+        """End what was started, also what somebody is just having started."""
+        self._closed = True
+        if self._listener is not None:
+            self._listener.close()
+        for lock in self._locks.values():
+            with lock:
+                pass  # whoever had it is through, and nobody begins any more
         self._stack.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _folder(self, name: str) -> Path:
+        """A folder that goes when the server is gone: what it keeps is large."""
+        made = tempfile.TemporaryDirectory(prefix=f"statisfactory-{name}-", ignore_cleanup_errors=True)
+        return Path(self._stack.enter_context(made))
+
+    def _accept(self, listener: Listener) -> None:
+        while True:
+            try:
+                connection = listener.accept()
+            except (AuthenticationError, EOFError, ConnectionError):
+                continue  # it was none of ours, or it has given up
+            except OSError:
+                return  # closed
+            # A thread each: who asks for S3 does not wait while lakeFS is built.
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: Connection) -> None:
+        with connection, contextlib.suppress(EOFError, OSError):  # some do not wait for the answer
+            name = connection.recv()
+            try:
+                answer = self.get(name)
+            except Exception as error:
+                answer = error
+            connection.send(answer)
 
 
-@contextlib.contextmanager
-def offered(servers: Servers) -> Iterator[Address]:
-    """Let other processes of this machine ask for the servers until the block is left."""
-    key = secrets.token_bytes(32)
-    with Listener(("127.0.0.1", 0), authkey=key) as listener:
+class Elsewhere:
+    """The servers of the process that started this one."""
 
-        def answer(connection: Connection) -> None:
-            with connection, contextlib.suppress(EOFError, OSError):  # the worker is gone
-                try:
-                    told = servers.get(connection.recv())
-                except Exception as error:
-                    told = error
-                connection.send(told)
+    def __init__(self, address: Address) -> None:
+        host, port, self._key = address
+        self._where = (host, port)
+        self._known: dict[str, Any] = {}
 
-        def accept() -> None:
-            while True:
-                try:
-                    connection = listener.accept()
-                except (OSError, EOFError):  # the listener is closed, or somebody left before he had said who he is
-                    if closed.is_set():
-                        return
-                    continue
-                threading.Thread(target=answer, args=(connection,), daemon=True).start()
+    def get(self, name: str) -> Any:
+        """The same as there."""
+        if name not in self._known:
+            with Client(self._where, authkey=self._key) as connection:
+                connection.send(name)
+                self._known[name] = connection.recv()
+        return _or_raise(self._known[name])
 
-        closed = threading.Event()
-        thread = threading.Thread(target=accept, daemon=True)
-        thread.start()
-        host, port = listener.address  # a pair, since it listens on TCP
-        try:
-            yield host, port, key
-        finally:
-            closed.set()
-            with contextlib.suppress(OSError):  # wakes the thread that waits for a connection
-                Client((host, port), authkey=key).close()
-            thread.join(10)
+    def begin(self, name: str) -> None:
+        """Have a server started, and do not wait for it."""
+        with Client(self._where, authkey=self._key) as connection:
+            connection.send(name)
+
+    def close(self) -> None:
+        """Leave the servers to their owner."""
 
 
-def ask(address: Address, name: str) -> Any:
-    """The same as :meth:`Servers.get`, from another process."""
-    host, port, key = address
-    with Client((host, port), authkey=key) as connection:
-        connection.send(name)
-        told = connection.recv()
-    if isinstance(told, Exception):
-        raise told
-    return told
+def _or_raise(made: Any) -> Any:
+    if isinstance(made, Exception):
+        raise made
+    return made
