@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import os
 import random
+import signal
 import sys
 import uuid
 from collections.abc import Generator, Iterator
@@ -71,6 +72,8 @@ def pytest_report_header(config: pytest.Config) -> str:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell a worker where the servers are, and the seed that all share."""
+    # This process runs no test; it ends the servers also when it is asked to end by a signal.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     node.workerinput["servers"] = node.config.stash[_SERVERS].listen()
     node.workerinput["histories_seed"] = node.config.option.histories_seed
 

@@ -113,6 +113,7 @@ def shell(command: str) -> str:
     return done.stdout
 
 
+@pytest.mark.first
 @pytest.mark.timeout(600)
 def test_the_tutorial_ends_with_two_branches_and_their_data(clone: Path, lakefs_local: LakeFSServer) -> None:
     """``lakefs_local`` is asked for so that lakeFS is built when the tutorial starts servers of its own."""
@@ -135,6 +136,7 @@ def test_the_tutorial_ends_with_two_branches_and_their_data(clone: Path, lakefs_
     assert (clone / "data/model/score.json").exists()
 
 
+@pytest.mark.first
 @pytest.mark.timeout(600)
 def test_the_how_tos_do_what_they_say(clone: Path, lakefs_local: LakeFSServer, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in lakefs_local.environment.items():
