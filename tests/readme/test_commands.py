@@ -97,7 +97,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, value in {**people, **more}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    for command in ("git init -q -b work", "git add -A", "git commit -q -m clone"):
+    for command in ("git init -q -b main", "git add -A", "git commit -q -m clone"):
         subprocess.run(command.split(), check=True)
     return tmp_path
 
@@ -130,8 +130,11 @@ def test_the_tutorial_ends_with_two_branches_and_their_data(clone: Path, lakefs_
             assert shows(found[last], block.text), f"{found[last]}\n\n{block.text}"
         last = block.line if block.language == "bash" else last
     (first_screen,) = below("kedro-statisfactory", "text")
-    told = "\n".join(line for line in first_screen.text.splitlines() if not line.startswith("$"))
+    lines = first_screen.text.splitlines()
+    told = "\n".join(line for line in lines if not line.startswith("$"))
     assert any(shows(output, told) for output in found.values())
+    typed = [line.removeprefix("$ ") for line in lines if line.startswith("$")]
+    assert all(command in "".join(block.text for block in tutorial) for command in typed), "the same as the tutorial's"
     assert (clone / "data/model/score.json").exists()
 
 
@@ -150,7 +153,7 @@ def test_the_how_tos_do_what_they_say(clone: Path, lakefs_local: LakeFSServer, m
     told = {
         "Load an old run": "what the code of this commit made: {'accuracy': 0.9884, 'birds': 86}",
         "Settle a conflict between two runs": "The run waits is finished\nThere is no run waits that waits.",
-        "Make one run of many processes": "is finished: it is on the data branch 'work' of the repository",
+        "Make one run of many processes": "is finished: it is on the data branch 'main' of the repository",
         "Clean up after killed runs": "",
     }
     for heading in _HOW_TOS:
