@@ -27,6 +27,7 @@ CLAIMED = {
     ("Tutorial", "bash"): _TUTORIAL,
     ("Tutorial", "text"): _TUTORIAL,
     **{(heading, "bash"): _SESSION for heading in _HOW_TOS},
+    ("Settle a conflict between two runs", "text"): _SESSION,
     ("Development", "bash"): "test_the_commands_for_single_tests_find_tests",
 }
 # What the how-tos take for given: runs that a log has named, and one that waits.
@@ -39,7 +40,9 @@ GIT_SHA=$(git rev-parse HEAD)
 """,
     "Settle a conflict between two runs": """
 RUN_ID=waits
-STATISFACTORY_RUN_ID=waits kedro run --env lakefs --to-outputs penguins
+STATISFACTORY_RUN_ID=waits kedro run --env lakefs --to-outputs score --params test_size=0.4
+kedro run --env lakefs --params test_size=0.5
+! kedro statisfactory run finish --env lakefs waits 2>&1
 """,
 }
 _MARK = "==== block at line"
@@ -142,14 +145,18 @@ def test_the_tutorial_ends_with_two_branches_and_their_data(clone: Path, lakefs_
 def test_the_how_tos_do_what_they_say(clone: Path, lakefs_local: LakeFSServer, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in lakefs_local.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("STATISFACTORY_DEMO_REPOSITORY", lakefs_local.new_repository())
+    repository = lakefs_local.new_repository()
+    monkeypatch.setenv("STATISFACTORY_DEMO_REPOSITORY", repository)
     (look,) = (block for block in below("Tutorial", "bash") if block.text.startswith("look()"))
     definition = look.text.rpartition('look "')[0]
     parts = [definition]
     for heading in _HOW_TOS:
         parts += [f"echo '{_MARK} 0'\n" + _BEFORE.get(heading, ""), script(below(heading, "bash"))]
     (clone / "how-tos.sh").write_text("".join(parts))
-    found = outputs(shell("bash how-tos.sh"))
+    printed = shell("bash how-tos.sh").replace(repository, "demo")
+    (conflict,) = below("Settle a conflict between two runs", "text")
+    assert shows(normal(printed), conflict.text.replace("…", ""))
+    found = outputs(printed)
     told = {
         "Load an old run": "what the code of this commit made: {'accuracy': 0.9884, 'birds': 86}",
         "Settle a conflict between two runs": "The run waits is finished\nThere is no run waits that waits.",
