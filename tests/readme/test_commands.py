@@ -27,6 +27,7 @@ CLAIMED = {
     ("Tutorial", "bash"): _TUTORIAL,
     ("Tutorial", "text"): _TUTORIAL,
     **{(heading, "bash"): _SESSION for heading in _HOW_TOS},
+    ("Settle a conflict between two runs", "text"): _SESSION,
     ("Development", "bash"): "test_the_commands_for_single_tests_find_tests",
 }
 # What the how-tos take for given: runs that a log has named, and one that waits.
@@ -39,7 +40,9 @@ GIT_SHA=$(git rev-parse HEAD)
 """,
     "Settle a conflict between two runs": """
 RUN_ID=waits
-STATISFACTORY_RUN_ID=waits kedro run --env lakefs --to-outputs penguins
+STATISFACTORY_RUN_ID=waits kedro run --env lakefs --to-outputs score --params test_size=0.4
+kedro run --env lakefs --params test_size=0.5
+! kedro statisfactory run finish --env lakefs waits 2>&1
 """,
 }
 _MARK = "==== block at line"
@@ -97,7 +100,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, value in {**people, **more}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    for command in ("git init -q -b work", "git add -A", "git commit -q -m clone"):
+    for command in ("git init -q -b main", "git add -A", "git commit -q -m clone"):
         subprocess.run(command.split(), check=True)
     return tmp_path
 
@@ -131,8 +134,11 @@ def test_the_tutorial_ends_with_two_branches_and_their_data(clone: Path, lakefs_
             assert shows(found[last], block.text), f"{found[last]}\n\n{block.text}"
         last = block.line if block.language == "bash" else last
     (first_screen,) = below("kedro-statisfactory", "text")
-    told = "\n".join(line for line in first_screen.text.splitlines() if not line.startswith("$"))
+    lines = first_screen.text.splitlines()
+    told = "\n".join(line for line in lines if not line.startswith("$"))
     assert any(shows(output, told) for output in found.values())
+    typed = [line.removeprefix("$ ") for line in lines if line.startswith("$")]
+    assert all(command in "".join(block.text for block in tutorial) for command in typed), "the same as the tutorial's"
     assert (clone / "data/model/score.json").exists()
 
 
@@ -141,18 +147,22 @@ def test_the_tutorial_ends_with_two_branches_and_their_data(clone: Path, lakefs_
 def test_the_how_tos_do_what_they_say(clone: Path, lakefs_local: LakeFSServer, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in lakefs_local.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("STATISFACTORY_DEMO_REPOSITORY", lakefs_local.new_repository())
+    repository = lakefs_local.new_repository()
+    monkeypatch.setenv("STATISFACTORY_DEMO_REPOSITORY", repository)
     (look,) = (block for block in below("Tutorial", "bash") if block.text.startswith("look()"))
     definition = look.text.rpartition('look "')[0]
     parts = [definition]
     for heading in _HOW_TOS:
         parts += [f"echo '{_MARK} 0'\n" + _BEFORE.get(heading, ""), script(below(heading, "bash"))]
     (clone / "how-tos.sh").write_text("".join(parts))
-    found = outputs(shell("bash how-tos.sh"))
+    printed = shell("bash how-tos.sh").replace(repository, "demo")
+    (conflict,) = below("Settle a conflict between two runs", "text")
+    assert shows(normal(printed), conflict.text.replace("…", ""))
+    found = outputs(printed)
     told = {
         "Load an old run": "what the code of this commit made: {'accuracy': 0.9884, 'birds': 86}",
         "Settle a conflict between two runs": "The run waits is finished\nThere is no run waits that waits.",
-        "Make one run of many processes": "is finished: it is on the data branch 'work' of the repository",
+        "Make one run of many processes": "is finished: it is on the data branch 'main' of the repository",
         "Clean up after killed runs": "",
     }
     for heading in _HOW_TOS:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +15,28 @@ from kedro.io import DataCatalog
 
 from kedro_statisfactory.backends.lakefs.credentials import lakefs_configuration
 from kedro_statisfactory.backends.s3.credentials import s3_configuration
+from kedro_statisfactory.plugin.cli import abort as abort_run
+from kedro_statisfactory.plugin.cli import finish
 from kedro_statisfactory.project.settings import Settings, parse_settings
 from tests.readme.blocks import below
 from tests.servers.lakefs import LakeFSServer
 from tests.servers.s3 import S3Server
 
+_OF_ENTRIES = (
+    "kedro-statisfactory",
+    "Use it in my project",
+    "Move an entry from disk to S3",
+    "Keep versions of an entry",
+    "Save partitions",
+    "Save folders",
+    "Save in chunks",
+    "Write to several repositories",
+)
 CLAIMED = {
-    ("kedro-statisfactory", "yaml"): "test_entries_save_and_load",
-    ("Use it in my project", "yaml"): "test_entries_save_and_load",
-    ("Save in several files, in folders, in chunks", "yaml"): "test_entries_save_and_load",
+    **{(heading, "yaml"): "test_entries_save_and_load" for heading in _OF_ENTRIES},
     ("Name the credentials", "yaml"): "test_credentials_are_read",
     ("Run in CI", "yaml"): "test_settings_are_read",
-    ("Make one run of many processes", "yaml"): "test_argo_sets_the_variable",
+    ("Make one run of many processes", "yaml"): "test_argo_runs_what_the_shell_runs",
 }
 FRAME = pd.DataFrame({"a": [1, 2]})
 DATA: dict[str, Any] = {
@@ -32,7 +44,8 @@ DATA: dict[str, Any] = {
     "model": {"any": "object"},
     "raw_blob": b"bytes",
     "days": {"2026/11/26": FRAME},
-    "log": "a line\n",
+    "names": "a line\n",
+    "orders": FRAME,
 }
 
 
@@ -41,18 +54,31 @@ def read(heading: str) -> dict[str, Any]:
     return {key: value for block in below(heading, "yaml") for key, value in yaml.safe_load(block.text).items()}
 
 
-@pytest.mark.parametrize("heading", [heading for (heading, _), test in CLAIMED.items() if "entries" in test])
+def moved(bucket: str, new_repository: Callable[[], str]) -> Callable[[str], str]:
+    """Puts a bucket and repositories of a test in the places of those that the README names."""
+    repositories: dict[str, str] = {}
+
+    def of_test(found: re.Match[str]) -> str:
+        if found[1] == "s3":
+            return f"s3://{bucket}/"
+        if found[2] not in repositories:
+            repositories[found[2]] = new_repository()
+        return f"lakefs://{repositories[found[2]]}/"
+
+    return lambda url: re.sub(r"^(s3|lakefs)://(\w+)/", of_test, url)
+
+
+@pytest.mark.parametrize("heading", _OF_ENTRIES)
 def test_entries_save_and_load(
     heading: str, seaweed: S3Server, bucket: str, lakefs_local: LakeFSServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in lakefs_local.environment.items():
+    for name, value in {**lakefs_local.environment, **seaweed.environment}.items():
         monkeypatch.setenv(name, value)
-    repository = lakefs_local.new_repository()
+    place = moved(bucket, lakefs_local.new_repository)
     entries = read(heading)
     for entry in entries.values():
         where = "path" if "path" in entry else "filepath"
-        entry[where] = entry[where].replace("s3://models/", f"s3://{bucket}/")
-        entry[where] = entry[where].replace("lakefs://analytics/", f"lakefs://{repository}/")
+        entry[where] = place(entry[where])
     catalog = DataCatalog.from_config(entries, {"object_store": seaweed.credentials}, save_version="2026-11-26T00.00")
     for name in entries:
         catalog.save(name, DATA[name])
@@ -88,6 +114,24 @@ def test_settings_are_read() -> None:
     assert found == dataclasses.replace(Settings(), branch="production", source="main")
 
 
-def test_argo_sets_the_variable() -> None:
-    (variable,) = read("Make one run of many processes")["env"]
-    assert variable == {"name": "STATISFACTORY_RUN_ID", "value": "{{workflow.uid}}"}
+def test_argo_runs_what_the_shell_runs() -> None:
+    spec = read("Make one run of many processes")["spec"]
+    templates = {template["name"]: template for template in spec["templates"]}
+
+    def commands(name: str) -> list[str]:
+        steps = [step for group in templates[name]["steps"] for step in group]
+        assert {step["template"] for step in steps} == {"command"}
+        return [step["arguments"]["parameters"][0]["value"] for step in steps]
+
+    text = below("Make one run of many processes", "bash")[0].text
+    shell = [line.removesuffix(' "$STATISFACTORY_RUN_ID"') for line in text.splitlines()]
+    assert commands(spec["entrypoint"]) == shell[1:4]
+    assert commands(spec["onExit"]) == [shell[3].replace("run finish", "run abort")]
+    ((abort,),) = templates[spec["onExit"]]["steps"]
+    assert abort["when"] == "{{workflow.status}} != Succeeded"
+    container = templates["command"]["container"]
+    assert container["command"] == ["sh", "-c", "{{inputs.parameters.command}}"]
+    for command in (finish, abort_run):
+        (run_id,) = (each for each in command.params if each.name == "run_id")
+        assert run_id.envvar == "STATISFACTORY_RUN_ID", "the id is not given otherwise"
+    assert container["env"] == [{"name": "STATISFACTORY_RUN_ID", "value": "{{workflow.uid}}"}]
