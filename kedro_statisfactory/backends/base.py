@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import logging
+import os
 import re
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,6 +29,17 @@ ENTRY_POINTS = "kedro_statisfactory.backends"
 
 # An empty prefix, or a scheme that location.parse can see.
 _VALID_PREFIX = re.compile(r"([a-z][a-z0-9+.-]+)?")
+
+
+_locks: dict[int, threading.RLock] = {}
+
+
+def _loading() -> threading.RLock:
+    """The lock under which entry points are loaded, one for each process: that of the parent may be held in a fork.
+
+    A thread may take it twice, since a module that is loaded may ask for backends itself.
+    """
+    return _locks.setdefault(os.getpid(), threading.RLock())
 
 
 @dataclass(frozen=True)
@@ -129,19 +142,20 @@ class Backend(ABC):
 
     @staticmethod
     def _load_entry_points() -> None:
-        if Backend._entry_points_loaded:
-            return
-        Backend._entry_points_loaded = True
-        for entry_point in entry_points(group=ENTRY_POINTS):
-            try:
-                entry_point.load()
-            except Exception as error:  # any error of another distribution must not keep the others from being found
-                logging.getLogger(__name__).warning(
-                    "The backend %r of the entry point %r cannot be loaded: %s",
-                    entry_point.value,
-                    entry_point.name,
-                    error,
-                )
+        with _loading():
+            if Backend._entry_points_loaded:
+                return
+            for entry_point in entry_points(group=ENTRY_POINTS):
+                try:
+                    entry_point.load()
+                except Exception as error:  # one of another distribution must not keep the others from being found
+                    logging.getLogger(__name__).warning(
+                        "The backend %r of the entry point %r cannot be loaded: %s",
+                        entry_point.value,
+                        entry_point.name,
+                        error,
+                    )
+            Backend._entry_points_loaded = True  # not before all of them are: another thread may be waiting for one
 
     #: Whether it depends on the project's git and settings where bytes go.
     follows_git: ClassVar[bool] = False

@@ -9,8 +9,8 @@ from kedro_statisfactory.errors import InvalidCredentials, UnknownCredential
 
 
 def present(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys that have a value; ``None`` counts as absent."""
-    return {key: value for key, value in mapping.items() if value is not None}
+    """The keys that have a value: ``None`` counts as absent, and so does the empty text."""
+    return {key: value for key, value in mapping.items() if value is not None and value != ""}
 
 
 def mapping_of(key: str, value: object) -> Mapping[str, Any]:

@@ -118,6 +118,14 @@ def files_of(folder: Path) -> tuple[list[Path], list[Path]]:
     return sorted({*files} - {*last}), last
 
 
+def is_folder_marker(path: str, size: int) -> bool:
+    """Whether an object is none of a folder's files, but stands for the folder itself.
+
+    Consoles and S3A write ``folder/``, older Hadoops an empty ``folder_$folder$``.
+    """
+    return path.endswith("/") or (path.endswith("_$folder$") and size == 0)
+
+
 @contextlib.contextmanager
 def opened(source: Path | bytes) -> Iterator[Callable[[], bytes | BinaryIO]]:
     """What gives the content of a file, or what is in memory, from its start, as often as it is asked."""

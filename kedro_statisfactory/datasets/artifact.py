@@ -22,7 +22,7 @@ from kedro.io.core import (
 from kedro_statisfactory.backends import Backend
 from kedro_statisfactory.datasets.arguments import connection_of, mapping_of
 from kedro_statisfactory.datasets.formats import Format, parse_format, type_name
-from kedro_statisfactory.datasets.staging import keep_for_lazy, staged_path, staging_folder
+from kedro_statisfactory.datasets.staging import keep_for_lazy, named_when_full, staged_path, staging_folder
 from kedro_statisfactory.datasets.versions import at_version, versions_below
 from kedro_statisfactory.errors import InvalidFormat, InvalidURL, ObjectNotFound, StatisfactoryError
 from kedro_statisfactory.location import basename, parse, unparse
@@ -371,7 +371,8 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
             return
         with staging_folder(None) as folder:
             path = staged_path(folder, basename(where))
-            backend.download(target=path, fragment=where, **options)
+            with named_when_full(folder):
+                backend.download(target=path, fragment=where, **options)
             yield path, folder
 
     @contextlib.contextmanager

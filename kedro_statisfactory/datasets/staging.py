@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import sys
@@ -52,6 +53,27 @@ def staging_folder(parent: Path | None) -> Iterator[Path]:
     finally:
         if folder not in _kept:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def named_when_full(folder: Path) -> Iterator[None]:
+    """Say which folder is full, and how to name another one.
+
+    Args:
+        folder: One that :func:`staging_folder` has made in the folder for temporary files.
+
+    Raises:
+        TransferError: The disk, or what the user may have of it, is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise TransferError(
+            f"the folder for temporary files {str(folder.parent)!r} is full: make room there, or name another one by "
+            "the environment variable TMPDIR."
+        ) from error
 
 
 def staged_path(folder: Path, name: str) -> Path:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import logging
+import threading
 import types
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as StillWaiting
 from pathlib import Path
 from typing import Any
 from urllib.parse import ParseResult
@@ -92,6 +96,27 @@ def test_an_installed_backend_is_found_and_a_broken_one_only_warned_of(caplog: p
     with caplog.at_level(logging.WARNING):
         assert Backend.registered("installed").__name__ == "Installed"
     assert "its SDK is missing" in caplog.text
+
+
+def test_a_thread_waits_until_all_installed_backends_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow() -> type[Backend]:
+        begun.set()
+        assert "s3" in Backend.backends(), "a module may ask for backends while it is loaded"
+        go_on.wait(20)
+        return make("Slow", "slow")
+
+    monkeypatch.setattr(Backend, "_entry_points_loaded", False)
+    monkeypatch.setattr("kedro_statisfactory.backends.base.entry_points", lambda group: [_EntryPoint("slow", slow)])
+    with ThreadPoolExecutor(2) as executor:
+        first = executor.submit(Backend.registered, "slow")
+        assert begun.wait(20)
+        second = executor.submit(Backend.registered, "slow")
+        with contextlib.suppress(StillWaiting):
+            second.result(0.2)
+        go_on.set()
+        assert first.result(20) is second.result(20)
 
 
 @pytest.mark.usefixtures("installed")

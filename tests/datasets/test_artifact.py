@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import errno
 import importlib
 import inspect
 import logging
 import os
 import pickle
+import re
 import stat
 import subprocess
 import sys
@@ -630,3 +632,18 @@ def test_threads_share_an_entry(place: Place) -> None:
         return await asyncio.gather(*(asyncio.to_thread(entry.load) for _ in range(16)))
 
     assert asyncio.run(load_all()) == [{"a": 1}] * 16
+
+
+def test_a_full_folder_for_temporary_files_is_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not place.root.startswith(("s3:", "lakefs:")):
+        return  # a file is read where it is
+    entry = ArtifactDataset.from_config("x", place.entry("x.json", dataset="json.JSONDataset"))
+    entry.save({"a": 1})
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for target in ("open", "write_bytes"):
+        monkeypatch.setattr(Path, target, full)
+    with pytest.raises(DatasetError, match=rf"{re.escape(tempfile.gettempdir())}' is full.*TMPDIR"):
+        entry.load()

@@ -165,8 +165,8 @@ class LakeFSBackend(Backend, prefix="lakefs"):
                 self._objects.fetch_file(repository, ref, path, target, verify)
                 return
             except ObjectNotFound:
-                found = [stat.path for stat in self._api.list(repository, ref, f"{path}/")]
-                below = [each for each in found if not each.endswith("/")]  # markers of empty folders
+                found = self._api.list(repository, ref, f"{path}/")
+                below = [stat.path for stat in found if not transfer.is_folder_marker(stat.path, stat.size)]
                 if not below:
                     raise
 
@@ -195,7 +195,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
                 self._api.stat(repository, ref, path)
             except ObjectNotFound:
                 below = self._api.list(repository, ref, f"{path}/", amount=10)
-                if all(each.path.endswith("/") for each in below):  # markers of empty folders
+                if all(transfer.is_folder_marker(each.path, each.size) for each in below):
                     raise
             return True
 
@@ -218,7 +218,8 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         def look(ref: str) -> builtins.list[ObjectInfo]:
             prefix = f"{path}/"
             found = self._api.list(repository, ref, prefix)
-            return [_info(stat.path.removeprefix(prefix), stat) for stat in found if not stat.path.endswith("/")]
+            files = (stat for stat in found if not transfer.is_folder_marker(stat.path, stat.size))
+            return [_info(stat.path.removeprefix(prefix), stat) for stat in files]
 
         yield from self._refs.read(repository, path, lake_ref, look)
 

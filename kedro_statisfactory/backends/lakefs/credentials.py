@@ -73,13 +73,15 @@ def checked_lakefs_credentials(credentials: Mapping[str, Any]) -> dict[str, Any]
     Args:
         credentials: ``endpoint_url`` (or ``endpoint``, ``host``), with or without ``/api/v1``; ``access_key_id`` (or
             ``username``), ``secret_access_key`` (or ``password``), ``ssl_ca_cert``, ``verify_ssl``, ``proxy``. A value
-            of ``None`` counts as absent.
+            of ``None`` or an empty text counts as absent, but for ``proxy``, which is none then.
 
     Raises:
         UnknownCredential: A key is none of these.
         InvalidCredentials: A value has the wrong type, or one half of a key pair is missing.
     """
     given = present(credentials)
+    if credentials.get("proxy") == "":  # none, whatever the environment says
+        given["proxy"] = ""
     refuse_unknown("lakeFS", given.keys() - _NAMES.keys(), _NAMES)
     flat = {_NAMES[key]: value for key, value in given.items()}
     for key, value in flat.items():

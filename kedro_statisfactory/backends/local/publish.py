@@ -18,6 +18,9 @@ from kedro_statisfactory.backends.base import STAGING_NAME
 
 _AT_FDCWD = -100  # <fcntl.h> of Linux: paths are relative to the working directory
 _RENAME_EXCHANGE = 2  # renameat2(2)
+# What file systems say that cannot do it, and will not next time: CIFS, vboxsf, some FUSE.
+_CANNOT_SYNC_FOLDERS = frozenset((errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS))
+_CANNOT_KEEP = _CANNOT_SYNC_FOLDERS | {errno.EPERM, errno.EACCES}
 
 
 @contextlib.contextmanager
@@ -43,7 +46,7 @@ def publish(source: Path, target: Path) -> None:
     parent = target.parent.stat()
     if parent.st_mode & stat.S_ISGID:  # what is made in such a folder belongs to its group
         for path in (source, *source.rglob("*")):
-            with contextlib.suppress(PermissionError):
+            with _as_far_as_possible():
                 os.chown(path, -1, parent.st_gid, follow_symlinks=False)
                 if path.is_dir() and not path.is_symlink():
                     path.chmod(path.stat().st_mode | stat.S_ISGID)
@@ -117,10 +120,24 @@ def _exchange_in_one_step(one: Path, other: Path) -> bool:
 def _keep_owner_and_mode(path: Path, old: os.stat_result) -> None:
     new = path.stat()
     if hasattr(os, "chown") and (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
-        with contextlib.suppress(PermissionError):  # only root may give files away
+        with _as_far_as_possible():
             os.chown(path, old.st_uid, old.st_gid)
     if old.st_mode != new.st_mode:
-        path.chmod(stat.S_IMODE(old.st_mode))
+        with _as_far_as_possible():
+            path.chmod(stat.S_IMODE(old.st_mode))
+
+
+@contextlib.contextmanager
+def _as_far_as_possible() -> Iterator[None]:
+    """To keep owner, group and mode is a wish, and no condition for a save.
+
+    Only root may give files away; an id that a container does not map is EINVAL; some mounts know no owners or modes.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _CANNOT_KEEP:
+            raise
 
 
 def _status(path: Path) -> os.stat_result | None:
@@ -142,5 +159,8 @@ def sync_folder(path: Path) -> None:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(descriptor)
+        except OSError as error:
+            if error.errno not in _CANNOT_SYNC_FOLDERS:
+                raise
         finally:
             os.close(descriptor)

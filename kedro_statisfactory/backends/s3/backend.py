@@ -197,7 +197,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         )
         for page in pages:
             for found in page.get("Contents", ()):
-                if not found["Key"].endswith("/"):  # a marker that consoles make for an empty folder
+                if not transfer.is_folder_marker(found["Key"], found["Size"]):
                     path = found["Key"].removeprefix(prefix)
                     yield ObjectInfo(path, found["Size"], found["LastModified"], found["ETag"])
 

@@ -57,8 +57,9 @@ def s3_configuration(credentials: Mapping[str, Any]) -> S3Configuration:
         credentials: ``aws_access_key_id``, ``aws_secret_access_key``, ``aws_session_token``, ``region_name``,
             ``profile_name``, ``endpoint_url``, ``use_ssl``, ``verify``, ``api_version``; or s3fs's ``key``,
             ``secret``, ``token``, ``profile``, ``anon``, ``client_kwargs``, ``config_kwargs``. A value of ``None``
-            counts as absent. ``config_kwargs`` are the arguments of ``botocore.config.Config``, for example
-            ``request_checksum_calculation: when_required`` for a server that refuses the newer integrity headers.
+            or an empty text counts as absent. ``config_kwargs`` are the arguments of ``botocore.config.Config``, for
+            example ``request_checksum_calculation: when_required`` for a server that refuses the newer integrity
+            headers.
 
     Raises:
         UnknownCredential: A key is none of these.

@@ -61,7 +61,14 @@ def test_an_endpoint_may_be_written_with_and_without_the_path_of_the_api(written
     assert lakefs_configuration({**LAKEFS, "endpoint": written}).host == host
 
 
-@pytest.mark.parametrize("endpoint", ["", "ftp://host", "http://", "http://host:port", "http://[::1", "lakefs://repo"])
+def test_an_empty_text_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_variables(monkeypatch, endpoint="http://variable/api/v1", key="AK", secret="SK")
+    names = ("endpoint", "access_key_id", "secret_access_key", "ssl_ca_cert")
+    assert lakefs_configuration(dict.fromkeys(names, "")) == lakefs_configuration({})
+    assert lakefs_configuration({"proxy": ""}).proxy == "", "no proxy, whatever the environment says"
+
+
+@pytest.mark.parametrize("endpoint", ["ftp://host", "http://", "http://host:port", "http://[::1", "lakefs://repo"])
 def test_an_endpoint_that_is_no_url_is_named(endpoint: str) -> None:
     with pytest.raises(InvalidCredentials, match="endpoint_url is no URL of a server"):
         lakefs_configuration({**LAKEFS, "endpoint": endpoint})

@@ -997,8 +997,9 @@ def test_what_is_read_while_its_branch_is_made_is_there(
 
 
 def test_markers_of_other_tools_are_no_files(lakefs_local: LakeFSServer, local: str, tmp_path: Path) -> None:
-    for name in ("tree/x", "tree/sub/", "marked/"):
-        write(lakefs_local, local, name)
+    write(lakefs_local, local, "tree/x")
+    for marker in ("tree/sub/", "tree/sub_$folder$", "marked/"):
+        write(lakefs_local, local, marker, b"")
     backend = on(lakefs_local, "main")
     where = parse(f"lakefs://{local}/tree")
     backend.download(target=tmp_path / "tree", fragment=where)

@@ -118,6 +118,58 @@ def test_a_write_that_breaks_off_leaves_the_old_file_and_nothing_else(
     assert not leftovers(tmp_path)
 
 
+@pytest.mark.parametrize("cause", [errno.EINVAL, errno.ENOTSUP])
+def test_a_folder_that_cannot_be_synced_does_not_fail_a_save(
+    backend: LocalFS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: int
+) -> None:
+    """CIFS, vboxsf and some FUSE file systems sync files, but no folders."""
+    fsync = os.fsync
+
+    def of_files(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(cause, os.strerror(cause))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", of_files)
+    for payload in (b"old", b"new"):
+        backend.put(payload=payload, fragment=parse(f"{tmp_path}/a/x"))
+        assert (tmp_path / "a/x").read_bytes() == payload
+    (tmp_path / "source").mkdir()
+    backend.upload(source=tmp_path / "source", fragment=parse(f"{tmp_path}/folder"))
+    backend.delete(fragment=parse(f"{tmp_path}/a/x"))
+    cause = errno.EIO
+    with pytest.raises(TransferError, match="Input/output error"):
+        backend.put(payload=b"new", fragment=parse(f"{tmp_path}/a/x"))
+
+
+@pytest.mark.parametrize("cause", [errno.EINVAL, errno.EPERM, errno.ENOTSUP, errno.ENOSYS])
+def test_an_owner_or_mode_that_cannot_be_kept_does_not_fail_a_save(
+    backend: LocalFS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: int
+) -> None:
+    """Containers do not map all ids, and some mounts know neither owners nor modes."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(cause, os.strerror(cause))
+
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o2770)
+    for target in (tmp_path / "x", shared / "x"):
+        target.write_bytes(b"old")
+        os.chown(target, 12345, 54321)
+        target.chmod(0o604)
+    monkeypatch.setattr(os, "chown", refuse)
+    monkeypatch.setattr(Path, "chmod", refuse)
+    for target in (tmp_path / "x", shared / "x"):
+        (tmp_path / "source").write_bytes(b"new")
+        backend.upload(source=tmp_path / "source", fragment=parse(str(target)), consume=True)
+        assert target.read_bytes() == b"new"
+    cause = errno.EIO
+    os.chmod(tmp_path / "x", 0o604)
+    with pytest.raises(TransferError, match="Input/output error"):
+        backend.put(payload=b"newer", fragment=parse(f"{tmp_path}/x"))
+
+
 def test_a_folder_in_the_way_is_named(backend: LocalFS, tmp_path: Path) -> None:
     (tmp_path / "x/inside").mkdir(parents=True)
     with pytest.raises(TransferError, match="is a folder"):

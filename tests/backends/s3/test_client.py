@@ -22,8 +22,11 @@ def test_both_shapes_mean_the_same() -> None:
     assert s3_configuration(BOTO3) == s3_configuration(S3FS)
 
 
-def test_a_value_of_none_counts_as_absent() -> None:
-    assert s3_configuration({"key": None, "secret": None, "token": None}) == s3_configuration({})
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_a_value_of_none_or_an_empty_text_counts_as_absent(nothing: str | None) -> None:
+    names = ("key", "secret", "token", "endpoint_url", "profile_name", "region_name")
+    assert s3_configuration(dict.fromkeys(names, nothing)) == s3_configuration({})
+    assert s3_configuration({"client_kwargs": {"endpoint_url": nothing}}) == s3_configuration({})
 
 
 @pytest.mark.parametrize(

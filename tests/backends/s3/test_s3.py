@@ -487,11 +487,16 @@ def test_a_file_that_fails_ends_the_upload_of_a_folder(backend: S3Backend, bucke
     assert not backend.exists(fragment=parse(f"s3://{bucket}/tree"))
 
 
-def test_markers_of_consoles_are_no_files(backend: S3Backend, seaweed: S3Server, bucket: str, tmp_path: Path) -> None:
+def test_markers_of_consoles_and_of_hadoop_are_no_files(
+    backend: S3Backend, seaweed: S3Server, bucket: str, tmp_path: Path
+) -> None:
     backend.put(payload=b"x", fragment=parse(f"s3://{bucket}/tree/x"))
-    s3_client(Session(seaweed.credentials)).put_object(Bucket=bucket, Key="tree/sub/", Body=b"")
+    for marker in ("tree/sub/", "tree/sub_$folder$", "marked/sub_$folder$"):
+        s3_client(Session(seaweed.credentials)).put_object(Bucket=bucket, Key=marker, Body=b"")
+    s3_client(Session(seaweed.credentials)).put_object(Bucket=bucket, Key="tree/y_$folder$", Body=b"data")
     backend.download(target=tmp_path / "tree", fragment=parse(f"s3://{bucket}/tree"))
-    assert [path.name for path in (tmp_path / "tree").rglob("*")] == ["x"]
+    assert sorted(path.name for path in (tmp_path / "tree").rglob("*")) == ["x", "y_$folder$"]
+    assert not backend.exists(fragment=parse(f"s3://{bucket}/marked"))
 
 
 def test_a_key_that_would_leave_the_folder_is_refused(moto_server: S3Server, tmp_path: Path) -> None:
