@@ -83,6 +83,19 @@ def checked(fragment: ParseResult) -> ParseResult:
     return fragment
 
 
+def refuse_placeholder(fragment: ParseResult) -> None:
+    """Refuse an authority that is still the placeholder of a template.
+
+    Raises:
+        InvalidURL: It has a brace, which no bucket and no repository has.
+    """
+    if "{" in fragment.netloc or "}" in fragment.netloc:
+        raise InvalidURL(
+            f"the URL {unparse(fragment)!r} has a placeholder that nobody has filled in: write the name itself, or "
+            "${oc.env:…} or ${globals:…} with a dollar sign."
+        )
+
+
 def full_path(fragment: ParseResult) -> str:
     """The path of ``fragment`` with what ``urllib.parse.urlparse`` may have cut off as params, query and fragment."""
     cut_off = ((";", fragment.params), ("?", fragment.query), ("#", fragment.fragment))

@@ -181,6 +181,17 @@ class Backend(ABC):
         """
         return
 
+    def check_location(self, fragment: ParseResult) -> None:
+        """Refuse a location that could never be right, when the entry is made; asks nobody.
+
+        Args:
+            fragment: The parsed location.
+
+        Raises:
+            InvalidURL: It names no place of the service.
+        """
+        return
+
     def reads_the_past(self, fragment: ParseResult) -> bool:
         """Whether a load gives another version than the one that the next save replaces.
 

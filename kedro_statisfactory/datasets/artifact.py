@@ -113,7 +113,7 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
         # Kedro's messages and kedro-viz show this one; what is read and written is `filepath`.
         super().__init__(filepath=PurePosixPath(f"{parsed.netloc}{parsed.path}" if parsed else ""), version=version)
         if parsed:
-            self._backend()
+            self._backend().check_location(parsed)
 
     if TYPE_CHECKING:  # Kedro makes these of the two below, which type checkers cannot know
 

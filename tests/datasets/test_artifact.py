@@ -647,3 +647,20 @@ def test_a_full_folder_for_temporary_files_is_named(place: Place, monkeypatch: p
         monkeypatch.setattr(Path, target, full)
     with pytest.raises(DatasetError, match=rf"{re.escape(tempfile.gettempdir())}' is full.*TMPDIR"):
         entry.load()
+
+
+@pytest.mark.parametrize(
+    ("url", "cause"),
+    [
+        ("s3:///x.csv", "names no bucket"),
+        ("s3://{bucket}/x.csv", "placeholder that nobody has filled in"),
+        ("lakefs:///x.csv", "names no repository"),
+        ("lakefs://{repository}/x.csv", "placeholder that nobody has filled in"),
+        ("lakefs://Not_Allowed/x.csv", "does not allow as a name"),
+        ("file://host/x.csv", "three slashes"),
+        ("/somewhere/~/x.csv", "a folder '~'"),
+    ],
+)
+def test_a_location_that_could_never_be_right_is_refused_when_the_entry_is_made(url: str, cause: str) -> None:
+    with pytest.raises(DatasetError, match=f"(?s){cause}"):
+        DataCatalog.from_config({"x": {"type": "kedro_statisfactory.ArtifactDataset", "filepath": url}}).get("x")

@@ -23,7 +23,7 @@ from kedro_statisfactory.backends.lakefs.refs import LakeFSRefs, check_lake_ref
 from kedro_statisfactory.backends.lakefs.store import LakeFSStore
 from kedro_statisfactory.backends.part_writer import PartBuffer
 from kedro_statisfactory.errors import InvalidURL, ObjectNotFound, UnknownOption
-from kedro_statisfactory.location import checked, full_path, unparse
+from kedro_statisfactory.location import checked, full_path, refuse_placeholder, unparse
 from kedro_statisfactory.project import Project
 from kedro_statisfactory.project.branches import LEGAL_BRANCH
 from kedro_statisfactory.session import Session
@@ -70,6 +70,10 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         self._refuse_unknown(save_args, ("lake_ref",))
         for options in (load_args, save_args):
             check_lake_ref(options.get("lake_ref"))
+
+    def check_location(self, fragment: ParseResult) -> None:
+        """Refuse a URL without a legal repository, or with a placeholder for one."""
+        self.split(fragment)
 
     def put(self, *, payload: bytes, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> None:
         """Store ``payload`` as one object, creating the data branch where it is missing.
@@ -270,6 +274,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         checked(fragment)
         if not fragment.netloc:
             raise InvalidURL(f"the URL {unparse(fragment)!r} names no repository: write lakefs://repository/path.")
+        refuse_placeholder(fragment)
         if not _REPOSITORY.fullmatch(fragment.netloc):
             raise InvalidURL(
                 f"the URL {unparse(fragment)!r} names the repository {fragment.netloc!r}, which lakeFS does not allow "

@@ -14,7 +14,7 @@ from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends.base import Backend, ObjectInfo
 from kedro_statisfactory.backends.local.publish import created, publish, publish_file, sync_folder, temporary_beside
-from kedro_statisfactory.backends.local.staging import IS_STAGING, staging_folder_for
+from kedro_statisfactory.backends.local.staging import IS_STAGING, is_kedro_project, staging_folder_for
 from kedro_statisfactory.errors import InvalidURL, ObjectNotFound, PermissionDenied, StatisfactoryError, TransferError
 from kedro_statisfactory.location import checked, full_path, unparse
 
@@ -34,6 +34,10 @@ class LocalFS(Backend, prefix="", aliases=("file",)):
     def check_options(self, *, load_args: Mapping[str, Any], save_args: Mapping[str, Any]) -> None:
         """Refuse any: there are none."""
         self._refuse_unknown({**load_args, **save_args})
+
+    def check_location(self, fragment: ParseResult) -> None:
+        """Refuse the URL of another host's file, and a ``~`` that is not in front."""
+        _path(fragment)
 
     def put(self, *, payload: bytes, fragment: ParseResult, **kwargs: Any) -> None:
         """Store ``payload`` as a file, creating the folders above it.
@@ -177,7 +181,16 @@ def _path(fragment: ParseResult) -> Path:
             f"the URL {unparse(fragment)!r} names the host {fragment.netloc!r}: a file URL has three slashes, "
             f"as in 'file:///{fragment.netloc}{full_path(fragment)}'."
         )
-    return Path(os.path.expanduser(full_path(fragment)))  # Path.expanduser fails at a name that is no user's
+    path = full_path(fragment)
+    front, tilde, rest = path.partition("/~/")
+    if tilde:
+        # Kedro puts the folder of the project in front of a path that begins with "~/".
+        if not is_kedro_project(Path(front)):
+            raise InvalidURL(
+                f"{path!r} has a folder '~', which means the home folder in front of a path only: name it."
+            )
+        path = f"~/{rest}"
+    return Path(os.path.expanduser(path))  # Path.expanduser fails at a name that is no user's
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ _STAGING_FOLDER = ".statisfactory"
 def staging_folder_for(folder: Path) -> Path | None:
     """Where the project around ``folder`` stages what it saves; ``None`` without one, or on another file system."""
     for root in (folder, *folder.parents):
-        if _is_kedro_project(root):
+        if is_kedro_project(root):
             staging = root / _STAGING_FOLDER
             try:
                 staging.mkdir(exist_ok=True)
@@ -32,7 +32,8 @@ def staging_folder_for(folder: Path) -> Path | None:
 
 
 @functools.lru_cache(maxsize=1024)
-def _is_kedro_project(folder: Path) -> bool:
+def is_kedro_project(folder: Path) -> bool:
+    """Whether a folder is the root of a Kedro project."""
     try:
         return "[tool.kedro]" in (folder / "pyproject.toml").read_text()
     except (OSError, ValueError):

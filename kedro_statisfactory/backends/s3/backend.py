@@ -19,7 +19,7 @@ from kedro_statisfactory.backends.s3.options import known_to, members
 from kedro_statisfactory.backends.s3.reading import S3Reader
 from kedro_statisfactory.backends.s3.writing import S3Writer
 from kedro_statisfactory.errors import BucketNotFound, InvalidURL, ObjectNotFound, UnknownOption
-from kedro_statisfactory.location import checked, full_path, join, unparse
+from kedro_statisfactory.location import checked, full_path, join, refuse_placeholder, unparse
 from kedro_statisfactory.session import Session
 
 if TYPE_CHECKING:
@@ -56,6 +56,10 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         """Refuse options that boto3 does not know; whether their values fit is seen when they are used."""
         self._read_options(load_args)
         self._write_options(save_args)
+
+    def check_location(self, fragment: ParseResult) -> None:
+        """Refuse a URL without a bucket, or with a placeholder for one."""
+        _bucket_and_key(fragment)
 
     def put(self, *, payload: bytes, fragment: ParseResult, **kwargs: Any) -> None:
         """Store ``payload`` as one object; the bucket is created when the service says that it is missing.
@@ -232,4 +236,5 @@ def _bucket_and_key(fragment: ParseResult) -> tuple[str, str]:
     checked(fragment)
     if not fragment.netloc:
         raise InvalidURL(f"the URL {unparse(fragment)!r} names no bucket: write {fragment.scheme}://bucket/key.")
+    refuse_placeholder(fragment)
     return fragment.netloc, full_path(fragment).removeprefix("/")

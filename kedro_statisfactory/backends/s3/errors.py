@@ -49,6 +49,13 @@ _ERRORS_BY_CODE: dict[str, type[StatisfactoryError]] = {
 }
 
 
+# For R2, B2, GCS and others that do not know the newer integrity headers.
+_WITHOUT_CHECKSUMS = (
+    " If it is a server that does not know S3's newer integrity headers, set `config_kwargs: "
+    "{request_checksum_calculation: when_required, response_checksum_validation: when_required}` in the credentials."
+)
+
+
 def code_of(error: Any) -> str:
     """The code of an error that the service answered; empty where it has none."""
     return str(error.response.get("Error", {}).get("Code", ""))
@@ -101,14 +108,16 @@ def _refused(code: str, text: str, fragment: ParseResult, endpoint: str) -> Stat
     """Our error for what the service answered."""
     url, bucket = unparse(fragment), fragment.netloc
     kind = kind_of(code)
+    told_by_service = text.rstrip(".")  # the code, the operation and the service's own words
     told: dict[type[StatisfactoryError], str] = {
         ObjectNotFound: f"there is no object {url!r}.",
         BucketNotFound: f"there is no bucket {bucket!r}, which {url!r} names: correct the URL or create it.",
-        PermissionDenied: f"the service at {endpoint} refuses access to {url!r} ({code}): check the credentials of the "
-        "entry, or what these credentials are allowed to do.",
+        PermissionDenied: f"the service at {endpoint} refuses access to {url!r} ({told_by_service}): check the "
+        "credentials of the entry, or what these credentials are allowed to do.",
         PreconditionFailed: f"another object is at {url!r} than the condition allows ({code}).",
     }
-    return kind(told.get(kind, f"the service failed at {url!r}: {text}"))
+    hint = _WITHOUT_CHECKSUMS if code == "NotImplemented" or "checksum" in text.lower() else ""
+    return kind(told.get(kind, f"the service failed at {url!r}: {text}{hint}"))
 
 
 def _failed(error: Exception, text: str, fragment: ParseResult) -> StatisfactoryError:

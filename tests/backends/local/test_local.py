@@ -403,3 +403,20 @@ def test_the_host_of_a_file_url_is_this_one(backend: LocalFS, tmp_path: Path) ->
     assert (tmp_path / "x").exists()
     with pytest.raises(InvalidURL, match="three slashes"):
         backend.get(fragment=parse("file://data/x.csv"))
+
+
+def test_a_tilde_behind_the_project_is_the_home_folder(
+    backend: LocalFS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kedro puts the folder of the project in front of a path before an entry sees it."""
+    project, home = tmp_path / "project", tmp_path / "home"
+    for folder in (project, home):
+        folder.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    (project / "pyproject.toml").write_text("[tool.kedro]\n")
+    backend.put(payload=b"x", fragment=parse(f"{project}/~/data/x"))
+    assert (home / "data/x").read_bytes() == b"x"
+    assert not (project / "~").exists()
+    with pytest.raises(InvalidURL, match="a folder '~'"):
+        backend.put(payload=b"x", fragment=parse(f"{home}/~/x"))
+    assert not (home / "~").exists()

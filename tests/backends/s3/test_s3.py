@@ -791,3 +791,38 @@ def test_an_error_of_boto3_without_a_class_of_its_own_is_a_transfer_error(
 def test_a_missing_object_is_told_by_its_url(backend: S3Backend, bucket: str) -> None:
     with pytest.raises(ObjectNotFound, match=f"s3://{bucket}/x"):
         backend.get(fragment=parse(f"s3://{bucket}/x"))
+
+
+def _answer(code: str, message: str) -> bytes:
+    return f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
+
+
+def test_a_refusal_names_the_operation_and_says_what_the_service_says(seaweed: S3Server, bucket: str) -> None:
+    """AWS tells which right is missing; "check the credentials" alone does not help."""
+    said = "User x is not authorized to perform: s3:ListBucket"
+    with gateway(seaweed.endpoint_url) as between:
+        backend = S3Backend(Session({**seaweed.credentials, "endpoint_url": between.endpoint_url}))
+        between.answers.append(Canned(403, _answer("AccessDenied", said)))
+        with pytest.raises(PermissionDenied, match=f"ListObjectsV2 operation: {said}") as caught:
+            list(backend.list(fragment=parse(f"s3://{bucket}/tree")))
+        assert seaweed.secret_key not in str(caught.value)
+        between.answers.append(Canned(403, _answer("AccessDenied", f"the key {seaweed.secret_key} is not yours")))
+        with pytest.raises(PermissionDenied, match="PutObject operation: the key <redacted> is not yours"):
+            backend.put(payload=b"x", fragment=parse(f"s3://{bucket}/x"))
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("NotImplemented", "Header 'x-amz-checksum-crc32' not implemented"),
+        ("InvalidArgument", "bad checksum algorithm"),
+    ],
+)
+def test_a_server_that_refuses_integrity_headers_is_told_what_helps(
+    seaweed: S3Server, bucket: str, code: str, message: str
+) -> None:
+    with gateway(seaweed.endpoint_url) as between:
+        backend = S3Backend(Session({**seaweed.credentials, "endpoint_url": between.endpoint_url}))
+        between.answers.append(Canned(400, _answer(code, message)))
+        with pytest.raises(TransferError, match="request_checksum_calculation: when_required"):
+            backend.put(payload=b"x", fragment=parse(f"s3://{bucket}/x"))
