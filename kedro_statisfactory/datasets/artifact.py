@@ -22,6 +22,7 @@ from kedro.io.core import (
 from kedro_statisfactory.backends import Backend
 from kedro_statisfactory.datasets.arguments import connection_of, mapping_of
 from kedro_statisfactory.datasets.formats import Format, parse_format, type_name
+from kedro_statisfactory.datasets.saving import StagedSave
 from kedro_statisfactory.datasets.staging import keep_for_lazy, named_when_full, staged_path, staging_folder
 from kedro_statisfactory.datasets.versions import at_version, versions_below
 from kedro_statisfactory.errors import InvalidFormat, InvalidURL, ObjectNotFound, StatisfactoryError
@@ -149,23 +150,11 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
                     )
                 self._backend().put(payload=bytes(data), fragment=where, **self._save_args)
             else:
-                self._save_by(self._format, where, data)
+                fetch_old = functools.partial(self._stage_old, where)
+                StagedSave(self._format, self.filepath, self._backend(), self._save_args, fetch_old).save(data, where)
             if self._version and not self._version.load:
                 # What was just written is the newest: Kedro's check after a save needs no listing for that.
                 self._cached_load_version = self.resolve_save_version()
-
-    def _save_by(self, format_: Format, where: ParseResult, data: Any) -> None:
-        """Let the format write to a staging folder, and publish what it has written once it has returned."""
-        backend = self._backend()
-        with staging_folder(backend.staging_parent(fragment=where)) as folder:
-            staged = staged_path(folder, basename(where))
-            if format_.builds_on_old or (format_.keeps_others and isinstance(data, list | Mapping)):
-                self._stage_old(where, staged)
-            inner = format_.on(staged, self.filepath)
-            format_.call(staged, self.filepath, functools.partial(inner.save, data))
-            if not staged.exists():
-                raise InvalidFormat(f"{format_.name} did not write to the path that it was given.")
-            backend.upload(source=staged, fragment=where, consume=True, **self._save_args)
 
     def _stage_old(self, where: ParseResult, staged: Path) -> None:
         """Fetch what is there, where there is something, for a format that adds to it."""
@@ -234,7 +223,7 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
     def keeps_chunks(self) -> bool:
         """Whether saves one after the other add up: what a generator node yields can be loaded again as a whole."""
         once = self._version is not None and not self._by_service  # a version is written once
-        return self._format is not None and self._format.keeps_chunks and not once
+        return self._format is not None and self._format.modes.adds_in_chunks and not once
 
     def __getattr__(self, name: str) -> Any:
         # Called only for what is not found otherwise: `hasattr` has to tell what the format can do.

@@ -12,14 +12,13 @@ from typing import Any, TypeVar
 
 from kedro.io.core import VERSIONED_FLAG_KEY, AbstractDataset, DatasetError, parse_dataset_definition
 
+from kedro_statisfactory.datasets.modes import SaveModes
 from kedro_statisfactory.errors import InvalidFormat
 
 _Data = TypeVar("_Data")
 
 # Arguments of a format in which passwords travel: a description shows none of them.
 _NOT_SHOWN = frozenset(("credentials", "fs_args", "storage_options"))
-# Ways in which a format adds to what is there.
-_ADDING = frozenset(("append", "merge", "upsert"))
 
 
 @dataclass(frozen=True)
@@ -43,11 +42,16 @@ class Format:
         """Type and arguments, as a catalog has them, without what may be secret in them."""
         return {"type": type_name(self.kind), **_shown(self.args)}
 
+    @functools.cached_property
+    def modes(self) -> SaveModes:
+        """How a save treats what is there, as the arguments say."""
+        return SaveModes(self.args, self.kind.__module__)
+
     @property
     def builds_on_old(self) -> bool:
         """Whether a save needs what is there: it gets the old bytes."""
         # The folder of a Delta table is its history, whatever the mode.
-        return "Delta" in self.name or self._mode in _ADDING or any(letter in self._open_mode for letter in "a+")
+        return "Delta" in self.name or self.modes.adds
 
     @functools.cached_property
     def keeps_others(self) -> bool:
@@ -55,22 +59,26 @@ class Format:
         overwrite = inspect.signature(self.kind).parameters.get("overwrite")
         return overwrite is not None and not self.args.get("overwrite", overwrite.default)
 
-    @property
-    def keeps_chunks(self) -> bool:
-        """Whether saves one after the other add up: what a generator node yields can be loaded again as a whole."""
-        # Binary files that are joined are no file of their format.
-        return self._mode in _ADDING or (self._open_mode.startswith("a") and "b" not in self._open_mode)
+    def for_saving(self, path: Path, url: str) -> AbstractDataset[Any, Any]:
+        """The dataset on a path of this machine, for a save that obeys the modes among its arguments.
 
-    @property
-    def _mode(self) -> str:
-        """How the format's own writer treats what is there."""
-        return str((self.args.get("save_args") or {}).get("mode", ""))
+        Args:
+            path: Where it writes; what is there already is what it may add to.
+            url: Of the entry, for errors.
 
-    @property
-    def _open_mode(self) -> str:
-        """How the format opens its file."""
-        opened = (self.args.get("fs_args") or {}).get("open_args_save") or {}
-        return str(opened.get("mode", ""))
+        Raises:
+            DatasetError: The class cannot be made with these arguments.
+        """
+        args = copy.deepcopy(dict(self.args))
+        opening = self.modes.opening(path.exists())
+        if opening is not None and "fs_args" in inspect.signature(self.kind).parameters:
+            by_default = (getattr(self.kind, "DEFAULT_FS_ARGS", {}).get("open_args_save") or {}).get("mode", "w")
+            is_binary = "b" in by_default and "b" not in opening
+            fs_args = args.setdefault("fs_args", {})
+            fs_args.setdefault("open_args_save", {})["mode"] = opening + "b" * is_binary
+        elif opening is None and not path.exists():
+            _begin_anew(args)
+        return self._made(path, url, args)
 
     def on(self, path: Path, url: str) -> AbstractDataset[Any, Any]:
         """The dataset on a path of this machine.
@@ -82,10 +90,13 @@ class Format:
         Raises:
             DatasetError: The class cannot be made with these arguments.
         """
+        return self._made(path, url, copy.deepcopy(dict(self.args)))
+
+    def _made(self, path: Path, url: str, args: dict[str, Any]) -> AbstractDataset[Any, Any]:
         make: Any = self.kind
         inner: AbstractDataset[Any, Any]
         try:
-            inner = make(filepath=str(path), **copy.deepcopy(dict(self.args)))
+            inner = make(filepath=str(path), **args)
         except DatasetError:
             raise
         except Exception as error:  # whatever a class of somebody else's raises
@@ -146,6 +157,13 @@ def parse_format(dataset: str | type[AbstractDataset[Any, Any]] | Mapping[str, A
     except TypeError as error:
         raise InvalidFormat(f"the arguments in `dataset` do not fit {type_name(kind)}: {error}.") from error
     return Format(kind, args)
+
+
+def _begin_anew(args: dict[str, Any]) -> None:
+    """Let a writer that would change a file begin one, where there is none to change."""
+    writer = (args.get("save_args") or {}).get("writer") or {}
+    if str(writer.get("mode", "")).startswith("a"):
+        writer["mode"] = "w"
 
 
 def type_name(kind: type) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import shutil
 import sys
 import tempfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 from kedro.io.core import AbstractDataset
 
 from kedro_statisfactory.backends.base import STAGING_NAME
+from kedro_statisfactory.backends.transfer import Part, read_chunks
 from kedro_statisfactory.errors import PermissionDenied, TransferError
 
 # Roots of the modules whose objects hold their data in memory once they are loaded …
@@ -74,6 +77,27 @@ def named_when_full(folder: Path) -> Iterator[None]:
             f"the folder for temporary files {str(folder.parent)!r} is full: make room there, or name another one by "
             "the environment variable TMPDIR."
         ) from error
+
+
+class Beginning:
+    """What a file holds now, to see later whether it still begins so.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._size = path.stat().st_size
+        self._crc32 = self._of_beginning()
+
+    def is_kept(self) -> bool:
+        """Whether the file still begins with what it held."""
+        return self._path.is_file() and self._path.stat().st_size >= self._size and self._of_beginning() == self._crc32
+
+    def _of_beginning(self) -> int:
+        chunks = read_chunks(self._path, Part(1, 0, self._size))
+        return functools.reduce(lambda checksum, chunk: zlib.crc32(chunk, checksum), chunks, 0)
 
 
 def staged_path(folder: Path, name: str) -> Path:
