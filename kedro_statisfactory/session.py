@@ -77,7 +77,7 @@ class Session:
     def __repr__(self) -> str:
         return f"Session(credentials={'<redacted>' if self.credentials else None})"
 
-    def redacted(self, text: str, variables: Iterable[str] = ()) -> str:
+    def redacted(self, text: str, variables: Iterable[str]) -> str:
         """``text`` without any secret of these credentials, nor of the environment.
 
         Args:

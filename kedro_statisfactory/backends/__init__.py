@@ -1,4 +1,4 @@
-"""Transports: one module per service, each a :class:`Backend` registered under the prefix of its URLs."""
+"""Transports: a folder for each service, each with a :class:`Backend` registered under the prefix of its URLs."""
 
 from __future__ import annotations
 

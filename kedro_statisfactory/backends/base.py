@@ -88,6 +88,7 @@ class Backend(ABC):
 
     _backends: ClassVar[dict[str, type[Backend]]] = {}
     _entry_points_loaded: ClassVar[bool] = False
+    _loading_entry_points: ClassVar[bool] = False  # by the thread that holds the lock
 
     def __init_subclass__(cls, prefix: str, aliases: Iterable[str] = (), **kwargs: Any) -> None:
         """Register a subclass (PEP 487).
@@ -100,9 +101,11 @@ class Backend(ABC):
         Raises:
             Errors.E0201: (:class:`~kedro_statisfactory.errors.PrefixTaken`) Another class is registered under a prefix.
                 A class of the same module and name is replaced: a notebook's cell may run twice.
-            ValueError: A prefix could never be the scheme of a URL.
+            ValueError: A prefix could never be the scheme of a URL, or ``secret_variables`` is no tuple.
         """
         super().__init_subclass__(**kwargs)
+        if isinstance(cls.secret_variables, str):  # its letters would be taken for names, and no secret be hidden
+            raise ValueError(f"`secret_variables` of {_name(cls)} is a text: write a tuple of names.")
         prefixes = (prefix, *aliases)
         for wanted in prefixes:
             if _VALID_PREFIX.fullmatch(wanted) is None:
@@ -143,8 +146,9 @@ class Backend(ABC):
     @staticmethod
     def _load_entry_points() -> None:
         with _loading():
-            if Backend._entry_points_loaded:
-                return
+            if Backend._entry_points_loaded or Backend._loading_entry_points:
+                return  # the latter for a module that asks for backends while it is loaded
+            Backend._loading_entry_points = True
             for entry_point in entry_points(group=ENTRY_POINTS):
                 try:
                     entry_point.load()
@@ -155,6 +159,7 @@ class Backend(ABC):
                         entry_point.name,
                         error,
                     )
+            Backend._loading_entry_points = False
             Backend._entry_points_loaded = True  # not before all of them are: another thread may be waiting for one
 
     #: Whether it depends on the project's git and settings where bytes go.
@@ -202,7 +207,8 @@ class Backend(ABC):
 
     def redacted(self, text: str) -> str:
         """``text`` without any secret of the credentials, nor of the environment variables of any backend."""
-        variables = {name for kind in Backend._backends.values() for name in kind.secret_variables}
+        kinds = tuple(Backend._backends.values())  # another thread may register one meanwhile
+        variables = {name for kind in kinds for name in kind.secret_variables}
         return self._session.redacted(text, variables)
 
     @abstractmethod

@@ -51,7 +51,8 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
             ``type`` and that dataset's own arguments. Absent: the object's bytes themselves.
         load_args: Options of the backend for reading, for example ``VersionId`` on S3.
         save_args: Options of the backend for writing, for example ``StorageClass`` on S3.
-        credentials: For the backend, see :class:`~kedro_statisfactory.session.Session`.
+        credentials: For the backend, in the names that ``backends.s3.credentials`` and
+            ``backends.lakefs.credentials`` list.
         fs_args: What ``PartitionedDataset`` hands down: further configuration of the connection in s3fs's shape.
         version: Set by Kedro for ``versioned: true``; versions are folders as kedro-datasets makes them.
         metadata: Ignored here, for the use of others.
@@ -150,22 +151,30 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
                     )
                 self._backend().put(payload=bytes(data), fragment=where, **self._save_args)
             else:
-                fetch_old = functools.partial(self._stage_old, where)
-                StagedSave(self._format, self.filepath, self._backend(), self._save_args, fetch_old).save(data, where)
+                old = functools.partial(self._is_there, where), functools.partial(self._stage_old, where)
+                StagedSave(self._format, self.filepath, self._backend(), self._save_args, *old).save(data, where)
             if self._version and not self._version.load:
                 # What was just written is the newest: Kedro's check after a save needs no listing for that.
                 self._cached_load_version = self.resolve_save_version()
 
     def _stage_old(self, where: ParseResult, staged: Path) -> None:
         """Fetch what is there, where there is something, for a format that adds to it."""
-        backend = self._backend()
-        if backend.reads_the_past(where) and "lake_ref" not in {*self._load_args, *self._save_args}:
-            raise InvalidFormat(
-                "the format adds to what is there, and STATISFACTORY_AT or `at` of statisfactory.yml would have it add "
-                "to the past: unset that, or pin the entry by `load_args`."
-            )
+        self._refuse_the_past(where)
         with contextlib.suppress(ObjectNotFound, FileNotFoundError):
-            backend.download(target=staged, fragment=where, **self._old_options())
+            self._backend().download(target=staged, fragment=where, **self._old_options())
+
+    def _is_there(self, where: ParseResult) -> bool:
+        """Whether something is where the entry is going to be saved."""
+        self._refuse_the_past(where)
+        return self._backend().exists(fragment=where, **self._old_options())
+
+    def _refuse_the_past(self, where: ParseResult) -> None:
+        """See that a save which depends on what is there does not look at another time than it writes to."""
+        if self._backend().reads_the_past(where) and "lake_ref" not in {*self._load_args, *self._save_args}:
+            raise InvalidFormat(
+                "the format adds to what is there, or keeps it, and STATISFACTORY_AT or `at` of statisfactory.yml "
+                "would have it look at the past: unset that, or pin the entry by `load_args`."
+            )
 
     def _exists(self) -> bool:
         with self._named():

@@ -45,8 +45,11 @@ class SaveModes:
 
     @property
     def adds_in_chunks(self) -> bool:
-        """Whether several saves add up to something that can be loaded: binary files that are joined cannot."""
-        return self._saved in _ADDING or (self.appends_to_file and "b" not in self._opened)
+        """Whether several saves add up to something that can be loaded as a whole.
+
+        Binary files that are joined cannot, nor tables of which each part may have a head of its own.
+        """
+        return self._saved in _ADDING or (_appends(self._opened) and "b" not in self._opened)
 
     @property
     def keeps_old(self) -> bool:

@@ -25,13 +25,15 @@ class StagedSave:
         url: Of the entry, for errors.
         backend: What publishes.
         options: Options of the backend for that.
-        fetch_old: Fetches what is there, where there is something, for a format that adds to it.
+        is_there: Whether something is there, where it is going to be saved.
+        fetch_old: Fetches that, if there is something, for a format that adds to it.
     """
 
     format: Format
     url: str
     backend: Backend
     options: Mapping[str, Any]
+    is_there: Callable[[], bool]
     fetch_old: Callable[[Path], None]
 
     def save(self, data: Any, where: ParseResult) -> None:
@@ -46,7 +48,7 @@ class StagedSave:
             InvalidFormat: It would not do, or has not done, what its arguments say; what was there stays as it is.
         """
         modes = self.format.modes
-        if (modes.keeps_old or modes.fails_if_exists) and self.backend.exists(fragment=where):
+        if (modes.keeps_old or modes.fails_if_exists) and self.is_there():
             if modes.keeps_old:
                 return
             raise InvalidFormat(

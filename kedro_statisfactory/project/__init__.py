@@ -9,6 +9,7 @@ from kedro_statisfactory.project.project import AT, Pin, Project, announce, anno
 
 __all__ = ["AT", "Pin", "Project", "announce", "announced_project", "current_project"]
 
-# Entries that were pickled before these modules stood in this folder name their classes by the old place.
+# Entries that were pickled before these modules stood in this folder name classes of their project by the old place.
+# To load an entry imports this package first.
 sys.modules["kedro_statisfactory.git"] = git
 sys.modules["kedro_statisfactory.settings"] = settings

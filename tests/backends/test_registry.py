@@ -100,10 +100,12 @@ def test_an_installed_backend_is_found_and_a_broken_one_only_warned_of(caplog: p
 
 def test_a_thread_waits_until_all_installed_backends_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
     begun, go_on = threading.Event(), threading.Event()
+    loads: list[str] = []
 
     def slow() -> type[Backend]:
         begun.set()
         assert "s3" in Backend.backends(), "a module may ask for backends while it is loaded"
+        loads.append("slow")
         go_on.wait(20)
         return make("Slow", "slow")
 
@@ -117,6 +119,19 @@ def test_a_thread_waits_until_all_installed_backends_are_there(monkeypatch: pyte
             second.result(0.2)
         go_on.set()
         assert first.result(20) is second.result(20)
+    assert loads == ["slow"]
+
+
+def test_names_of_secrets_are_no_text() -> None:
+    with pytest.raises(ValueError, match=r"`secret_variables` of .* is a text"):
+        type("Odd", (LocalFS,), {"secret_variables": "MY_TOKEN"}, prefix="odd")
+
+
+def test_a_secret_of_any_backend_is_hidden_by_every_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_TOKEN", "hush-hush")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "quiet-please")
+    type("Mine", (LocalFS,), {"secret_variables": ("MY_TOKEN",)}, prefix="mine")
+    assert LocalFS(Session()).redacted("hush-hush and quiet-please") == "<redacted> and <redacted>"
 
 
 @pytest.mark.usefixtures("installed")

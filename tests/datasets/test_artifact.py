@@ -657,6 +657,7 @@ def test_a_full_folder_for_temporary_files_is_named(place: Place, monkeypatch: p
         ("lakefs:///x.csv", "names no repository"),
         ("lakefs://{repository}/x.csv", "placeholder that nobody has filled in"),
         ("lakefs://Not_Allowed/x.csv", "does not allow as a name"),
+        ("lakefs://repository/" + "p" * 1025, "1025 bytes, and lakeFS allows 1024: shorten it"),
         ("file://host/x.csv", "three slashes"),
         ("/somewhere/~/x.csv", "a folder '~'"),
     ],

@@ -222,7 +222,6 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
         ("load save exists", "lakefs://{}/x.json", {"credentials": None}, r"E0402.*`lakectl config`"),
         ("load save exists", "lakefs://{}/x.json", {"wrong": "key"}, r"E0302.*check the credentials"),
         ("load save exists", "lakefs://{}/x.json", {"wrong": "endpoint"}, r"E0304.*NewConnectionError.*check endpoint"),
-        ("save", "lakefs://{}/" + "p" * 1025, {}, r"E0101.*1025 bytes, and lakeFS allows 1024: shorten it"),
         ("save", "lakefs://{}/x.json", {"save_args": {"lake_ref": "v1"}}, r"E0704.*'v1' is a tag.*write to a branch"),
         ("save", "lakefs://{}/x.json", {"save_args": {"lake_ref": "none"}}, r"E0702.*no branch 'none'"),
         ("load", "lakefs://{}/x.json", {"load_args": {"lake_ref": "none"}}, r"E0703.*no branch, tag or commit 'none'"),

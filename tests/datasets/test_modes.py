@@ -12,6 +12,7 @@ from kedro.io import AbstractDataset, DatasetError
 from kedro_statisfactory import ArtifactDataset
 from kedro_statisfactory.datasets.modes import SaveModes
 from tests.datasets.conftest import Place
+from tests.servers.lakefs import LakeFSServer
 
 ONE, TWO = pd.DataFrame({"a": [1]}), pd.DataFrame({"a": [2]})
 
@@ -146,3 +147,35 @@ def test_every_spelling_is_known(args: dict[str, Any], adds: bool, opening: str 
     assert SaveModes(args).adds == adds
     assert SaveModes(args).opening(is_there=True) == opening
     assert SaveModes(args).opening(is_there=False) is None
+
+
+def test_a_mode_that_ignores_looks_at_the_branch_that_is_written(lakefs_local: LakeFSServer) -> None:
+    repository = lakefs_local.new_repository()
+    lakefs_local.call("POST", f"/repositories/{repository}/branches", {"name": "other", "source": "main"})
+
+    def on(**options: Any) -> Any:
+        return ArtifactDataset(
+            filepath=f"lakefs://{repository}/x",
+            dataset={"type": Truncating, "save_args": {"mode": "ignore"}},
+            credentials=dict(lakefs_local.credentials),
+            **options,
+        )
+
+    on().save("on main")
+    on(save_args={"lake_ref": "other"}).save("on the other")
+    assert on().load() == "on main"
+    assert on(load_args={"lake_ref": "other"}).load() == "on the other"
+
+
+def test_a_mode_that_ignores_does_not_look_at_the_past(
+    lakefs_local: LakeFSServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = lakefs_local.new_repository()
+    monkeypatch.setenv("STATISFACTORY_AT", "main")
+    entry = ArtifactDataset(
+        filepath=f"lakefs://{repository}/x",
+        dataset={"type": Truncating, "save_args": {"mode": "ignore"}},
+        credentials=dict(lakefs_local.credentials),
+    )
+    with pytest.raises(DatasetError, match="look at the past"):
+        entry.save("x")

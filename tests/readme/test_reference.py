@@ -15,6 +15,7 @@ _PACKAGE = ROOT / "kedro_statisfactory"
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
 # Texts of the code that look like variables of the environment, or are none that a user sets, and why.
 _NOT_TOLD = {
+    "DEFAULT_FS_ARGS": "an attribute of classes of kedro-datasets",
     "FULL_OBJECT": "a kind of checksum of S3",
     "O_BINARY": "a flag of open()",
     "O_DIRECTORY": "a flag of open()",

@@ -1,8 +1,4 @@
-"""The calls of the lakeFS API that this package makes, through the connections of lakefs-client.
-
-lakefs-client brings configuration, authentication and the connection pool. Its generated methods are not used: they
-hold payloads in memory twice, refuse values that a younger server has added, set no time-outs and retry nothing.
-"""
+"""The calls of the lakeFS API that this package makes."""
 
 from __future__ import annotations
 

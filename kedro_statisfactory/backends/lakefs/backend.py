@@ -58,7 +58,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         self._api = LakeFSAPI(session)
         self._store = LakeFSStore(session, self._api)
         self._objects = LakeFSObjects(session, self._api, self._store)
-        self._refs = LakeFSRefs(session, self._api, self._logger, self._create_branch)
+        self._refs = LakeFSRefs(session, self._api, self._logger, self)
 
     def redacted(self, text: str) -> str:
         """``text`` without any secret of the credentials, those of lakectl's file included."""

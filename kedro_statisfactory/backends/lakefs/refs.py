@@ -36,8 +36,12 @@ _FULL_SHA = re.compile(r"[0-9a-f]{40}")  # of git; lakeFS's own have 64 digits
 _PERHAPS_REF = re.compile(r"\w[-\w.~^@]*", re.ASCII)
 
 
-class _CreateBranch(Protocol):
-    def __call__(self, name: str, *, repository: str) -> None: ...
+class BranchRules(Protocol):
+    """Which data branch there is and how one is made: methods of the backend, which a subclass may override."""
+
+    def _get_current_branch_name(self) -> str: ...
+
+    def _create_branch(self, name: str, *, repository: str) -> None: ...
 
 
 class _Known:
@@ -55,11 +59,11 @@ class LakeFSRefs:
         session: Of the entry: it knows the project, with its git branch, settings and pins.
         api: The server.
         logger: For what a user should know once.
-        create_branch: Creates a data branch that is missing.
+        rules: The backend; its methods are looked up at each call.
     """
 
-    def __init__(self, session: Session, api: LakeFSAPI, logger: logging.Logger, create_branch: _CreateBranch) -> None:
-        self._session, self._api, self._logger, self._create_branch = session, api, logger, create_branch
+    def __init__(self, session: Session, api: LakeFSAPI, logger: logging.Logger, rules: BranchRules) -> None:
+        self._session, self._api, self._logger, self._rules = session, api, logger, rules
         self._runs = RunTags(session, api, logger)
 
     def write(self, repository: str, path: str, lake_ref: str | None, send: Callable[[str], object]) -> None:
@@ -81,7 +85,7 @@ class LakeFSRefs:
             self._write_to(repository, path, lake_ref, send)
             return
         pin = self.pin(repository)
-        branch = (pin and pin.write) or self._session.project.branch()
+        branch = (pin and pin.write) or self._rules._get_current_branch_name()
         self._refuse_ref_in_path(repository, branch, path)
         try:
             send(branch)
@@ -90,7 +94,7 @@ class LakeFSRefs:
                 raise BranchNotFound(
                     f"the branch {branch!r} of the run is gone from {repository!r}: the run was ended elsewhere."
                 ) from None
-            self._create_branch(branch, repository=repository)
+            self._rules._create_branch(branch, repository=repository)
             send(branch)
 
     def _write_to(self, repository: str, path: str, lake_ref: str, send: Callable[[str], object]) -> None:
@@ -138,7 +142,7 @@ class LakeFSRefs:
             except RefNotFound as error:
                 raise self._wrong_at(error) from None
         try:
-            branch = self._session.project.branch()
+            branch = self._rules._get_current_branch_name()
         except NoDataBranch as error:
             commit = self._session.project.read_head().commit
             if commit is None:
@@ -281,7 +285,7 @@ class LakeFSRefs:
         names = self._session.project.names
         if names is not None and first not in names and not _LIKE_A_TAG.fullmatch(first):
             return
-        data = self._session.project.branch()  # in a run the branch is another one
+        data = self._rules._get_current_branch_name()  # in a run the branch is another one
         if first == data or self._is_ref(repository, first):
             try:
                 used = any(True for _ in self._api.list(repository, branch, f"{first}/", amount=1))

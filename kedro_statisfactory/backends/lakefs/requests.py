@@ -1,4 +1,8 @@
-"""Requests to a lakeFS server: authentication, and errors as ours, which show no credentials and no signed URLs."""
+"""Requests to a lakeFS server: authentication, and errors as ours, which show no credentials and no signed URLs.
+
+lakefs-client brings configuration, authentication and the connection pool. Its generated methods are not used: they
+hold payloads in memory twice, refuse values that a younger server has added, set no time-outs and retry nothing.
+"""
 
 from __future__ import annotations
 

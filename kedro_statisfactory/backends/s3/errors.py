@@ -116,7 +116,8 @@ def _refused(code: str, text: str, fragment: ParseResult, endpoint: str) -> Stat
         "credentials of the entry, or what these credentials are allowed to do.",
         PreconditionFailed: f"another object is at {url!r} than the condition allows ({code}).",
     }
-    hint = _WITHOUT_CHECKSUMS if code == "NotImplemented" or "checksum" in text.lower() else ""
+    refuses_headers = code == "NotImplemented" or ("checksum" in text.lower() and kind is TransferError)
+    hint = _WITHOUT_CHECKSUMS if refuses_headers else ""
     return kind(told.get(kind, f"the service failed at {url!r}: {text}{hint}"))
 
 

@@ -117,4 +117,4 @@ def test_no_secret_of_lakefs_shows() -> None:
     assert "hush" not in repr(session) + repr(lakefs_configuration(credentials)) + repr(
         lakefs_client(session).configuration
     )
-    assert session.redacted("http://127.0.0.1:1 hush-hush") == "http://127.0.0.1:1 <redacted>"
+    assert session.redacted("http://127.0.0.1:1 hush-hush", ()) == "http://127.0.0.1:1 <redacted>"

@@ -1447,3 +1447,23 @@ def test_errors_show_no_secrets(lakefs_local: LakeFSServer, local: str) -> None:
         with pytest.raises(StatisfactoryError) as failed:
             call(fragment=parse(f"lakefs://{local}/x"))
         assert "hush" not in "".join(traceback.format_exception(failed.value))
+
+
+def test_a_subclass_may_name_and_make_data_branches_its_own_way(
+    lakefs_local: LakeFSServer, local: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    create = LakeFSBackend._create_branch
+
+    def create_and_note(self: LakeFSBackend, name: str, *, repository: str) -> None:
+        made.append(name)
+        create(self, name, repository=repository)
+
+    backend = LakeFSBackend(Session(lakefs_local.credentials))
+    monkeypatch.setattr(LakeFSBackend, "_get_current_branch_name", lambda _: "of-my-own")
+    monkeypatch.setattr(LakeFSBackend, "_create_branch", create_and_note)
+    where = parse(f"lakefs://{local}/x")
+    backend.put(payload=b"x", fragment=where)
+    assert made == ["of-my-own"]
+    assert backend.get(fragment=where) == b"x"
+    assert backend.get(fragment=where, lake_ref="of-my-own") == b"x"

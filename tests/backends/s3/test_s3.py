@@ -698,7 +698,7 @@ def test_a_password_in_an_endpoint_is_not_shown(monkeypatch: pytest.MonkeyPatch)
 
 def test_how_a_service_is_reached_is_no_secret() -> None:
     session = Session({"key": "k", "secret": "hush", "config_kwargs": {"s3": {"addressing_style": "path"}}})
-    assert session.redacted("the path of k, and hush") == "the path of k, and <redacted>"
+    assert session.redacted("the path of k, and hush", ()) == "the path of k, and <redacted>"
 
 
 def test_wrong_keys_are_denied_without_being_shown(seaweed: S3Server, bucket: str) -> None:
@@ -809,6 +809,15 @@ def test_a_refusal_names_the_operation_and_says_what_the_service_says(seaweed: S
         between.answers.append(Canned(403, _answer("AccessDenied", f"the key {seaweed.secret_key} is not yours")))
         with pytest.raises(PermissionDenied, match="PutObject operation: the key <redacted> is not yours"):
             backend.put(payload=b"x", fragment=parse(f"s3://{bucket}/x"))
+
+
+def test_damage_is_no_reason_to_do_without_checksums(seaweed: S3Server, bucket: str) -> None:
+    with gateway(seaweed.endpoint_url) as between:
+        backend = S3Backend(Session({**seaweed.credentials, "endpoint_url": between.endpoint_url}))
+        between.answers.append(Canned(400, _answer("BadDigest", "the checksum did not match")))
+        with pytest.raises(IntegrityError) as caught:
+            backend.put(payload=b"x", fragment=parse(f"s3://{bucket}/x"))
+    assert "when_required" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
