@@ -192,7 +192,7 @@ def test_what_is_appended_is_never_added_to_the_past(project: KedroProject, monk
     entry.save("one\n")
     entry.save("two\n")
     monkeypatch.setenv(AT, "main")
-    with pytest.raises(DatasetError, match=r"E0501.*would have it add to the past"):
+    with pytest.raises(DatasetError, match=r"E0501.*would have it look at the past"):
         entry.save("three\n")
     monkeypatch.delenv(AT)
     assert entry.load() == "one\ntwo\n"
