@@ -88,7 +88,7 @@ class Backend(ABC):
 
     _backends: ClassVar[dict[str, type[Backend]]] = {}
     _entry_points_loaded: ClassVar[bool] = False
-    _loading_entry_points: ClassVar[bool] = False  # by the thread that holds the lock
+    _loading_entry_points: ClassVar[int | None] = None  # the process whose thread holds the lock: a fork copies this
 
     def __init_subclass__(cls, prefix: str, aliases: Iterable[str] = (), **kwargs: Any) -> None:
         """Register a subclass (PEP 487).
@@ -146,20 +146,22 @@ class Backend(ABC):
     @staticmethod
     def _load_entry_points() -> None:
         with _loading():
-            if Backend._entry_points_loaded or Backend._loading_entry_points:
+            if Backend._entry_points_loaded or Backend._loading_entry_points == os.getpid():
                 return  # the latter for a module that asks for backends while it is loaded
-            Backend._loading_entry_points = True
-            for entry_point in entry_points(group=ENTRY_POINTS):
-                try:
-                    entry_point.load()
-                except Exception as error:  # one of another distribution must not keep the others from being found
-                    logging.getLogger(__name__).warning(
-                        "The backend %r of the entry point %r cannot be loaded: %s",
-                        entry_point.value,
-                        entry_point.name,
-                        error,
-                    )
-            Backend._loading_entry_points = False
+            Backend._loading_entry_points = os.getpid()
+            try:
+                for entry_point in entry_points(group=ENTRY_POINTS):
+                    try:
+                        entry_point.load()
+                    except Exception as error:  # one of another distribution must not keep the others from being found
+                        logging.getLogger(__name__).warning(
+                            "The backend %r of the entry point %r cannot be loaded: %s",
+                            entry_point.value,
+                            entry_point.name,
+                            error,
+                        )
+            finally:  # an interrupt must not leave them half loaded for good
+                Backend._loading_entry_points = None
             Backend._entry_points_loaded = True  # not before all of them are: another thread may be waiting for one
 
     #: Whether it depends on the project's git and settings where bytes go.

@@ -70,13 +70,14 @@ class Format:
             DatasetError: The class cannot be made with these arguments.
         """
         args = copy.deepcopy(dict(self.args))
-        opening = self.modes.opening(path.exists())
+        is_there = path.exists()
+        opening = self.modes.opening(is_there)
         if opening is not None and "fs_args" in inspect.signature(self.kind).parameters:
             by_default = (getattr(self.kind, "DEFAULT_FS_ARGS", {}).get("open_args_save") or {}).get("mode", "w")
             is_binary = "b" in by_default and "b" not in opening
             fs_args = args.setdefault("fs_args", {})
             fs_args.setdefault("open_args_save", {})["mode"] = opening + "b" * is_binary
-        elif opening is None and not path.exists():
+        elif not is_there:
             _begin_anew(args)
         return self._made(path, url, args)
 

@@ -122,6 +122,22 @@ def test_a_thread_waits_until_all_installed_backends_are_there(monkeypatch: pyte
     assert loads == ["slow"]
 
 
+def test_what_an_interrupt_broke_off_is_loaded_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[int] = []
+
+    def interrupted() -> type[Backend]:
+        tries.append(1)
+        if len(tries) == 1:
+            raise KeyboardInterrupt
+        return make("Late", "late")
+
+    monkeypatch.setattr(Backend, "_entry_points_loaded", False)
+    monkeypatch.setattr("kedro_statisfactory.backends.base.entry_points", lambda group: [_EntryPoint("x", interrupted)])
+    with pytest.raises(KeyboardInterrupt):
+        Backend.registered("late")
+    assert Backend.registered("late").__name__ == "Late"
+
+
 def test_names_of_secrets_are_no_text() -> None:
     with pytest.raises(ValueError, match=r"`secret_variables` of .* is a text"):
         type("Odd", (LocalFS,), {"secret_variables": "MY_TOKEN"}, prefix="odd")
