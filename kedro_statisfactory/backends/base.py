@@ -137,7 +137,7 @@ class Backend(ABC):
         except KeyError:
             known = ", ".join(f"{name}://" for name in sorted(Backend._backends) if name)
             near = difflib.get_close_matches(prefix, Backend._backends, 1)
-            hint = f"Did you mean {near[0]}://? " if near else ""
+            hint = _of_fsspec(prefix) or (f"Did you mean {near[0]}://? " if near else "")
             raise UnknownPrefix(
                 f"no backend is registered under the prefix {prefix!r}. {hint}Known are: {known}, and local paths. "
                 f"A package brings another one through the entry-point group {ENTRY_POINTS!r}, or by being imported."
@@ -342,6 +342,18 @@ class Backend(ABC):
                 f"{type(self).__name__} does not know the option {', '.join(unknown)} here. Known are: {listing}. "
                 "Arguments of the format belong into `dataset`, not into `load_args` and `save_args` of the entry."
             )
+
+
+def _of_fsspec(prefix: str) -> str:
+    """What to say of a prefix that is none of ours, where the stock classes of kedro-datasets may know it."""
+    try:
+        from fsspec.registry import known_implementations  # comes with Kedro, which backends can do without
+    except ImportError:
+        return ""
+
+    if prefix not in known_implementations:
+        return ""
+    return f"The classes of kedro-datasets reach {prefix}:// through fsspec: make such a class the entry. "
 
 
 def _name(backend: type) -> str:

@@ -1,9 +1,12 @@
-"""Arguments of an entry that are mappings, some of which are said to others than the backend."""
+"""Arguments of an entry, some of which are said to others than the backend, or stand in a wrong place."""
 
 from __future__ import annotations
 
+import difflib
+import functools
+import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from kedro_statisfactory.errors import UnknownOption
 
@@ -26,6 +29,32 @@ _FSSPEC_ONLY = frozenset(
     )
 )
 _OF_THE_FORMAT = ("open_args_load", "open_args_save")
+
+_Kind = TypeVar("_Kind", bound=type)
+
+
+def says_where_arguments_belong(kind: _Kind) -> _Kind:
+    """Let a class of entries say, of an argument that it does not have, where that belongs.
+
+    Kedro would say that it is unexpected, and no more.
+    """
+    init: Any = kind.__init__  # type: ignore[misc]
+    known = [name for name in inspect.signature(init).parameters if name != "self"]
+
+    @functools.wraps(init)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        for name in kwargs:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                meant = f"Did you mean `{near[0]}`? " if near else ""
+                raise UnknownOption(
+                    f"an entry has no argument `{name}`. {meant}One of the format belongs into `dataset`, beside its "
+                    f"`type`. An entry knows: {', '.join(known)}."
+                )
+        init(self, *args, **kwargs)
+
+    kind.__init__ = __init__  # type: ignore[misc]
+    return kind
 
 
 def mapping_of(name: str, value: object) -> dict[str, Any]:

@@ -3,42 +3,41 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import importlib
-import inspect
 import os
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import ParseResult
 
 from kedro.io.core import (
     AbstractDataset,
-    AbstractVersionedDataset,
-    DatasetError,
     Version,
 )
 
 from kedro_statisfactory.backends import Backend
-from kedro_statisfactory.datasets.arguments import connection_of, mapping_of
+from kedro_statisfactory.datasets.arguments import connection_of, mapping_of, says_where_arguments_belong
+from kedro_statisfactory.datasets.engines import refuse_cluster, refuse_handle
 from kedro_statisfactory.datasets.formats import Format, parse_format, type_name
+from kedro_statisfactory.datasets.members import has_member, member_of
+from kedro_statisfactory.datasets.reading import FormatReader
+from kedro_statisfactory.datasets.replaced import Replaced
 from kedro_statisfactory.datasets.saving import StagedSave
-from kedro_statisfactory.datasets.staging import keep_for_lazy, named_when_full, staged_path, staging_folder
-from kedro_statisfactory.datasets.versions import at_version, versions_below
-from kedro_statisfactory.errors import InvalidFormat, InvalidURL, ObjectNotFound, StatisfactoryError
-from kedro_statisfactory.location import basename, parse, unparse
+from kedro_statisfactory.datasets.staging import staged_path
+from kedro_statisfactory.datasets.versioned import VersionedEntry
+from kedro_statisfactory.errors import InvalidFormat, InvalidURL
+from kedro_statisfactory.location import basename, parse
 from kedro_statisfactory.project import Project, announced_project
 from kedro_statisfactory.session import Session
 
 _Data = TypeVar("_Data")
 
-_NOWHERE = Path()  # the path of a format's dataset that is not used again
 
-# Methods that exist on the entry when, and only when, its format has them.
-_FOLLOWED = ("confirm", "preview")
-
-
-class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
+@says_where_arguments_belong
+class ArtifactDataset(VersionedEntry):
     """A catalog entry whose bytes live where its URL says, in the format of any dataset of kedro-datasets.
 
     The backend registered under the URL's prefix moves the bytes; ``dataset`` turns them into objects, on a private
@@ -79,6 +78,8 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
         {'rows': 344}
     """
 
+    _reader: FormatReader | None = None  # made when it is needed; stays in its process
+
     def __init__(
         self,
         *,
@@ -102,16 +103,17 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
             **mapping_of("credentials", credentials),
         }
         self._format = parse_format(dataset)
+        if self._format and self._format.names_files(name := self.filepath.rpartition("/")[2]):
+            self._format = dataclasses.replace(self._format, pattern=name)
         kind = self._format and self._format.kind
         self._EPHEMERAL = bool(getattr(kind, "_EPHEMERAL", False))
         self._SINGLE_PROCESS = bool(getattr(kind, "_SINGLE_PROCESS", False))
         self._transport: Backend | None = None
         self._project: Project | None = None
-        self._last: tuple[Path, AbstractDataset[Any, Any]] | None = None
         self._module: str | None = None  # which defines the backend
 
         # PartitionedDataset makes one without a path to print itself.
-        parsed = parse(self.filepath) if self.filepath else None
+        parsed = self._location() if self.filepath else None
         # Kedro's messages and kedro-viz show this one; what is read and written is `filepath`.
         super().__init__(filepath=PurePosixPath(f"{parsed.netloc}{parsed.path}" if parsed else ""), version=version)
         if parsed:
@@ -129,17 +131,7 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
             where, options = self._load_from()
             if self._format is None:
                 return backend.get(fragment=where, **options)
-            with self._local_copy(backend, where, options) as (path, folder):
-                # A dataset on the same local file can be used again, unless it remembers what it has read; to make one
-                # costs more than to read a small file.
-                last = self._last
-                inner = last[1] if last and last[0] == path else self._format.on(path, self.filepath)
-                before = dict(vars(inner))
-                data = self._format.call(path, self.filepath, inner.load)
-                self._last = (path if _is_as_before(inner, before) else _NOWHERE, inner)
-                if folder is not None:
-                    keep_for_lazy(folder, data, inner)
-                return data
+            return self._format_reader().load(backend, where, options)
 
     def _save(self, data: Any) -> None:
         with self._named():
@@ -151,30 +143,14 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
                     )
                 self._backend().put(payload=bytes(data), fragment=where, **self._save_args)
             else:
-                old = functools.partial(self._is_there, where), functools.partial(self._stage_old, where)
-                StagedSave(self._format, self.filepath, self._backend(), self._save_args, *old).save(data, where)
+                StagedSave(self._format, self.filepath, self._replaced(where), self._save_args).save(data)
             if self._version and not self._version.load:
                 # What was just written is the newest: Kedro's check after a save needs no listing for that.
                 self._cached_load_version = self.resolve_save_version()
 
-    def _stage_old(self, where: ParseResult, staged: Path) -> None:
-        """Fetch what is there, where there is something, for a format that adds to it."""
-        self._refuse_the_past(where)
-        with contextlib.suppress(ObjectNotFound, FileNotFoundError):
-            self._backend().download(target=staged, fragment=where, **self._old_options())
-
-    def _is_there(self, where: ParseResult) -> bool:
-        """Whether something is where the entry is going to be saved."""
-        self._refuse_the_past(where)
-        return self._backend().exists(fragment=where, **self._old_options())
-
-    def _refuse_the_past(self, where: ParseResult) -> None:
-        """See that a save which depends on what is there does not look at another time than it writes to."""
-        if self._backend().reads_the_past(where) and "lake_ref" not in {*self._load_args, *self._save_args}:
-            raise InvalidFormat(
-                "the format adds to what is there, or keeps it, and STATISFACTORY_AT or `at` of statisfactory.yml "
-                "would have it look at the past: unset that, or pin the entry by `load_args`."
-            )
+    def _replaced(self, where: ParseResult) -> Replaced:
+        """What a save to ``where`` replaces."""
+        return Replaced(self._backend(), where, self._load_args, self._save_args)
 
     def _exists(self) -> bool:
         with self._named():
@@ -190,9 +166,8 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
 
     def _release(self) -> None:
         super()._release()
-        if self._last is not None:
-            self._last[1].release()
-            self._last = None
+        if self._reader is not None:
+            self._reader.release()
 
     def bind(self, project: Project) -> None:
         """Make the entry work in ``project``: on its branches, in the run that it pins."""
@@ -205,6 +180,28 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
             UnknownOption: One of ``load_args`` or ``save_args`` could not be used.
         """
         self._backend().check_options(load_args=self._load_args, save_args=self._save_args)
+
+    def check_format(self, is_written: bool) -> None:
+        """Refuse a format that cannot work, as far as that is known before it does.
+
+        Args:
+            is_written: Whether it is going to save.
+
+        Raises:
+            DatasetError: Its class refuses its arguments.
+            InvalidFormat: Its engine works on other machines, or it would change a copy.
+        """
+        if self._format is None:
+            return
+        self._format.on(staged_path(Path(tempfile.gettempdir()), basename(self._location())), self.filepath)
+        try:
+            is_copied = self._backend().local_path(fragment=self._location(), **self._load_args) is None
+        except FileNotFoundError:  # where there is nothing yet
+            is_copied = False
+        if is_copied or is_written:
+            refuse_cluster(self._format.kind)
+        if is_copied:
+            refuse_handle(self._format.kind)
 
     @property
     def backend(self) -> Backend:
@@ -237,30 +234,43 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
     def __getattr__(self, name: str) -> Any:
         # Called only for what is not found otherwise: `hasattr` has to tell what the format can do.
         format_: Format | None = self.__dict__.get("_format")
-        if name not in _FOLLOWED or format_ is None or not hasattr(format_.kind, name):
+        if format_ is None or not has_member(format_.kind, name):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        method = getattr(format_.kind, name)
+        return member_of(format_.kind, name, functools.partial(self._ask_format, name == "confirm"))
 
-        @functools.wraps(method)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            with self._named():
-                if name == "confirm" and self._last is not None:
-                    return getattr(self._last[1], name)()
-                with self._local_copy(self._backend(), *self._load_from()) as (path, _):
-                    inner = format_.on(path, self.filepath)
-                    work = functools.partial(getattr(inner, name), *args, **kwargs)
-                    return format_.call(path, self.filepath, work)
+    def _ask_format(self, of_last: bool, work: Callable[[Any], Any]) -> Any:
+        """Let the format do something else than to load and save, and store what it changes by that.
 
-        signature = inspect.signature(method)
-        call.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])  # type: ignore[attr-defined]
-        return call
+        Args:
+            of_last: Whether it is about what was loaded last.
+            work: Called with a dataset of the format.
+        """
+        with self._named():
+            where, options = self._load_from()
+            store = functools.partial(self._store, where)
+            return self._format_reader().ask(self._backend(), where, options, work, of_last, store)
+
+    def _format_reader(self) -> FormatReader:
+        assert self._format is not None
+        if self._reader is None:
+            self._reader = FormatReader(self._format, self.filepath)
+        return self._reader
+
+    def _store(self, where: ParseResult, changed: Path) -> None:
+        """Store a copy that the format has changed."""
+        self._replaced(where).refuse_the_past()
+        if self.load_pin is not None and self.save_pin is None:
+            raise InvalidFormat(
+                f"the format changes what it has read, and the entry is pinned to {self.load_pin!r}: take that away."
+            )
+        self._backend().upload(source=changed, fragment=where, **self._save_args)
 
     def __getstate__(self) -> dict[str, Any]:
         # Connections stay in their process, and so does whatever a format has opened. Which project it is must
         # travel: a process that was spawned has announced none.
         travels = self.filepath and self._backend().follows_git
         project = self._project or (announced_project() if travels else None)
-        return {**self.__dict__, "_transport": None, "_last": None, "_project": project}
+        return {**self.__dict__, "_transport": None, "_reader": None, "_project": project}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if "_format_args" in state:  # a pickle from before there was a class for formats
@@ -284,112 +294,14 @@ class ArtifactDataset(AbstractVersionedDataset[Any, Any]):
             config["dataset"] = {**dataset, "type": type_name(dataset["type"])}
         return config
 
-    def _get_versions(self) -> list[str]:
-        """URLs of all versions, newest first, from one listing."""
-        with self._named():
-            return self._find_versions()
-
-    def _find_versions(self) -> list[str]:
-        base = self._location()
-        if self._by_service:
-            return list(self._backend().versions(fragment=base))
-        return [unparse(each) for each in versions_below(self._backend(), base)]
-
-    def _get_version_from_path(self, path: str) -> str:
-        if self._by_service:
-            return path
-        found: str = super()._get_version_from_path(path)
-        return found
-
     def _location(self) -> ParseResult:
         if not self.filepath:
             raise InvalidURL("the entry has no filepath: name one.")
-        return parse(self.filepath)
-
-    @property
-    def _by_service(self) -> bool:
-        """Whether the service itself keeps versions, so that they need no folders."""
-        return self._version is not None and self._backend().version_options("") is not None
-
-    def resolve_load_version(self) -> str | None:
-        """The version to load: as pinned, else the newest; ``None`` where the service gives that by itself."""
-        if self._by_service and self._version:
-            # Kedro compares it, after a save, with the version that was saved.
-            return self._version.load or self._cached_load_version
-        found: str | None = super().resolve_load_version()
-        return found
-
-    def _load_from(self) -> tuple[ParseResult, Mapping[str, Any]]:
-        """Where to load, and the options for that."""
-        if not self._by_service:
-            return self._at_version(self.resolve_load_version()), self._load_args
-        pinned = self._version and self._version.load
-        by_version = self._backend().version_options(pinned) if pinned else None
-        return self._location(), {**self._load_args, **(by_version or {})}
-
-    def _old_options(self) -> Mapping[str, Any]:
-        """Options to read what a save builds on: from where it is going to be written."""
-        if "lake_ref" in self._save_args or "lake_ref" in self._load_args:
-            kept = {key: value for key, value in self._load_args.items() if key != "lake_ref"}
-            return {**kept, **{key: value for key, value in self._save_args.items() if key == "lake_ref"}}
-        return self._load_args
-
-    def _save_location(self) -> ParseResult:
-        if self._by_service:
-            return self._location()
-        where = self._at_version(self.resolve_save_version())
-        if self._version and self._backend().exists(fragment=where):
-            raise DatasetError(
-                f"{self.filepath!r}: the version {self.resolve_save_version()!r} is there already, and versions are "
-                "never overwritten: save under another one."
-            )
-        return where
-
-    def _at_version(self, version: str | None) -> ParseResult:
-        where = self._location()
-        if version is None:
-            return where
-        self._get_versioned_path(version)  # Kedro's own check that it is one harmless path component
-        return at_version(where, version)
+        pattern = self._format.pattern if self._format else ""
+        return parse(self.filepath.removesuffix(f"/{pattern}") if pattern else self.filepath)
 
     def _backend(self) -> Backend:
         if self._transport is None:
             kind = Backend.registered(self._location().scheme)
             self._transport, self._module = kind(Session(self._credentials, self._project)), kind.__module__
         return self._transport
-
-    @contextlib.contextmanager
-    def _local_copy(
-        self, backend: Backend, where: ParseResult, options: Mapping[str, Any]
-    ) -> Iterator[tuple[Path, Path | None]]:
-        """A path where the format can read, and the folder that goes with it when it is a copy."""
-        path = backend.local_path(fragment=where, **options)
-        if path is not None:
-            yield path, None
-            return
-        with staging_folder(None) as folder:
-            path = staged_path(folder, basename(where))
-            with named_when_full(folder):
-                backend.download(target=path, fragment=where, **options)
-            yield path, folder
-
-    @contextlib.contextmanager
-    def _named(self) -> Iterator[None]:
-        """Our errors as Kedro's, which the catalog completes with the name of the entry."""
-        try:
-            yield
-        except StatisfactoryError as error:
-            raise DatasetError(f"{self.filepath!r}: {error}") from error
-        except (FileNotFoundError, NotADirectoryError) as error:
-            # Kedro takes these, when they come out of a save, for the sign of a version where a file is.
-            raise DatasetError(f"{self.filepath!r}: {type(error).__name__}: {error}") from error
-
-
-def _is_as_before(inner: AbstractDataset[Any, Any], before: Mapping[str, Any]) -> bool:
-    """Whether a dataset of a file has kept nothing of what it has loaded; one of another kind may have all along."""
-    after = vars(inner)
-    return (
-        isinstance(inner, AbstractVersionedDataset)
-        and after.keys() == before.keys()
-        and all(value is before[name] for name, value in after.items())
-    )

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from kedro.io.core import VERSIONED_FLAG_KEY, AbstractDataset, DatasetError, parse_dataset_definition
 
+from kedro_statisfactory.datasets.engines import keeps_partitions
 from kedro_statisfactory.datasets.modes import SaveModes
 from kedro_statisfactory.errors import InvalidFormat
 
@@ -19,6 +20,9 @@ _Data = TypeVar("_Data")
 
 # Arguments of a format in which passwords travel: a description shows none of them.
 _NOT_SHOWN = frozenset(("credentials", "fs_args", "storage_options"))
+_OF_KEDRO = "kedro_datasets."
+# Classes whose libraries take a path for a pattern; of classes of others nobody knows either.
+_TAKES_PATTERNS = tuple(f"kedro_datasets.{name}" for name in ("dask.", "ibis.", "pandas.delta", "polars.", "spark."))
 
 
 @dataclass(frozen=True)
@@ -28,10 +32,12 @@ class Format:
     Attributes:
         kind: Class of the dataset.
         args: Its arguments but for the path.
+        pattern: Names of the files that it writes into its folder, as Dask takes them; empty: it is given the path.
     """
 
     kind: type[AbstractDataset[Any, Any]]
     args: Mapping[str, Any] = field(default_factory=dict)
+    pattern: str = ""
 
     @property
     def name(self) -> str:
@@ -51,13 +57,33 @@ class Format:
     def builds_on_old(self) -> bool:
         """Whether a save needs what is there: it gets the old bytes."""
         # The folder of a Delta table is its history, whatever the mode.
-        return "Delta" in self.name or self.modes.adds
+        return "Delta" in self.name or self.modes.adds or keeps_partitions(self.kind)
+
+    def keeps_folder(self, data: object) -> bool:
+        """Whether the format, when it saves ``data`` as a folder, may leave in place what it finds there."""
+        save_args = self.args.get("save_args") or {}
+        overwrite = inspect.signature(self.kind).parameters.get("overwrite")
+        if self.args.get("overwrite", overwrite.default) if overwrite else save_args.get("overwrite"):
+            return False
+        if self._is_of("kedro_datasets.matplotlib."):
+            return isinstance(data, list | Mapping)
+        if self._is_of("kedro_datasets.ibis."):
+            return "partition_by" in save_args
+        return self._is_of("kedro_datasets.dask.") or not self._is_of(_OF_KEDRO)
+
+    def names_files(self, name: str) -> bool:
+        """Whether the last segment of a URL is a pattern for the files of a folder, as in ``days/*.csv`` of Dask."""
+        return "*" in name and self._is_of("kedro_datasets.dask.csv")
 
     @functools.cached_property
-    def keeps_others(self) -> bool:
-        """Whether the format, when it saves several files, leaves those that it found: MatplotlibDataset does."""
-        overwrite = inspect.signature(self.kind).parameters.get("overwrite")
-        return overwrite is not None and not self.args.get("overwrite", overwrite.default)
+    def takes_patterns(self) -> bool:
+        """Whether the format may take a path for a pattern, and read other files than the one that is meant."""
+        return not self._is_of(_OF_KEDRO) or self._is_of(*_TAKES_PATTERNS)
+
+    def _is_of(self, *packages: str) -> bool:
+        """Whether the class, or the one from which it inherits how it saves, is from one of these packages."""
+        by = next((each for each in self.kind.__mro__ if vars(each).keys() & {"save", "_save"}), self.kind)
+        return by.__module__.startswith(packages)
 
     def for_saving(self, path: Path, url: str) -> AbstractDataset[Any, Any]:
         """The dataset on a path of this machine, for a save that obeys the modes among its arguments.
@@ -146,7 +172,7 @@ def parse_format(dataset: str | type[AbstractDataset[Any, Any]] | Mapping[str, A
         hint = (
             " Turn it round: make it the entry, and this class its own `dataset`, on disk or in S3; it lists through "
             "fsspec, which knows no other backend of this package."
-            if "path" in parameters
+            if {"path", "dataset"} <= parameters.keys()
             else ""
         )
         raise InvalidFormat(

@@ -27,7 +27,10 @@ class SaveModes:
         self._writer = _text(_mapping(save_args.get("writer")).get("mode"))  # of pandas.ExcelDataset
         self._saved = _text(save_args.get("mode"))
         self._opened = _text(_mapping(_mapping(args.get("fs_args")).get("open_args_save")).get("mode"))
-        self._append = save_args.get("append") is True  # of fastparquet and others
+        # Of fastparquet and others; and Spark's way to replace some of the partitions.
+        self._append = save_args.get("append") is True or (
+            _text(save_args.get("partitionOverwriteMode")).lower() == "dynamic"
+        )
         self._module = module
 
     def __iter__(self) -> Iterator[str]:

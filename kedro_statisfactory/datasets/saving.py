@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import ParseResult
 
-from kedro_statisfactory.backends import Backend
+from kedro_statisfactory.datasets.engines import refuse_cluster, refuse_hollow
 from kedro_statisfactory.datasets.formats import Format
-from kedro_statisfactory.datasets.staging import Beginning, staged_path, staging_folder
+from kedro_statisfactory.datasets.replaced import Replaced
+from kedro_statisfactory.datasets.sets import as_set_of_one, gathered, main_of, scatter
+from kedro_statisfactory.datasets.staging import Beginning, is_odd, staged_path, staging_folder
 from kedro_statisfactory.errors import InvalidFormat
 from kedro_statisfactory.location import basename
 
@@ -23,54 +26,89 @@ class StagedSave:
     Attributes:
         format: What writes.
         url: Of the entry, for errors.
-        backend: What publishes.
-        options: Options of the backend for that.
-        is_there: Whether something is there, where it is going to be saved.
-        fetch_old: Fetches that, if there is something, for a format that adds to it.
+        replaced: What is there, where it is going to be saved.
+        options: Options of the backend, for publishing.
     """
 
     format: Format
     url: str
-    backend: Backend
+    replaced: Replaced
     options: Mapping[str, Any]
-    is_there: Callable[[], bool]
-    fetch_old: Callable[[Path], None]
 
-    def save(self, data: Any, where: ParseResult) -> None:
+    def save(self, data: Any) -> None:
         """Save an object.
 
         Args:
             data: The object.
-            where: The location.
 
         Raises:
             DatasetError: The format failed.
             InvalidFormat: It would not do, or has not done, what its arguments say; what was there stays as it is.
         """
+        refuse_cluster(self.format.kind, data)
         modes = self.format.modes
-        if (modes.keeps_old or modes.fails_if_exists) and self.is_there():
+        if (modes.keeps_old or modes.fails_if_exists) and self.replaced.is_there():
             if modes.keeps_old:
                 return
             raise InvalidFormat(
                 f"something is there already, and the mode of {self.format.name} is to fail then: delete it first, or "
                 "set `save_args: {mode: overwrite}` in `dataset`."
             )
-        with staging_folder(self.backend.staging_parent(fragment=where)) as folder:
-            staged = staged_path(folder, basename(where))
+        backend, where = self.replaced.backend, self.replaced.where
+        parent = backend.staging_parent(fragment=where)
+        if parent is not None and self.format.takes_patterns and is_odd(parent / "x"):
+            parent = None
+        with staging_folder(parent) as folder:
+            staged = staged_path(folder.path, basename(where))
             self._write(data, staged)
-            self.backend.upload(source=staged, fragment=where, consume=True, **self.options)
+            whole = self._whole(staged)
+            backend.upload(source=whole, fragment=where, consume=True, **self.options)
 
     def _write(self, data: Any, staged: Path) -> None:
         """Let the format write to the staging folder."""
-        if self.format.builds_on_old or (self.format.keeps_others and isinstance(data, list | Mapping)):
-            self.fetch_old(staged)
+        if self.format.builds_on_old:
+            self.replaced.fetch(staged)
+            scatter(staged)
+        elif self.format.keeps_folder(data):
+            self.replaced.fetch_folder(staged)
+            _remove_unless_folder(staged)
         old = Beginning(staged) if self.format.modes.appends_to_file and staged.is_file() else None
-        inner = self.format.for_saving(staged, self.url)
-        self.format.call(staged, self.url, functools.partial(inner.save, data))
+        path = staged
+        if self.format.pattern:
+            staged.mkdir(exist_ok=True)
+            path = staged / self.format.pattern
+        inner = self.format.for_saving(path, self.url)
+        self.format.call(path, self.url, functools.partial(inner.save, data))
         if not staged.exists():
-            raise InvalidFormat(f"{self.format.name} did not write to the path that it was given.")
+            written = ", ".join(sorted(path.name for path in staged.parent.iterdir()))
+            instead = f" but, in its place, {written}. Name in the URL the file or folder that it writes" * bool(
+                written
+            )
+            raise InvalidFormat(f"{self.format.name} did not write to the path that it was given{instead}.")
         if old and not old.is_kept():
             raise InvalidFormat(
                 f"{self.format.name} has replaced what was there, although a mode among its arguments asks to add to "
                 "it: name that mode under `fs_args: {open_args_save: {mode: …}}` of `dataset`, or take it away."
             )
+        refuse_hollow(staged, self.format.name)
+
+    def _whole(self, staged: Path) -> Path:
+        """What has to be published: one file or folder."""
+        whole = gathered(staged)
+        if whole == staged and staged.is_file():
+            with contextlib.suppress(FileNotFoundError):
+                there = self.replaced.backend.local_path(fragment=self.replaced.where)
+                if there is not None and main_of(there) != there:
+                    return as_set_of_one(staged)
+        return whole
+
+
+def _remove_unless_folder(staged: Path) -> None:
+    """Remove what was fetched for a format that keeps what is in its folder, where it is none.
+
+    A file is replaced, and so are those of a set, all together.
+    """
+    if staged.is_file():
+        staged.unlink()
+    elif main_of(staged) != staged:
+        shutil.rmtree(staged)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends import Backend
@@ -22,3 +24,21 @@ def versions_below(backend: Backend, where: ParseResult) -> list[ParseResult]:
         if len(folders := info.path.split("/")) > 1 and folders[1] == name
     }
     return [at_version(where, version) for version in sorted(found, reverse=True)]
+
+
+def of_part(version: str, run_id: str) -> str:
+    """The version that a part of a run of several processes writes: it sorts by its time, and tells the run.
+
+    >>> of_part("2026-11-25T03.16.09.123Z", "nightly")
+    '2026-11-25T03.16.09.123Z--run-2a3b62b5'
+    """
+    return version.removesuffix(_suffix(run_id)) + _suffix(run_id)
+
+
+def newest_of_run(versions: Iterable[str], run_id: str) -> str | None:
+    """The first of ``versions`` that a part of a run has written; ``None`` where no part has."""
+    return next((version for version in versions if version.endswith(_suffix(run_id))), None)
+
+
+def _suffix(run_id: str) -> str:
+    return f"--run-{hashlib.sha256(run_id.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"

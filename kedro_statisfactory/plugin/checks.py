@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kedro.io import DatasetError
@@ -42,6 +42,24 @@ def refuse_unknown_options(ours: Mapping[str, list[ArtifactDataset]]) -> None:
             try:
                 each.check_options()
             except StatisfactoryError as error:
+                raise DatasetError(f"catalog entry {name!r}: {error}") from error
+
+
+def refuse_unfit_formats(ours: Mapping[str, list[ArtifactDataset]], written: Container[str]) -> None:
+    """Refuse formats that cannot work as the catalog says, before a run has computed what they are for.
+
+    Args:
+        ours: The entries of the pipeline.
+        written: Names of those that it writes.
+
+    Raises:
+        DatasetError: A class refuses its arguments, or its engine works where the data is not.
+    """
+    for name, found in ours.items():
+        for each in found:
+            try:
+                each.check_format(is_written=name in written)
+            except (StatisfactoryError, DatasetError) as error:
                 raise DatasetError(f"catalog entry {name!r}: {error}") from error
 
 

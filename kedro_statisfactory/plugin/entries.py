@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset, DatasetError
 from kedro.pipeline import Pipeline
+
+from kedro_statisfactory.project import RUN_ID
 
 if TYPE_CHECKING:
     from kedro_statisfactory.datasets import ArtifactDataset
@@ -21,6 +24,26 @@ def artifacts(entry: object, ours: type[ArtifactDataset]) -> Iterator[ArtifactDa
         for value in vars(entry).values():
             if isinstance(value, AbstractDataset):
                 yield from artifacts(value, ours)
+
+
+def fix_versions(pipeline: Pipeline, ours: Mapping[str, list[ArtifactDataset]]) -> None:
+    """Fix which versions a run reads, in all of its processes: its own, and else those that are the newest now.
+
+    Raises:
+        DatasetError: The versions of an entry cannot be listed.
+    """
+    # Entries that differ behind the "@" alone are one to Kedro: what is saved by one is read by the other.
+    written = {_without_transcoding(name) for name in pipeline.all_outputs()}
+    for name, found in ours.items():
+        for each in found:
+            try:
+                each.begin_run(_without_transcoding(name) in written, os.environ.get(RUN_ID))
+            except DatasetError as error:
+                raise DatasetError(f"catalog entry {name!r}: {error}") from error
+
+
+def _without_transcoding(name: str) -> str:
+    return name.partition("@")[0]
 
 
 def uses_of(pipeline: Pipeline, entries: Mapping[str, Any], ours: Mapping[str, list[ArtifactDataset]]) -> Iterator[Use]:

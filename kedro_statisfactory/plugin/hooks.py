@@ -17,9 +17,10 @@ from kedro_statisfactory.plugin.checks import (
     refuse_lost_chunks,
     refuse_lost_versions,
     refuse_partitions,
+    refuse_unfit_formats,
     refuse_unknown_options,
 )
-from kedro_statisfactory.plugin.entries import artifacts, uses_of
+from kedro_statisfactory.plugin.entries import artifacts, fix_versions, uses_of
 from kedro_statisfactory.project import Project, announce
 
 if TYPE_CHECKING:
@@ -133,7 +134,9 @@ class StatisfactoryHooks:
             name: found for name, entry in entries.items() if (found := list(artifacts(entry, module.ArtifactDataset)))
         }
         refuse_unknown_options(ours)
+        refuse_unfit_formats(ours, pipeline.all_outputs())
         refuse_lost_chunks(pipeline, ours)
+        fix_versions(pipeline, ours)
         follow = {name: bound for name, found in ours.items() if (bound := [e for e in found if e.backend.follows_git])}
         if not follow:
             return

@@ -16,6 +16,8 @@ from kedro_statisfactory.project.settings import Settings
 
 #: Variable that pins all entries which are not pinned themselves.
 AT = "STATISFACTORY_AT"
+#: Variable that makes several processes one run.
+RUN_ID = "STATISFACTORY_RUN_ID"
 
 
 @dataclass(frozen=True)

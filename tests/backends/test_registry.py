@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import logging
+import sys
 import threading
 import types
 from concurrent.futures import ThreadPoolExecutor
@@ -153,6 +154,12 @@ def test_a_secret_of_any_backend_is_hidden_by_every_other(monkeypatch: pytest.Mo
 @pytest.mark.usefixtures("installed")
 def test_the_view_shows_installed_backends() -> None:
     assert "installed" in Backend.backends()
+
+
+def test_without_fsspec_nothing_is_said_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fsspec.registry", None)
+    with pytest.raises(UnknownPrefix, match=r"prefix 'webdav'\. Known are"):
+        Backend.registered("webdav")
 
 
 def test_an_unknown_prefix_lists_the_known_ones() -> None:

@@ -228,6 +228,15 @@ def test_a_format_follows_what_kedro_asks_of_it(place: Place) -> None:
     assert Rich.released == ["x.txt"]
 
 
+def test_a_release_lets_the_format_forget(place: Place) -> None:
+    entry = _entry(place, "x.txt", Rich)
+    entry.release()
+    entry.save("abc")
+    entry.load()
+    entry.release()
+    assert entry.load() == "abc"
+
+
 def test_an_entry_has_only_the_methods_of_its_format(place: Place) -> None:
     plain = _entry(place, "x.txt", dataset="text.TextDataset")
     assert not hasattr(plain, "confirm")
@@ -320,10 +329,10 @@ def test_where_nothing_can_be_staged_is_told(
             entry.save("x")
         return
 
-    def deny(**_: Any) -> None:
+    def deny(*_: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(tempfile, "mkdtemp", deny)
+    monkeypatch.setattr(Path, "mkdir", deny)
     with pytest.raises(DatasetError, match=rf"E0302.*nothing can be written to the folder '{tmp_path}'"):
         ArtifactDataset(filepath=str(tmp_path / "x"), dataset=Failing).save("x")
 
@@ -412,7 +421,11 @@ def test_no_secret_is_shown(
         ({"filepath": "s3://user:pw@b/x"}, "E0101.*credentials"),
         ({"filepath": "s3://b/x", "credentials": {"acces_key": SECRET}}, "E0401.*acces_key"),
         ({"filepath": "s3://b/x", "fs_args": {"open_args_load": {"mode": "r"}}}, "E0204.*for the format"),
-        ({"filepath": "s3://b/x", "no_such": 1}, "no_such"),
+        ({"filepath": "s3://b/x", "no_such": 1}, "E0204.*no argument `no_such`.*into `dataset`"),
+        ({"filepath": "s3://b/x", "load_arg": {}}, "E0204.*Did you mean `load_args`"),
+        ({"filepath": "s3://b/x", "credentials": {"s3_additional_kwargs": {}}}, "E0401.*move them into `save_args`"),
+        ({"filepath": "abfs://b/x"}, "E0202.*classes of kedro-datasets reach abfs:// through fsspec"),
+        ({"filepath": "https://h/x"}, "E0202.*make such a class the entry"),
         ({"filepath": None}, "E0101.*`filepath` of the entry is of type NoneType"),
         ({"filepath": "s3:/b/x"}, "E0101.*one slash where a URL has two: write s3://b/x"),
         ({"filepath": "file:/b/x"}, "E0101.*one slash where a URL has two: write file:///b/x"),

@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kedro.io import DataCatalog, DatasetError
+from kedro.io import AbstractDataset, DataCatalog, DatasetError
 from kedro.io.core import parse_dataset_definition
 from kedro_datasets.pickle import PickleDataset
 
 from kedro_statisfactory import ArtifactDataset
 from kedro_statisfactory.backends.base import STAGING_NAME
-from kedro_statisfactory.datasets import staging
-from kedro_statisfactory.datasets.staging import is_eager
+from kedro_statisfactory.datasets.kept import is_eager
 from tests.datasets.conftest import Place
 from tests.servers.s3 import S3Server
 
@@ -297,14 +296,6 @@ def test_chunks_of_a_reader_find_their_bytes(place: Place) -> None:
         assert [len(chunk) for chunk in reader] == [1, 1, 1]
 
 
-def test_kept_bytes_go_when_the_process_ends_and_not_with_a_fork(tmp_path: Path) -> None:
-    (tmp_path / "kept").mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(staging, "_kept", [tmp_path / "kept"])
-        staging._remove_kept()
-    assert not (tmp_path / "kept").exists()
-
-
 def _load_lazily(entry: ArtifactDataset) -> None:
     entry.load()
 
@@ -359,12 +350,27 @@ def test_only_what_is_certainly_in_memory_counts_as_eager() -> None:
     assert not is_eager({"later": lambda: 1})
 
 
+class OfAPath(AbstractDataset[str, str]):
+    """A class that takes a path of its own, and wraps no other."""
+
+    def __init__(self, path: str) -> None: ...
+
+    def _load(self) -> str:
+        return ""
+
+    def _save(self, data: str) -> None: ...
+
+    def _describe(self) -> dict[str, Any]:
+        return {}
+
+
 @pytest.mark.parametrize(
     ("dataset", "says"),
     [
         ("api.APIDataset", "takes no `filepath`"),
         ("MemoryDataset", "takes no `filepath`"),
         ({"type": "partitions.PartitionedDataset"}, "make it the entry, and this class its own `dataset`"),
+        ("tests.datasets.test_formats.OfAPath", r"could be stored elsewhere\.\."),
         ({"backend": "joblib"}, "has no `type`"),
         ({"type": "text.TextDataset", "versioned": True}, "`versioned` belongs to the entry"),
         ({"type": "text.TextDataset", "filepath": "x"}, "`filepath` belongs to the entry"),
@@ -397,7 +403,6 @@ def test_every_dataset_with_a_filepath_is_accepted_and_every_other_one_refused()
     import inspect
 
     import kedro_datasets
-    from kedro.io import AbstractDataset
 
     root = Path(kedro_datasets.__file__).parent
     seen = {True: 0, False: 0}
@@ -416,7 +421,7 @@ def test_every_dataset_with_a_filepath_is_accepted_and_every_other_one_refused()
                 for parameter in inspect.signature(kind).parameters.values()
                 if parameter.default is parameter.empty
                 and parameter.name != "filepath"
-                and parameter.kind is parameter.KEYWORD_ONLY
+                and parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
             }
             if takes:
                 ArtifactDataset(filepath="s3://b/x", dataset={"type": kind, **needed})

@@ -57,6 +57,8 @@ class InFiles(AbstractDataset[int, set[int]]):
 
     def _save(self, data: int) -> None:
         self._filepath.mkdir(exist_ok=True)
+        for file in self._filepath.iterdir():
+            file.unlink()
         for piece in range(PIECES):
             (self._filepath / f"{data}-{piece}").write_bytes(bytes([data]) * PIECE)
 

@@ -17,6 +17,7 @@ from kedro.runner import SequentialRunner
 from pluggy import PluginManager
 
 from kedro_statisfactory.backends import Backend
+from kedro_statisfactory.errors import InvalidFormat
 from kedro_statisfactory.location import parse
 from kedro_statisfactory.plugin.hooks import hooks
 from kedro_statisfactory.project import current_project
@@ -179,3 +180,32 @@ def test_a_configuration_that_knows_no_patterns_has_the_default_settings(tmp_pat
     hooks.after_context_created(context)
     assert current_project().settings == Settings()
     assert current_project().path == tmp_path
+
+
+@pytest.mark.parametrize("is_written", [True, False])
+def test_a_format_that_refuses_its_arguments_is_told_before_anything_runs(tmp_path: Path, is_written: bool) -> None:
+    catalog = DataCatalog.from_config(
+        {
+            "model": {
+                "type": "kedro_statisfactory.ArtifactDataset",
+                "filepath": str(tmp_path / "model.pkl"),
+                "dataset": {"type": "pickle.PickleDataset", "backend": "no_such_library"},
+            }
+        }
+    )
+    nodes = node(lambda: 1, None, "model") if is_written else node(print, "model", None)
+    with pytest.raises(DatasetError, match=r"(?s)catalog entry 'model'.*no_such_library"):
+        _begin(pipeline([nodes]), catalog)
+
+
+def test_an_engine_on_other_machines_is_told_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(kind: type, data: object = None) -> None:
+        raise InvalidFormat(f"{kind.__name__} works elsewhere")
+
+    monkeypatch.setattr("kedro_statisfactory.datasets.artifact.refuse_cluster", refuse)
+    catalog = _catalog(tmp_path)
+    with pytest.raises(DatasetError, match=r"catalog entry 'out': .*TextDataset works elsewhere"):
+        _begin(pipeline([node(lambda: "x", None, "out")]), catalog)
+    _begin(pipeline([node(print, "out", None)]), catalog)  # it is read where it is

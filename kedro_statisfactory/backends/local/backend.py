@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends.base import Backend, ObjectInfo
-from kedro_statisfactory.backends.local.publish import created, publish, publish_file, sync_folder, temporary_beside
+from kedro_statisfactory.backends.local.publish import publish, publish_file, sync_folder, temporary_beside
 from kedro_statisfactory.backends.local.staging import IS_STAGING, is_kedro_project, staging_folder_for
 from kedro_statisfactory.errors import InvalidURL, ObjectNotFound, PermissionDenied, StatisfactoryError, TransferError
 from kedro_statisfactory.location import checked, full_path, unparse
@@ -50,8 +50,7 @@ class LocalFS(Backend, prefix="", aliases=("file",)):
         with _translated(fragment):
             target = self._target(fragment)
             with temporary_beside(target) as temporary:
-                with created(temporary) as file:
-                    file.write(payload)
+                temporary.write_bytes(payload)
                 publish_file(temporary, target)
 
     def get(self, *, fragment: ParseResult, **kwargs: Any) -> bytes:
@@ -77,11 +76,11 @@ class LocalFS(Backend, prefix="", aliases=("file",)):
                 except OSError as error:
                     if error.errno != errno.EXDEV:  # another mount, perhaps of the same file system
                         raise
-            with temporary_beside(target) as temporary:
+            with temporary_beside(target, source.is_dir()) as temporary:
                 if source.is_dir():
-                    shutil.copytree(source, temporary)
+                    shutil.copytree(source, temporary, dirs_exist_ok=True)
                 else:
-                    with created(temporary) as file, source.open("rb") as original:
+                    with temporary.open("wb") as file, source.open("rb") as original:
                         shutil.copyfileobj(original, file, _BUFFER)
                 publish(temporary, target)
 

@@ -7,14 +7,13 @@ import ctypes
 import errno
 import os
 import secrets
-import shutil
 import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from kedro_statisfactory.backends.base import STAGING_NAME
+from kedro_statisfactory.backends.temporary import new_file, new_folder
 
 _AT_FDCWD = -100  # <fcntl.h> of Linux: paths are relative to the working directory
 _RENAME_EXCHANGE = 2  # renameat2(2)
@@ -24,21 +23,16 @@ _CANNOT_KEEP = _CANNOT_SYNC_FOLDERS | {errno.EPERM, errno.EACCES}
 
 
 @contextlib.contextmanager
-def temporary_beside(target: Path) -> Iterator[Path]:
-    """A free path in the folder of ``target``, for a file or a folder; what is left there afterwards is removed."""
-    temporary = target.with_name(f"{STAGING_NAME}{secrets.token_hex(6)}")
+def temporary_beside(target: Path, is_folder: bool = False) -> Iterator[Path]:
+    """A new file or folder in the folder of ``target``; what is left of it afterwards is removed.
+
+    It has the mode that the umask leaves, which ``tempfile`` would not give it.
+    """
+    temporary = new_folder(target.parent, mode=0o777) if is_folder else new_file(target.parent)
     try:
-        yield temporary
+        yield temporary.path
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        else:
-            temporary.unlink(missing_ok=True)
-
-
-def created(path: Path) -> BinaryIO:
-    """A new file open for writing, with the mode that the umask leaves, which ``tempfile`` would not give it."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666), "wb")
+        temporary.remove()
 
 
 def publish(source: Path, target: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kedro_statisfactory.backends.base import STAGING_NAME
 
-#: A segment of a path as this package names what is not published: mkdtemp adds 8 characters, ``temporary_beside`` 12.
+#: A segment of a path as this package names what is not published, or has named it in an earlier version.
 IS_STAGING = re.compile(rf"(^|/){re.escape(STAGING_NAME)}[0-9a-z_]{{8,12}}(/|$)")
 # Where a Kedro project stages what it saves: nobody takes this folder for data, or for a change of the code.
 _STAGING_FOLDER = ".statisfactory"

@@ -14,7 +14,7 @@ from kedro_statisfactory.backends.credentials import (
     refuse_unknown,
     refuse_unprintable,
 )
-from kedro_statisfactory.errors import InvalidCredentials
+from kedro_statisfactory.errors import InvalidCredentials, UnknownCredential
 
 # s3fs's names (left) for what boto3 calls otherwise.
 _S3FS_NAMES = {
@@ -90,6 +90,11 @@ def s3_configuration(credentials: Mapping[str, Any]) -> S3Configuration:
 
 def _check(flat: Mapping[str, Any]) -> None:
     """See that credentials in boto3's names can be used."""
+    if "s3_additional_kwargs" in flat:  # of s3fs
+        raise UnknownCredential(
+            "`s3_additional_kwargs` are no credentials: move them into `save_args` of the entry, which are those of "
+            "boto3's put_object."
+        )
     known = _SESSION_KEYS | _CLIENT_KEYS
     refuse_unknown("S3", flat.keys() - known, known | _S3FS_KEYS | _S3FS_NAMES.keys())
     for key in sorted(_TEXTS & flat.keys()):

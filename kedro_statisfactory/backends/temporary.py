@@ -1,0 +1,147 @@
+"""Files and folders that a process needs for a while, and removing those of processes that were killed.
+
+Whoever makes one holds a lock on it (``flock``), which the system takes away when the process ends, whatever ends it.
+So another process can tell what nobody needs any more, by taking that lock itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kedro_statisfactory.backends.base import STAGING_NAME
+
+_DIGITS = 10
+# Only what was made here is ever removed: older versions of this package, which held no locks, used other lengths.
+_NAME = re.compile(rf"{re.escape(STAGING_NAME)}[0-9a-f]{{{_DIGITS}}}")
+
+_HAS_LOCKS = sys.platform != "win32"
+
+_swept: set[tuple[int, str]] = set()  # folders by process
+
+
+@dataclass
+class Temporary:
+    """A file or folder that stays until it is removed, or until the process has ended and another one sweeps.
+
+    Attributes:
+        path: Where it is.
+        lock: Descriptor that holds the lock; ``None`` where the file system has none.
+    """
+
+    path: Path
+    lock: int | None
+
+    def remove(self) -> None:
+        """Remove it, if it is still there, and let go of the lock."""
+        lock, self.lock = self.lock, None
+        try:
+            _remove(self.path)
+        finally:
+            if lock is not None:
+                os.close(lock)
+
+
+def new_folder(parent: Path | None = None, mode: int = 0o700, path: Path | None = None) -> Temporary:
+    """Make a folder, after sweeping its parent once in the life of this process.
+
+    Args:
+        parent: Where to make it; ``None``: in the system's folder for temporary files.
+        mode: Its mode, from which the umask takes away.
+        path: Of one from before, which is gone; absent: a new one.
+    """
+    if path is not None:
+        path.mkdir(mode)
+        return Temporary(path, _locked(path))
+    return _new(parent, lambda path: path.mkdir(mode))
+
+
+def new_file(parent: Path) -> Temporary:
+    """Make an empty file with the mode that the umask leaves, after sweeping as for :func:`new_folder`."""
+    return _new(parent, lambda path: path.touch(exist_ok=False))
+
+
+def sweep(parent: Path) -> list[Path]:
+    """Remove from a folder what processes of this user have made there and left behind; gives what that was."""
+    if not _HAS_LOCKS:
+        return []
+    with contextlib.suppress(OSError):  # it may not be listed, or is gone
+        found = [Path(each.path) for each in os.scandir(parent) if _NAME.fullmatch(each.name)]
+        return [path for path in sorted(found) if _is_left_behind(path)]
+    return []
+
+
+def _new(parent: Path | None, make: Callable[[Path], None]) -> Temporary:
+    folder = Path(tempfile.gettempdir()) if parent is None else parent
+    if (key := (os.getpid(), str(folder))) not in _swept:
+        _swept.add(key)
+        sweep(folder)
+    while True:
+        path = folder / f"{STAGING_NAME}{secrets.token_hex(_DIGITS // 2)}"
+        with contextlib.suppress(FileExistsError):
+            make(path)
+            try:
+                return Temporary(path, _locked(path))
+            except _Taken:  # by who has swept just now, and took it for one of a process that is gone
+                continue
+
+
+class _Taken(Exception):
+    """Another process holds the lock, or has removed the file."""
+
+
+def _locked(path: Path) -> int | None:
+    """Take the lock of a file or folder; ``None`` where there are no locks.
+
+    Raises:
+        _Taken: Another process was faster.
+    """
+    if not _HAS_LOCKS:
+        return None
+    import fcntl
+
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise _Taken from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.path.samestat(os.fstat(descriptor), path.lstat()):
+            raise _Taken
+    except (BlockingIOError, FileNotFoundError, _Taken):
+        os.close(descriptor)
+        raise _Taken from None
+    except OSError:  # network file systems may have none
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _is_left_behind(path: Path) -> bool:
+    """Remove a file or folder of this user whose process is gone; gives whether it was one."""
+    try:
+        if path.lstat().st_uid != os.geteuid():
+            return False
+        lock = _locked(path)
+    except (OSError, _Taken):
+        return False
+    if lock is None:
+        return False
+    Temporary(path, lock).remove()
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()

@@ -1,0 +1,127 @@
+"""Where a format reads: the file itself, or a private copy of it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import ParseResult
+
+from kedro_statisfactory.backends import Backend
+from kedro_statisfactory.datasets.engines import refuse_cluster, refuse_handle
+from kedro_statisfactory.datasets.formats import Format
+from kedro_statisfactory.datasets.kept import same_as
+from kedro_statisfactory.datasets.sets import main_of, names_beside
+from kedro_statisfactory.datasets.staging import StagingFolder, is_odd, named_when_full, staged_path, staging_folder
+from kedro_statisfactory.errors import InvalidFormat
+from kedro_statisfactory.location import basename, full_path
+
+
+@dataclass(frozen=True)
+class Copy:
+    """What a format reads.
+
+    Attributes:
+        whole: The file or folder, with all that belongs to it.
+        folder: The private folder that goes with it; ``None``: it is used where it is.
+        is_private: Whether it is a copy, so that a change of it changes nothing else.
+        pattern: Of the files in it, for a format that is given one.
+    """
+
+    whole: Path
+    folder: StagingFolder | None = None
+    is_private: bool = False
+    pattern: str = ""
+
+    @property
+    def path(self) -> Path:
+        """The path that the format is given."""
+        return self.whole / self.pattern if self.pattern else main_of(self.whole)
+
+    def or_the_same(self, url: str) -> Copy:
+        """A copy of the same content that is kept already, where there is one.
+
+        Args:
+            url: Of which it is a copy.
+        """
+        is_linked = self.whole.is_symlink()
+        kept = same_as(self.whole, url) if self.is_private and not is_linked else None
+        return dataclasses.replace(self, whole=kept.copy, folder=kept.folder) if kept else self
+
+    def state(self) -> object:
+        """Something that is equal as long as nobody has changed the copy."""
+        files = sorted(path for path in self.whole.parent.rglob("*") if path.is_file())
+        return [(path, (found := path.stat()).st_mtime_ns, found.st_size) for path in files]
+
+
+@contextlib.contextmanager
+def local_copy(
+    backend: Backend, where: ParseResult, options: Mapping[str, Any], format_: Format, again: Copy | None = None
+) -> Iterator[Copy]:
+    """Give what a format reads.
+
+    Args:
+        backend: Brings it.
+        where: The location.
+        options: Of the backend, for that.
+        format_: What reads.
+        again: A copy from before, whose place is used once more, because a dataset knows it by that.
+
+    Raises:
+        FileNotFoundError: Nothing is there.
+        InvalidFormat: The format would take a part of the path for a pattern.
+    """
+    path = backend.local_path(fragment=where, **options)
+    if path is not None and not (format_.takes_patterns and is_odd(path)):
+        yield Copy(path, pattern=format_.pattern)
+        return
+    if path is None:
+        refuse_cluster(format_.kind)
+        refuse_handle(format_.kind)
+    if again is not None and again.folder is not None and again.folder.stays:
+        yield again
+        return
+    with staging_folder(None, again.folder if again else None) as folder:
+        if format_.takes_patterns and is_odd(folder.path.parent / "x"):
+            raise InvalidFormat(
+                f"{format_.name} may take a part of {str(folder.path.parent)!r} for a pattern: name another folder for "
+                "temporary files by the environment variable TMPDIR."
+            )
+        whole = staged_path(folder.path, basename(where))
+        if path is not None:  # the same file under a name that is no pattern
+            _link(path, whole)
+        else:
+            with named_when_full(folder.path):
+                backend.download(target=whole, fragment=where, **options)
+                if whole.is_file():
+                    _fetch_beside(backend, where, options, format_, whole)
+        yield Copy(whole, folder, is_private=True, pattern=format_.pattern)
+
+
+def _link(path: Path, alias: Path) -> None:
+    """Give a file, or all files of a folder, another path. Links to folders would be followed to their odd names."""
+
+    def link(source: str, target: str) -> None:
+        os.symlink(os.path.abspath(source), target)
+
+    if path.is_dir():
+        shutil.copytree(path, alias, copy_function=link)
+    else:
+        link(str(path), str(alias))
+
+
+def _fetch_beside(
+    backend: Backend, where: ParseResult, options: Mapping[str, Any], format_: Format, whole: Path
+) -> None:
+    """Fetch what another tool has stored beside a file that cannot be read without it."""
+    above, _, name = full_path(where).rpartition("/")
+    pairs = zip(names_beside(name, format_.kind), names_beside(whole.name, format_.kind), strict=True)
+    for beside, staged in pairs:
+        with contextlib.suppress(FileNotFoundError):
+            location = where._replace(path=f"{above}/{beside}", params="", query="", fragment="")
+            backend.download(target=whole.with_name(staged), fragment=location, **options)

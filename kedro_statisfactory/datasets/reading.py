@@ -1,0 +1,118 @@
+"""A load by a format, from the file itself or from a private copy, and what else a format does with what is there."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import ParseResult
+
+from kedro.io.core import AbstractDataset, AbstractVersionedDataset
+
+from kedro_statisfactory.backends import Backend
+from kedro_statisfactory.datasets.copies import Copy, local_copy
+from kedro_statisfactory.datasets.formats import Format
+from kedro_statisfactory.datasets.kept import keep_for_lazy
+
+
+@dataclass(frozen=True)
+class _Last:
+    """What was read last.
+
+    Attributes:
+        copy: Where that was.
+        inner: The dataset that has read it.
+        is_reusable: Whether it can read there again: it has kept nothing of what it has read.
+    """
+
+    copy: Copy
+    inner: AbstractDataset[Any, Any]
+    is_reusable: bool
+
+
+class FormatReader:
+    """Lets a format read what is at the location of an entry, and remembers what it has read last.
+
+    Args:
+        format_: What reads.
+        url: Of the entry, for errors.
+    """
+
+    def __init__(self, format_: Format, url: str) -> None:
+        self._format, self._url = format_, url
+        self._last: _Last | None = None
+        self._is_lazy = False  # whether what was loaded last may still read from its copy
+
+    def load(self, backend: Backend, where: ParseResult, options: Mapping[str, Any]) -> Any:
+        """Load an object.
+
+        Args:
+            backend: Brings the bytes.
+            where: The location.
+            options: Of the backend, for that.
+
+        Raises:
+            FileNotFoundError: Nothing is there.
+            DatasetError: The format failed.
+        """
+        with local_copy(backend, where, options, self._format) as copy:
+            # An equal one may have to stay for what was loaded before.
+            copy = copy.or_the_same(self._url) if self._is_lazy else copy
+            # A dataset on the same local file can be used again, unless it remembers what it has read; to make one
+            # costs more than to read a small file.
+            path, last = copy.path, self._last
+            again = last is not None and last.is_reusable and last.copy.path == path
+            inner = last.inner if last and again else self._format.on(path, self._url)
+            before = dict(vars(inner))
+            data = self._format.call(path, self._url, inner.load)
+            self._last = _Last(copy, inner, _is_as_before(inner, before))
+            self._is_lazy = keep_for_lazy(copy.folder, copy.whole, self._url, data, inner)
+            return data
+
+    def ask(
+        self,
+        backend: Backend,
+        where: ParseResult,
+        options: Mapping[str, Any],
+        work: Callable[[Any], Any],
+        of_last: bool,
+        store: Callable[[Path], None],
+    ) -> Any:
+        """Let the format do something else than to load and save.
+
+        Args:
+            backend: Brings the bytes.
+            where: The location.
+            options: Of the backend, for that.
+            work: Called with a dataset of the format; what it gives is given back.
+            of_last: Whether it is about what was loaded last, and goes to the dataset that has loaded that.
+            store: Called with the copy when the format has changed it.
+        """
+        last = self._last if of_last else None
+        with local_copy(backend, where, options, self._format, last.copy if last else None) as copy:
+            path = copy.path
+            inner = last.inner if last and last.copy.path == path else self._format.on(path, self._url)
+            before = copy.state() if copy.is_private else None
+            found = self._format.call(path, self._url, functools.partial(work, inner))
+            if copy.is_private and copy.state() != before:
+                store(copy.whole)
+            keep_for_lazy(copy.folder, copy.whole, self._url, found, inner)
+            return found
+
+    def release(self) -> None:
+        """Let the format forget what it has read."""
+        if self._last is not None:
+            self._last.inner.release()
+            self._last = None
+
+
+def _is_as_before(inner: AbstractDataset[Any, Any], before: Mapping[str, Any]) -> bool:
+    """Whether a dataset of a file has kept nothing of what it has loaded; one of another kind may have all along."""
+    after = vars(inner)
+    return (
+        isinstance(inner, AbstractVersionedDataset)
+        and after.keys() == before.keys()
+        and all(value is before[name] for name, value in after.items())
+    )

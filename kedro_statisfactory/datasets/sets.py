@@ -1,0 +1,72 @@
+"""Formats that write several files side by side: a model with its weights, a shapefile with its tables.
+
+Such a set is stored as one folder at the location of the entry, named like it and with all the files in it, so that it
+is published, versioned, found and deleted as one thing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kedro_statisfactory.datasets.staging import staged_path
+
+# Files that belong to one of a certain suffix, where another tool has stored a set side by side.
+_BESIDE_SUFFIX = {".shp": (".shx", ".dbf", ".prj", ".cpg")}
+# And those of a class of kedro-datasets, which puts a suffix behind the name.
+_BESIDE_CLASS = {"DartsTorchModelDataset": (".ckpt",)}
+
+
+def gathered(staged: Path) -> Path:
+    """What a format has written to a staging folder: the file or folder itself, or a folder with the whole set.
+
+    Args:
+        staged: The path that the format was given; nothing else was in its folder.
+    """
+    beside = sorted(path for path in staged.parent.iterdir() if path != staged)
+    return _in_folder(staged, beside) if beside else staged
+
+
+def as_set_of_one(staged: Path) -> Path:
+    """A folder with a single file, for a set that has got smaller."""
+    return _in_folder(staged, [])
+
+
+def _in_folder(staged: Path, beside: list[Path]) -> Path:
+    whole = staged.with_name(f".{staged.name}")  # no staged name begins with a dot
+    whole.mkdir()
+    for path in (staged, *beside):
+        path.rename(whole / path.name)
+    return whole
+
+
+def scatter(staged: Path) -> None:
+    """Put the files of a set side by side, as its format has written them, where ``staged`` is one."""
+    if main_of(staged) != staged:
+        whole = staged.rename(staged.with_name(f".{staged.name}"))
+        for path in whole.iterdir():
+            path.rename(staged.with_name(path.name))
+        whole.rmdir()
+
+
+def main_of(path: Path) -> Path:
+    """The path that a format is given: in a set the file after which it is named, else the path itself."""
+    main = staged_path(path, path.name)
+    stem = main.stem
+    if main.is_file() and all(each.name.startswith(stem) for each in path.iterdir()):
+        return main
+    return path
+
+
+def names_beside(name: str, kind: type) -> list[str]:
+    """Names of the files that other tools store beside one, where it cannot be read without them.
+
+    Args:
+        name: Of the file.
+        kind: Class of the format.
+
+    >>> names_beside("areas.shp", object)
+    ['areas.shx', 'areas.dbf', 'areas.prj', 'areas.cpg']
+    """
+    path = Path(name)
+    found = [path.with_suffix(suffix).name for suffix in _BESIDE_SUFFIX.get(path.suffix.lower(), ())]
+    return found + [name + suffix for suffix in _BESIDE_CLASS.get(kind.__name__, ())]
