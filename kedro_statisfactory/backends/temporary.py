@@ -25,6 +25,7 @@ _NAME = re.compile(rf"{re.escape(STAGING_NAME)}[0-9a-f]{{{_DIGITS}}}")
 
 _HAS_LOCKS = sys.platform != "win32"
 
+_MOST_FOLDERS = 1000  # that a process remembers to have swept
 _swept: set[tuple[int, str]] = set()  # folders by process
 
 
@@ -82,6 +83,8 @@ def sweep(parent: Path) -> list[Path]:
 def _new(parent: Path | None, make: Callable[[Path], None]) -> Temporary:
     folder = Path(tempfile.gettempdir()) if parent is None else parent
     if (key := (os.getpid(), str(folder))) not in _swept:
+        if len(_swept) >= _MOST_FOLDERS:
+            _swept.clear()
         _swept.add(key)
         sweep(folder)
     while True:

@@ -64,6 +64,16 @@ def test_a_process_sweeps_a_folder_once(tmp_path: Path, forget: None) -> None:
     assert sweep(tmp_path) == [left]
 
 
+def test_a_process_does_not_remember_folders_without_end(
+    tmp_path: Path, forget: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(temporary, "_MOST_FOLDERS", 2)
+    for number in range(5):
+        (tmp_path / str(number)).mkdir()
+        new_folder(tmp_path / str(number)).remove()
+    assert len(temporary._swept) <= 2
+
+
 def _left_behind(parent: Path) -> Path:
     """What a process that is gone has left."""
     left = new_folder(parent)

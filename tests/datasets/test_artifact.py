@@ -229,7 +229,7 @@ def test_a_format_follows_what_kedro_asks_of_it(place: Place) -> None:
 
 
 def test_a_release_lets_the_format_forget(place: Place) -> None:
-    entry = _entry(place, "x.txt", Rich)
+    entry = _entry(place, "x.txt", dataset=Rich)
     entry.release()
     entry.save("abc")
     entry.load()

@@ -174,7 +174,7 @@ def test_a_fork_leaves_the_copies_to_its_parent(temporary: Path) -> None:
 
     with staging_folder(None) as folder:
         (folder.path / "x").write_text("data")
-        reader: Any = Paths(str(folder.path))
+        reader: Any = Paths(str(folder.path))  # type: ignore[abstract]
         assert kept.keep_for_lazy(folder, folder.path / "x", "url", Found([]), reader)
     before = list(kept._kept)
     try:

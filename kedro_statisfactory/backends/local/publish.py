@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kedro_statisfactory.backends.base import STAGING_NAME
+from kedro_statisfactory.backends.local.attributes import as_far_as_possible, inherit, pass_on, take_over
 from kedro_statisfactory.backends.temporary import new_file, new_folder
 
 _AT_FDCWD = -100  # <fcntl.h> of Linux: paths are relative to the working directory
 _RENAME_EXCHANGE = 2  # renameat2(2)
 # What file systems say that cannot do it, and will not next time: CIFS, vboxsf, some FUSE.
 _CANNOT_SYNC_FOLDERS = frozenset((errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS))
-_CANNOT_KEEP = _CANNOT_SYNC_FOLDERS | {errno.EPERM, errno.EACCES}
 
 
 @contextlib.contextmanager
@@ -40,7 +40,7 @@ def publish(source: Path, target: Path) -> None:
     parent = target.parent.stat()
     if parent.st_mode & stat.S_ISGID:  # what is made in such a folder belongs to its group
         for path in (source, *source.rglob("*")):
-            with _as_far_as_possible():
+            with as_far_as_possible():
                 os.chown(path, -1, parent.st_gid, follow_symlinks=False)
                 if path.is_dir() and not path.is_symlink():
                     path.chmod(path.stat().st_mode | stat.S_ISGID)
@@ -61,7 +61,9 @@ def publish_file(source: Path, target: Path) -> None:
             raise FileExistsError(errno.EEXIST, "regular file")
         if not os.access(target, os.W_OK):  # the folder would allow it, but its owner said no
             raise PermissionError(errno.EACCES, "the file is read-only")
-        _keep_owner_and_mode(source, old)
+        take_over(source, target, old)
+    elif source.parent != target.parent:
+        inherit(source, target.parent)
     source.replace(target)
     sync_folder(target.parent)
 
@@ -75,11 +77,14 @@ def _publish_folder(source: Path, target: Path) -> None:
         sync_folder(Path(folder))
     old = _status(target)
     if old is None:
+        inherit(source, target.parent)
+        pass_on(source, None)
         source.rename(target)
     elif not stat.S_ISDIR(old.st_mode):
         raise FileExistsError(errno.EEXIST, "folder")
     else:
-        _keep_owner_and_mode(source, old)
+        take_over(source, target, old)
+        pass_on(source, target)
         _exchange(source, target)
     sync_folder(target.parent)
 
@@ -109,29 +114,6 @@ def _exchange_in_one_step(one: Path, other: Path) -> bool:
     if failed and ctypes.get_errno() == errno.EXDEV:
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
     return not failed
-
-
-def _keep_owner_and_mode(path: Path, old: os.stat_result) -> None:
-    new = path.stat()
-    if hasattr(os, "chown") and (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
-        with _as_far_as_possible():
-            os.chown(path, old.st_uid, old.st_gid)
-    if old.st_mode != new.st_mode:
-        with _as_far_as_possible():
-            path.chmod(stat.S_IMODE(old.st_mode))
-
-
-@contextlib.contextmanager
-def _as_far_as_possible() -> Iterator[None]:
-    """To keep owner, group and mode is a wish, and no condition for a save.
-
-    Only root may give files away; an id that a container does not map is EINVAL; some mounts know no owners or modes.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _CANNOT_KEEP:
-            raise
 
 
 def _status(path: Path) -> os.stat_result | None:
