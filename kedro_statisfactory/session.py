@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, TypeVar
 
+from kedro_statisfactory.hidden import Hidden, hidden
 from kedro_statisfactory.project import Project, current_project
 
 _Connection = TypeVar("_Connection")
@@ -66,7 +67,7 @@ class Session:
     """
 
     def __init__(self, credentials: Mapping[str, Any] | None = None, project: Project | None = None) -> None:
-        self.credentials: Mapping[str, Any] = dict(credentials or {})
+        self.credentials: Mapping[str, Any] = hidden(credentials)
         self._project = project
 
     @property
@@ -84,19 +85,20 @@ class Session:
             text: What is going to be shown.
             variables: Names of the environment variables that hold secrets.
         """
-        ambient = {value for name in variables if (value := os.environ.get(name))}
-        for secret in sorted(_secrets(self.credentials) | ambient, key=len, reverse=True):
-            text = text.replace(secret, "<redacted>").replace(json.dumps(secret)[1:-1], "<redacted>")
+        ambient = {Hidden(value) for name in variables if (value := os.environ.get(name))}
+        for secret in sorted(_secrets(self.credentials) | ambient, key=lambda each: len(each.reveal()), reverse=True):
+            text = text.replace(secret.reveal(), "<redacted>").replace(json.dumps(secret.reveal())[1:-1], "<redacted>")
         return _USER_OF_URL.sub("<redacted>@", text)
 
     def connection(self, kind: Hashable, make: Callable[[], _Connection]) -> _Connection:
         """Give the connection of ``kind`` for these credentials, made by ``make`` when this process has none yet.
 
         Args:
-            kind: Name of the service, with all but the credentials that the connection depends on.
+            kind: Name of the service, with all but the credentials that the connection depends on; what of that is
+                secret is ``Hidden``.
             make: Makes the connection; called under a lock of its own, at most once per process and configuration.
         """
-        shared, key = _connections, self._key(kind)
+        shared, key = _connections, Hidden(self._key(kind))
         if key not in shared.made:
             with shared.lock:
                 lock = shared.locks.setdefault(key, threading.Lock())
@@ -108,22 +110,22 @@ class Session:
 
     def made(self, kind: Hashable) -> Any:
         """The connection of ``kind`` for these credentials, where this process has made one; else ``None``."""
-        return _connections.made.get(self._key(kind))
+        return _connections.made.get(Hidden(self._key(kind)))
 
     def _key(self, kind: Hashable) -> tuple[int, Hashable, Hashable]:
         return os.getpid(), kind, _frozen(self.credentials)
 
 
-def _secrets(credentials: Mapping[str, Any]) -> set[str]:
+def _secrets(credentials: Mapping[str, Any]) -> set[Hidden[str]]:
     """All texts in credentials but those that say where and how a service is reached; none too short to be one."""
-    found: set[str] = set()
+    found: set[Hidden[str]] = set()
     for key, value in credentials.items():
         if key in _PUBLIC_KEYS:
             continue
         if isinstance(value, Mapping):
             found |= _secrets(value)
         elif isinstance(value, str) and len(value) >= _SHORTEST_SECRET:
-            found.add(value)
+            found.add(Hidden(value))
     return found
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from kedro_statisfactory.errors import BackendUnreachable, IntegrityError, InvalidCredentials
+from kedro_statisfactory.hidden import Hidden, HiddenDict
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
@@ -162,7 +163,7 @@ def let_go(response: BaseHTTPResponse) -> None:
     response.release_conn() if response.length_remaining == 0 else response.close()
 
 
-def split_url(name: str, url: str) -> SplitResult:
+def split_url(name: str, url: Hidden[str]) -> SplitResult:
     """The parts of an HTTP server's URL.
 
     Args:
@@ -173,33 +174,35 @@ def split_url(name: str, url: str) -> SplitResult:
         InvalidCredentials: It is no URL of a server.
     """
     try:
-        parts = urlsplit(url)
-        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
-            return parts
+        parts = Hidden(urlsplit(url.reveal()))
+        if parts.reveal().scheme in ("http", "https") and parts.reveal().hostname and parts.reveal().port != 0:
+            return parts.reveal()
     except ValueError:  # the port is no number, or an IPv6 address has no end
         pass
     raise InvalidCredentials(f"{name} is no URL of a server: write http://host or https://host, with a port if needed.")
 
 
-def proxy_for(url: str, named: str | None) -> str | None:
+def proxy_for(url: str, named: Hidden[str | None]) -> Hidden[str] | None:
     """The proxy by which a server is reached: as ``named``, where ``""`` is none, else as the environment says."""
     from urllib.request import getproxies, proxy_bypass
 
     parts = urlsplit(url)
-    if named is None and not proxy_bypass(parts.netloc):
-        named = getproxies().get(parts.scheme)
-    return named or None
+    if named.reveal() is None and not proxy_bypass(parts.netloc):
+        named = Hidden(getproxies().get(parts.scheme))
+    return Hidden(named.reveal() or "") if named.reveal() else None
 
 
-def proxy_and_headers(url: str) -> tuple[str, dict[str, str] | None]:
+def proxy_and_headers(proxy: Hidden[str]) -> tuple[str, HiddenDict | None]:
     """The URL of a proxy without user and password, and the header that brings these."""
     from urllib3.util import make_headers
 
-    parts = split_url("`proxy`, HTTP_PROXY or HTTPS_PROXY", url if "://" in url else f"http://{url}")
-    address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-    if parts.username is None:
+    scheme = "" if "://" in proxy.reveal() else "http://"
+    parts = Hidden(split_url("`proxy`, HTTP_PROXY or HTTPS_PROXY", Hidden(f"{scheme}{proxy.reveal()}")))
+    address = f"{parts.reveal().scheme}://{parts.reveal().netloc.rpartition('@')[2]}"
+    if parts.reveal().username is None:
         return address, None
-    return address, make_headers(proxy_basic_auth=f"{unquote(parts.username)}:{unquote(parts.password or '')}")
+    user, password = (Hidden(unquote(each or "")) for each in (parts.reveal().username, parts.reveal().password))
+    return address, HiddenDict(make_headers(proxy_basic_auth=f"{user.reveal()}:{password.reveal()}"))
 
 
 def message_of(body: bytes) -> str:

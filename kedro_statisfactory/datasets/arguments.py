@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from kedro_statisfactory.errors import UnknownOption
+from kedro_statisfactory.hidden import HiddenDict
 
 # What PartitionedDataset's `fs_args` say to fsspec about its own caches and folders: nothing that a backend would do
 # otherwise.
@@ -43,6 +44,7 @@ def says_where_arguments_belong(kind: _Kind) -> _Kind:
 
     @functools.wraps(init)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        kwargs = HiddenDict(kwargs)  # whatever fails in here may show the locals of this function
         for name in kwargs:
             if name not in known:
                 near = difflib.get_close_matches(name, known, 1)
@@ -67,7 +69,7 @@ def mapping_of(name: str, value: object) -> dict[str, Any]:
         raise UnknownOption(
             f"`{name}` of the entry is of type {type(value).__name__}: write `key: value` pairs below it."
         )
-    return dict(value or {})
+    return HiddenDict(value or {})
 
 
 def connection_of(fs_args: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,4 +81,4 @@ def connection_of(fs_args: Mapping[str, Any]) -> dict[str, Any]:
     for key in _OF_THE_FORMAT:
         if key in fs_args:
             raise UnknownOption(f"{key!r} in `fs_args` is for the format: move it into `fs_args` of `dataset`.")
-    return {key: value for key, value in fs_args.items() if key not in _FSSPEC_ONLY}
+    return HiddenDict({key: value for key, value in fs_args.items() if key not in _FSSPEC_ONLY})

@@ -29,6 +29,7 @@ from kedro_statisfactory.datasets.saving import StagedSave
 from kedro_statisfactory.datasets.staging import staged_path
 from kedro_statisfactory.datasets.versioned import VersionedEntry
 from kedro_statisfactory.errors import InvalidFormat, InvalidURL
+from kedro_statisfactory.hidden import HiddenDict, hidden
 from kedro_statisfactory.location import basename, parse
 from kedro_statisfactory.project import Project, announced_project
 from kedro_statisfactory.session import Session
@@ -92,16 +93,15 @@ class ArtifactDataset(VersionedEntry):
         version: Version | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
+        credentials, fs_args = _hidden(credentials), _hidden(fs_args)  # whatever fails below may show its locals
         if not isinstance(filepath, str | os.PathLike):
             raise InvalidURL(f"`filepath` of the entry is of type {type(filepath).__name__}: name a URL or path.")
         self.filepath = os.fspath(filepath)
         self.metadata = metadata
         self._load_args = mapping_of("load_args", load_args)
         self._save_args = mapping_of("save_args", save_args)
-        self._credentials = {
-            **connection_of(mapping_of("fs_args", fs_args)),
-            **mapping_of("credentials", credentials),
-        }
+        connection = hidden(connection_of(mapping_of("fs_args", fs_args)))
+        self._credentials = hidden({**connection, **mapping_of("credentials", credentials)})
         self._format = parse_format(dataset)
         if self._format and self._format.names_files(name := self.filepath.rpartition("/")[2]):
             self._format = dataclasses.replace(self._format, pattern=name)
@@ -305,3 +305,8 @@ class ArtifactDataset(VersionedEntry):
             kind = Backend.registered(self._location().scheme)
             self._transport, self._module = kind(Session(self._credentials, self._project)), kind.__module__
         return self._transport
+
+
+def _hidden(value: Any) -> Any:
+    """An argument that may hold secrets, shown without its content; one of a wrong type is refused later."""
+    return HiddenDict(value) if isinstance(value, dict) else value

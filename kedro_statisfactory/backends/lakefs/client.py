@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from kedro_statisfactory.backends.http import POOL_SIZE, proxy_and_headers, proxy_for
 from kedro_statisfactory.backends.lakefs.credentials import VARIABLES, lakefs_configuration
 from kedro_statisfactory.errors import InvalidCredentials
+from kedro_statisfactory.hidden import Hidden
 from kedro_statisfactory.session import Session
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ def lakefs_client(session: Session) -> ApiClient:
         MissingCredentials, UnknownCredential, InvalidCredentials: As for
             :func:`~kedro_statisfactory.backends.lakefs.credentials.lakefs_configuration`.
     """
-    return session.connection(("lakefs", *map(os.environ.get, VARIABLES)), lambda: _make_client(session))
+    environment = Hidden(tuple(map(os.environ.get, VARIABLES)))
+    return session.connection(("lakefs", environment), lambda: _make_client(session))
 
 
 def object_store(session: Session, origin: str) -> PoolManager:
@@ -37,7 +39,7 @@ def object_store(session: Session, origin: str) -> PoolManager:
     Raises:
         InvalidCredentials: The file of ``ssl_ca_cert`` cannot be read.
     """
-    kind = ("lakefs object store", origin, *map(os.environ.get, VARIABLES))
+    kind = ("lakefs object store", origin, Hidden(tuple(map(os.environ.get, VARIABLES))))
     return session.connection(kind, lambda: _make_pool(session, origin))
 
 
@@ -45,7 +47,7 @@ def _make_client(session: Session) -> ApiClient:
     from lakefs_client import ApiClient, Configuration
 
     found = lakefs_configuration(session.credentials)
-    proxy = proxy_for(found.host, found.proxy)
+    proxy = proxy_for(found.host, Hidden(found.proxy))
     configuration = Configuration(
         host=found.host,
         username=found.access_key_id,
@@ -75,7 +77,7 @@ def _make_pool(session: Session, origin: str) -> PoolManager:
             ) from error
     if not found.verify_ssl:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    proxy = proxy_for(origin, found.proxy)
+    proxy = proxy_for(origin, Hidden(found.proxy))
     if proxy is None:
         return PoolManager(maxsize=POOL_SIZE, ssl_context=context)
     address, headers = proxy_and_headers(proxy)

@@ -17,6 +17,7 @@ from kedro_statisfactory.backends.credentials import (
 )
 from kedro_statisfactory.backends.http import NETWORK_VARIABLES, split_url
 from kedro_statisfactory.errors import InvalidCredentials, MissingCredentials
+from kedro_statisfactory.hidden import Hidden, HiddenDict
 
 #: The variable that holds the secret key.
 SECRET_VARIABLE = "LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY"
@@ -67,7 +68,7 @@ class LakeFSConfiguration:
     proxy: str | None = field(default=None, repr=False)
 
 
-def checked_lakefs_credentials(credentials: Mapping[str, Any]) -> dict[str, Any]:
+def checked_lakefs_credentials(credentials: Mapping[str, Any]) -> HiddenDict:
     """The credentials of an entry in lakectl's names.
 
     Args:
@@ -83,15 +84,15 @@ def checked_lakefs_credentials(credentials: Mapping[str, Any]) -> dict[str, Any]
     if credentials.get("proxy") == "":  # none, whatever the environment says
         given["proxy"] = ""
     refuse_unknown("lakeFS", given.keys() - _NAMES.keys(), _NAMES)
-    flat = {_NAMES[key]: value for key, value in given.items()}
-    for key, value in flat.items():
-        if not isinstance(value, bool if key == "verify_ssl" else str):
+    flat = HiddenDict({_NAMES[key]: value for key, value in given.items()})
+    for key in flat:
+        if not isinstance(flat[key], bool if key == "verify_ssl" else str):
             raise InvalidCredentials(
-                f"the credential {key!r} is of type {type(value).__name__}: "
+                f"the credential {key!r} is of type {type(flat[key]).__name__}: "
                 f"{'write true or false' if key == 'verify_ssl' else 'put it between quotes'}."
             )
     refuse_half_a_pair("lakeFS", flat, "access_key_id", "secret_access_key")
-    refuse_secrets_in_url(flat.get("endpoint_url", ""))
+    refuse_secrets_in_url(flat)
     return flat
 
 
@@ -111,8 +112,8 @@ def lakefs_configuration(credentials: Mapping[str, Any]) -> LakeFSConfiguration:
         if len(_KEY_PAIR & found.keys()) == 1:
             halves += f" {name.capitalize()} has one half of a key pair, and halves of two places are not joined."
         if "access_key_id" in flat or not found.keys() >= _KEY_PAIR:
-            found = {key: value for key, value in found.items() if key == "endpoint_url"}
-        flat = {**found, **flat}
+            found = HiddenDict({key: value for key, value in found.items() if key == "endpoint_url"})
+        flat = HiddenDict({**found, **flat})
     missing = [key for key in _LAKECTL_VARIABLES if key not in flat]
     if missing:
         raise MissingCredentials(
@@ -120,33 +121,33 @@ def lakefs_configuration(credentials: Mapping[str, Any]) -> LakeFSConfiguration:
             f"entry, set {', '.join(_LAKECTL_VARIABLES[key] for key in missing)}, or run `lakectl config`.{halves}"
         )
     for key in _KEY_PAIR:
-        refuse_unprintable(key, flat[key])
+        refuse_unprintable(key, flat)
+    refuse_secrets_in_url(flat)
     endpoint = flat.pop("endpoint_url")
-    refuse_secrets_in_url(endpoint)
     if "://" not in endpoint:
         endpoint = f"https://{endpoint}"
-    split_url("endpoint_url", endpoint)
+    split_url("endpoint_url", Hidden(endpoint))
     return LakeFSConfiguration(host=endpoint.rstrip("/").removesuffix(_API) + _API, **flat)
 
 
-def _lakectl_variables() -> dict[str, str]:
-    return {key: os.environ[name] for key, name in _LAKECTL_VARIABLES.items() if os.environ.get(name)}
+def _lakectl_variables() -> HiddenDict:
+    return HiddenDict({key: os.environ[name] for key, name in _LAKECTL_VARIABLES.items() if os.environ.get(name)})
 
 
-def _lakectl_file() -> dict[str, str]:
+def _lakectl_file() -> HiddenDict:
     import yaml
 
     # Path.expanduser fails where a user has no home.
     file = Path(os.path.expanduser(os.environ.get(_LAKECTL_FILE) or "~/.lakectl.yaml"))
     try:
-        content = yaml.safe_load(file.read_bytes()) or {}
-        given = {**(content.get("server") or {}), **(content.get("credentials") or {})}
+        content = HiddenDict(yaml.safe_load(file.read_bytes()) or {})
+        given = HiddenDict({**(content.get("server") or {}), **(content.get("credentials") or {})})
     except FileNotFoundError:
-        return {}
+        return HiddenDict()
     except (OSError, AttributeError, TypeError, ValueError, yaml.YAMLError) as error:
         # the text of the error could show a line of the file
         raise InvalidCredentials(
             f"lakectl's file {file} cannot be read ({type(error).__name__}): correct it, or let `lakectl config` write "
             "it again."
         ) from None
-    return {key: str(given[key]) for key in _LAKECTL_VARIABLES if given.get(key)}
+    return HiddenDict({key: str(given[key]) for key in _LAKECTL_VARIABLES if given.get(key)})

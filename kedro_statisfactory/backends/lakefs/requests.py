@@ -29,6 +29,7 @@ from kedro_statisfactory.errors import (
     StatisfactoryError,
     TransferError,
 )
+from kedro_statisfactory.hidden import HiddenDict
 from kedro_statisfactory.session import Session
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class LakeFSRequests:
             StatisfactoryError: The answer is another one.
         """
         client = lakefs_client(self._session)
-        sent = {"Authorization": client.configuration.get_basic_auth_token(), **(headers or {})}
+        sent = HiddenDict({"Authorization": client.configuration.get_basic_auth_token(), **(headers or {})})
         if json_body is not None:
             encoded = dumps(json_body).encode()
             sent["Content-Type"] = "application/json"

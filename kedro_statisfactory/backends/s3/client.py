@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kedro_statisfactory.backends.http import POOL_SIZE
 from kedro_statisfactory.backends.s3.credentials import s3_configuration
 from kedro_statisfactory.errors import UnknownCredential
+from kedro_statisfactory.hidden import Hidden, HiddenDict
 from kedro_statisfactory.session import Session
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def s3_client(session: Session) -> S3Client:
         UnknownCredential, InvalidCredentials: As for
             :func:`~kedro_statisfactory.backends.s3.credentials.s3_configuration`.
     """
-    return session.connection(("s3", *map(os.environ.get, _VARIABLES)), lambda: _make(session.credentials))
+    environment = Hidden(tuple(map(os.environ.get, _VARIABLES)))
+    return session.connection(("s3", environment), lambda: _make(session.credentials))
 
 
 def _make(credentials: Mapping[str, Any]) -> S3Client:
@@ -65,7 +67,7 @@ def _make(credentials: Mapping[str, Any]) -> S3Client:
     from botocore.config import Config
 
     configuration = s3_configuration(credentials)
-    options = {**_DEFAULTS, **configuration.config}
+    options = HiddenDict({**_DEFAULTS, **configuration.config})
     if configuration.anonymous:
         options["signature_version"] = UNSIGNED
     try:

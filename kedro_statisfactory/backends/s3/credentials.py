@@ -15,6 +15,7 @@ from kedro_statisfactory.backends.credentials import (
     refuse_unprintable,
 )
 from kedro_statisfactory.errors import InvalidCredentials, UnknownCredential
+from kedro_statisfactory.hidden import HiddenDict
 
 # s3fs's names (left) for what boto3 calls otherwise.
 _S3FS_NAMES = {
@@ -65,26 +66,18 @@ def s3_configuration(credentials: Mapping[str, Any]) -> S3Configuration:
         UnknownCredential: A key is none of these.
         InvalidCredentials: A value has the wrong type, or one half of a key pair is missing.
     """
-    flat: dict[str, Any] = {}
-    config: dict[str, Any] = {}
-    anonymous = False
-    for key, value in present(credentials).items():
-        if key == "anon":
-            if not isinstance(value, bool):
-                raise InvalidCredentials("the credential 'anon' is neither true nor false.")
-            anonymous = value
-        elif key == "config_kwargs":
-            config.update(mapping_of(key, value))
-        elif key == "client_kwargs":
-            flat.update(present(mapping_of(key, value)))
-        else:
-            flat[_S3FS_NAMES.get(key, key)] = value
+    given = present(credentials)
+    if not isinstance(given.get("anon", False), bool):
+        raise InvalidCredentials("the credential 'anon' is neither true nor false.")
+    config, inner = mapping_of("config_kwargs", given), present(mapping_of("client_kwargs", given))
+    flat = HiddenDict({_S3FS_NAMES.get(key, key): given[key] for key in given.keys() - _S3FS_KEYS})
+    flat.update(inner)
     _check(flat)
     return S3Configuration(
-        session={key: value for key, value in flat.items() if key in _SESSION_KEYS},
-        client={key: value for key, value in flat.items() if key in _CLIENT_KEYS},
+        session=HiddenDict({key: flat[key] for key in flat.keys() & _SESSION_KEYS}),
+        client=HiddenDict({key: flat[key] for key in flat.keys() & _CLIENT_KEYS}),
         config=config,
-        anonymous=anonymous,
+        anonymous=given.get("anon", False),
     )
 
 
@@ -102,6 +95,6 @@ def _check(flat: Mapping[str, Any]) -> None:
             raise InvalidCredentials(
                 f"the credential {key!r} is of type {type(flat[key]).__name__}, not text: put it between quotes."
             )
-        refuse_unprintable(key, flat[key])
+        refuse_unprintable(key, flat)
     refuse_half_a_pair("S3", flat, "aws_access_key_id", "aws_secret_access_key")
-    refuse_secrets_in_url(flat.get("endpoint_url", ""))
+    refuse_secrets_in_url(flat)
