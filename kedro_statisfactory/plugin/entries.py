@@ -51,7 +51,9 @@ def uses_of(pipeline: Pipeline, entries: Mapping[str, Any], ours: Mapping[str, l
     from kedro_statisfactory.runs import Use
     from kedro_statisfactory.runs.provenance import public_url
 
-    outputs, inputs = pipeline.all_outputs(), pipeline.inputs()
+    # To confirm an entry is to write it.
+    outputs = pipeline.all_outputs().union(*(node.confirms for node in pipeline.nodes))
+    inputs = pipeline.inputs()
     for name, entry in entries.items():
         for each in ours.get(name, ()):
             yield Use(
