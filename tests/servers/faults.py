@@ -163,7 +163,8 @@ def gateway(upstream_url: str, tls: ssl.SSLContext | None = None) -> Iterator[Ga
             for name, value in headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(payload)
+            if self.command != "HEAD":
+                self.wfile.write(payload)
 
         do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = answer
 

@@ -145,7 +145,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         with self._translated(fragment):
             options = known_to("HeadObject", self._read_options(kwargs))
             found = self._client.head_object(Bucket=bucket, Key=key, **options)
-            return ObjectInfo("", found["ContentLength"], found["LastModified"], found["ETag"])
+            return ObjectInfo("", found["ContentLength"], found.get("LastModified"), found["ETag"])
 
     def list(self, *, fragment: ParseResult, **kwargs: Any) -> Iterator[ObjectInfo]:
         """All objects below a key; a request for every 1,000 of them."""
@@ -203,12 +203,12 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             for found in page.get("Contents", ()):
                 if not transfer.is_folder_marker(found["Key"], found["Size"]):
                     path = found["Key"].removeprefix(prefix)
-                    yield ObjectInfo(path, found["Size"], found["LastModified"], found["ETag"])
+                    yield ObjectInfo(path, found["Size"], found.get("LastModified"), found.get("ETag"))
 
     def _delete_keys(self, bucket: str, keys: Sequence[str]) -> None:
         for start in range(0, len(keys), 1000):  # the most that one request may name
             objects: Any = [{"Key": key} for key in keys[start : start + 1000]]
-            answer = self._client.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+            answer = self._client.delete_objects(Bucket=bucket, Delete={"Objects": objects})
             for error in answer.get("Errors", ()):
                 raise kind_of(error.get("Code", ""))(
                     f"the object {error.get('Key')!r} in the bucket {bucket!r} was not deleted: {error.get('Code')}."

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kedro_statisfactory.backends.http import POOL_SIZE
+from kedro_statisfactory.backends.s3.answers import refuse_foreign_answers
 from kedro_statisfactory.backends.s3.credentials import s3_configuration
 from kedro_statisfactory.errors import UnknownCredential
 from kedro_statisfactory.hidden import Hidden, HiddenDict
@@ -81,6 +82,7 @@ def _make(credentials: Mapping[str, Any]) -> S3Client:
         )
     for operation in ("PutObject", "UploadPart"):
         client.meta.events.register(f"before-sign.s3.{operation}", _send_at_once)
+    refuse_foreign_answers(client)
     return client
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import ParseResult
 
+from kedro_statisfactory.backends.s3.answers import ForeignAnswer
 from kedro_statisfactory.backends.s3.client import s3_client
 from kedro_statisfactory.errors import (
     BackendUnreachable,
@@ -55,6 +56,8 @@ _WITHOUT_CHECKSUMS = (
     "{request_checksum_calculation: when_required, response_checksum_validation: when_required}` in the credentials."
 )
 
+_LONGEST_TEXT = 500  # characters of what a service says
+
 
 def code_of(error: Any) -> str:
     """The code of an error that the service answered; empty where it has none."""
@@ -85,7 +88,11 @@ def translated(fragment: ParseResult, session: Session, redacted: Callable[[str]
     """
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
     from urllib3.exceptions import HTTPError
+
+    def endpoint() -> str:
+        return redacted(s3_client(session).meta.endpoint_url)
 
     try:
         yield
@@ -93,10 +100,14 @@ def translated(fragment: ParseResult, session: Session, redacted: Callable[[str]
         raise IntegrityError(f"{unparse(fragment)!r} did not arrive as it was stored: {error}.") from error
     except StatisfactoryError:
         raise
+    except (ForeignAnswer, ResponseParserError) as error:
+        raise _foreign(redacted(str(error)), fragment, endpoint()) from None  # a parser shows what it could not read
     except (ClientError, BotoCoreError, Boto3Error, HTTPError, ValueError) as error:
         text = redacted(str(error))
         if isinstance(error, ClientError):
-            ours = _refused(code_of(error), text, fragment, redacted(s3_client(session).meta.endpoint_url))
+            ours = _refused(code_of(error), text, fragment, endpoint())
+        elif _is_about_an_answer(error):
+            ours = _foreign(text, fragment, endpoint())
         else:
             ours = _failed(error, text, fragment)
         # A cause is shown as well: not one with a secret, nor one of boto3's that print the value of an option.
@@ -108,6 +119,8 @@ def _refused(code: str, text: str, fragment: ParseResult, endpoint: str) -> Stat
     """Our error for what the service answered."""
     url, bucket = unparse(fragment), fragment.netloc
     kind = kind_of(code)
+    if kind is TransferError and not code.strip("0123456789"):
+        return _foreign(text, fragment, endpoint)  # errors of S3 have names; boto3 puts the HTTP status for other pages
     told_by_service = text.rstrip(".")  # the code, the operation and the service's own words
     told: dict[type[StatisfactoryError], str] = {
         ObjectNotFound: f"there is no object {url!r}.",
@@ -119,6 +132,27 @@ def _refused(code: str, text: str, fragment: ParseResult, endpoint: str) -> Stat
     refuses_headers = code == "NotImplemented" or ("checksum" in text.lower() and kind is TransferError)
     hint = _WITHOUT_CHECKSUMS if refuses_headers else ""
     return kind(told.get(kind, f"the service failed at {url!r}: {text}{hint}"))
+
+
+def _foreign(text: str, fragment: ParseResult, endpoint: str) -> BackendUnreachable:
+    """Our error for an answer that is none of S3."""
+    what = next(iter(text.splitlines()), "")[:_LONGEST_TEXT].rstrip(".:")
+    return BackendUnreachable(
+        f"something else than an S3 service has answered for {unparse(fragment)!r} at {endpoint} ({what}): check "
+        "endpoint_url, and proxies or sign-in pages on the way."
+    )
+
+
+def _is_about_an_answer(error: Exception) -> bool:
+    """Whether an error is one of Python's for a number or time in an answer that cannot be one.
+
+    boto3 has the same kind for a configuration that makes no sense, which it finds before it sends anything.
+    """
+    from botocore.exceptions import BotoCoreError
+
+    text = str(error)
+    is_plain = isinstance(error, ValueError) and not isinstance(error, BotoCoreError)
+    return is_plain and "Invalid endpoint" not in text and not _is_header_error(text)
 
 
 def _failed(error: Exception, text: str, fragment: ParseResult) -> StatisfactoryError:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kedro_statisfactory.backends import crc32, transfer
+from kedro_statisfactory.backends.s3.answers import ForeignAnswer, echoes
 from kedro_statisfactory.backends.s3.checksums import crc32_header, etag_of_parts, md5_of
 from kedro_statisfactory.backends.s3.errors import code_of, kind_of
 from kedro_statisfactory.backends.s3.options import is_about_one_request, known_to
 from kedro_statisfactory.backends.transfer import Part
-from kedro_statisfactory.errors import PreconditionFailed
+from kedro_statisfactory.errors import ObjectNotFound, PreconditionFailed
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _Answer = TypeVar("_Answer")
 
 _CONDITIONS = frozenset(("IfMatch", "IfNoneMatch"))
+# Tries of a put whose answer does not show that the service has stored what it was sent.
+_ATTEMPTS = 3
 
 
 class S3Writer:
@@ -68,16 +71,42 @@ class S3Writer:
     ) -> None:
         """Store an object by one request."""
         integrity = crc32_header(transfer.crc32_of(source)) if self._sends_crc32(options) else {}
+        sent = {**options, **integrity}
 
-        def request() -> None:
+        def request() -> Mapping[str, Any]:
             with transfer.opened(source) as from_start:
-                self._client.put_object(Bucket=bucket, Key=key, Body=from_start(), **options, **integrity)
+                return self._client.put_object(Bucket=bucket, Key=key, Body=from_start(), **sent)
 
+        for _ in range(_ATTEMPTS):
+            try:
+                answer = self._in_bucket(bucket, create, request)
+            except self._client.exceptions.ClientError as error:
+                if not self._is_stored(error, bucket, key, options, lambda: md5_of(source)):
+                    raise
+                return
+            if echoes(answer, sent) or self._has_stored(source, answer, bucket, key, options):
+                return
+        raise ForeignAnswer("the answer to PutObject does not show that the object is stored")
+
+    def _has_stored(
+        self, source: Path | bytes, answer: Mapping[str, Any], bucket: str, key: str, options: Mapping[str, Any]
+    ) -> bool:
+        """Whether an answer that has no checksum is that of a service which has stored the object.
+
+        Where its ETag is not the MD5 of what was sent (as for encrypted objects), the object itself is looked at.
+        """
+        if answer["ETag"].strip('"') == md5_of(source):
+            return True
+        request: Any = {"Bucket": bucket, "Key": key, **known_to("HeadObject", _unconditional(options))}
+        if "VersionId" in answer:  # another saver may have replaced it meanwhile
+            request["VersionId"] = answer["VersionId"]
         try:
-            self._in_bucket(bucket, create, request)
+            found = self._client.head_object(**request)
         except self._client.exceptions.ClientError as error:
-            if not self._is_stored(error, bucket, key, options, lambda: md5_of(source)):
+            if kind_of(code_of(error)) is not ObjectNotFound:
                 raise
+            return False
+        return found["ETag"] == answer["ETag"] and found["ContentLength"] == transfer.size_of(source)
 
     def _put_parts(self, source: Path | bytes, bucket: str, key: str, options: Mapping[str, Any], create: bool) -> None:
         """Store an object in parts; they become one all at once."""
@@ -112,9 +141,9 @@ class S3Writer:
         is_refusal = isinstance(error, self._client.exceptions.ClientError)
         if not is_refusal or kind_of(code_of(error)) is not PreconditionFailed:
             return False
-        unconditional = {name: value for name, value in options.items() if name not in _CONDITIONS}
+        known = known_to("HeadObject", _unconditional(options))
         with contextlib.suppress(self._client.exceptions.ClientError):  # who may write may not always look
-            found = self._client.head_object(Bucket=bucket, Key=key, **known_to("HeadObject", unconditional))
+            found = self._client.head_object(Bucket=bucket, Key=key, **known)
             return found["ETag"].strip('"') == etag()
         return False
 
@@ -152,3 +181,7 @@ class S3Writer:
         config: Any = self._client.meta.config
         needed_only = config.request_checksum_calculation == "when_required"
         return not needed_only and not any("Checksum" in option for option in options)
+
+
+def _unconditional(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name not in _CONDITIONS}
