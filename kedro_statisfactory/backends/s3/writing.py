@@ -14,15 +14,18 @@ from kedro_statisfactory.backends.s3.answers import ForeignAnswer, echoes
 from kedro_statisfactory.backends.s3.checksums import crc32_header, etag_of_parts, md5_of
 from kedro_statisfactory.backends.s3.errors import code_of, kind_of
 from kedro_statisfactory.backends.s3.options import is_about_one_request, known_to
+from kedro_statisfactory.backends.s3.unfinished import PartsUpload
 from kedro_statisfactory.backends.transfer import Part
 from kedro_statisfactory.errors import ObjectNotFound, PreconditionFailed
 
 if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
     from mypy_boto3_s3 import S3Client
 
 _Answer = TypeVar("_Answer")
 
 _CONDITIONS = frozenset(("IfMatch", "IfNoneMatch"))
+_ENDED = "NoSuchUpload"  # the code for an upload in parts that has become an object, or was given up
 # Tries of a put whose answer does not show that the service has stored what it was sent.
 _ATTEMPTS = 3
 
@@ -112,34 +115,30 @@ class S3Writer:
         """Store an object in parts; they become one all at once."""
         checked_by_crc = self._sends_crc32(options)
         algorithm: Any = {"ChecksumAlgorithm": "CRC32", "ChecksumType": "FULL_OBJECT"} if checked_by_crc else {}
-        begin = known_to("CreateMultipartUpload", options) | algorithm
-        upload_id = self._in_bucket(
-            bucket,
-            create,
-            lambda: self._client.create_multipart_upload(Bucket=bucket, Key=key, **begin)["UploadId"],
-        )
-        target: Any = {"Bucket": bucket, "Key": key, "UploadId": upload_id}
+        upload = PartsUpload(self._client, bucket, key, options)
         done: list[tuple[Part, str, int]] = []
+        is_object = False
         try:
-            done = self._send_parts(source, target, options)
+            self._in_bucket(bucket, create, lambda: upload.begin(algorithm))
+            done = self._send_parts(source, upload.target, options)
             whole = crc32.combined((crc, part.length) for part, _, crc in done)
             end = known_to("CompleteMultipartUpload", options)
             if checked_by_crc:
                 end |= crc32_header(whole) | {"ChecksumType": "FULL_OBJECT"}
             sent: Any = [{"PartNumber": part.number, "ETag": etag} for part, etag, _ in done]
-            self._client.complete_multipart_upload(**target, **end, MultipartUpload={"Parts": sent})
-        except BaseException as error:  # an interrupt, too, must not leave parts that somebody pays for
-            with contextlib.suppress(Exception):  # the error that is on its way says more than this one would
-                self._client.abort_multipart_upload(**target, **known_to("AbortMultipartUpload", options))
+            self._client.complete_multipart_upload(**upload.target, **end, MultipartUpload={"Parts": sent})
+            is_object = True
+        except self._client.exceptions.ClientError as error:
             if not self._is_stored(error, bucket, key, options, lambda: etag_of_parts([etag for _, etag, _ in done])):
                 raise
+        finally:  # an interrupt, too, must not leave parts that somebody pays for
+            upload.end(is_object)
 
     def _is_stored(
-        self, error: BaseException, bucket: str, key: str, options: Mapping[str, Any], etag: Callable[[], str]
+        self, error: ClientError, bucket: str, key: str, options: Mapping[str, Any], etag: Callable[[], str]
     ) -> bool:
-        """Whether a condition has failed because the very object is there: from a try whose answer was lost."""
-        is_refusal = isinstance(error, self._client.exceptions.ClientError)
-        if not is_refusal or kind_of(code_of(error)) is not PreconditionFailed:
+        """Whether a refusal means that the very object is there: from a try whose answer was lost."""
+        if kind_of(code_of(error)) is not PreconditionFailed and code_of(error) != _ENDED:
             return False
         known = known_to("HeadObject", _unconditional(options))
         with contextlib.suppress(self._client.exceptions.ClientError):  # who may write may not always look

@@ -1,0 +1,182 @@
+"""An upload in parts that does not become an object leaves nothing, whatever answers are lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from kedro_statisfactory.backends import S3Backend, transfer
+from kedro_statisfactory.backends.s3 import unfinished
+from kedro_statisfactory.backends.s3.client import s3_client
+from kedro_statisfactory.errors import StatisfactoryError
+from kedro_statisfactory.location import parse
+from kedro_statisfactory.session import Session
+from tests.servers.faults import Canned, Fault, Gateway, Proxy, gateway, proxy
+from tests.servers.s3 import S3Server
+
+PAYLOAD = bytes(11 * transfer.MEBIBYTE)
+LOST = Canned(503, done=True)
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "SMALL", 0)
+    monkeypatch.setattr(unfinished, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(unfinished, "_PATIENCE", 0.0)
+
+
+@pytest.fixture
+def client(seaweed: S3Server) -> Any:
+    return s3_client(Session(seaweed.credentials))
+
+
+@pytest.fixture
+def network(seaweed: S3Server) -> Iterator[Proxy]:
+    with proxy(seaweed.endpoint_url) as state:
+        yield state
+
+
+@pytest.fixture
+def between(seaweed: S3Server) -> Iterator[Gateway]:
+    with gateway(seaweed.endpoint_url) as state:
+        yield state
+
+
+def through(way: Proxy | Gateway, seaweed: S3Server, attempts: int = 2) -> S3Backend:
+    config = {"retries": {"mode": "standard", "total_max_attempts": attempts}, "max_pool_connections": 1}
+    return S3Backend(Session({**seaweed.credentials, "endpoint_url": way.endpoint_url, "config_kwargs": config}))
+
+
+def before(backend: S3Backend, operation: str, work: Callable[[], object], times: int = 1) -> None:
+    """Do something before each of the first requests of an operation is sent."""
+    left = [work] * times
+
+    def do(**_: Any) -> None:
+        if left:
+            left.pop()()
+
+    events: Any = backend._client.meta.events
+    events.register(f"before-send.s3.{operation}", do)
+
+
+def uploads(client: Any, bucket: str) -> list[str]:
+    return [each["UploadId"] for each in client.list_multipart_uploads(Bucket=bucket).get("Uploads", ())]
+
+
+def test_a_beginning_whose_answer_is_cut_off_leaves_nothing(
+    seaweed: S3Server, network: Proxy, client: Any, bucket: str
+) -> None:
+    network.faults.append(Fault(0))
+    through(network, seaweed).put(payload=PAYLOAD, fragment=parse(f"s3://{bucket}/x"))
+    assert client.head_object(Bucket=bucket, Key="x")["ContentLength"] == len(PAYLOAD)
+    assert uploads(client, bucket) == []
+
+
+def test_a_beginning_whose_answers_are_all_cut_off_leaves_nothing(
+    seaweed: S3Server, network: Proxy, client: Any, bucket: str
+) -> None:
+    network.faults.extend([Fault(0), Fault(0)])
+    with pytest.raises(StatisfactoryError):
+        through(network, seaweed).put(payload=PAYLOAD, fragment=parse(f"s3://{bucket}/x"))
+    assert network.connections >= 3, "both tries were lost, and then it was looked for them"
+    assert uploads(client, bucket) == []
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_a_beginning_that_a_gateway_answers_with_an_error_leaves_nothing(
+    seaweed: S3Server, between: Gateway, client: Any, bucket: str, attempts: int
+) -> None:
+    between.answers.extend([LOST] * attempts)
+    with pytest.raises(StatisfactoryError):
+        through(between, seaweed, attempts).put(payload=PAYLOAD, fragment=parse(f"s3://{bucket}/x"))
+    assert uploads(client, bucket) == []
+
+
+def test_a_part_and_the_abort_whose_answers_are_lost_leave_nothing(
+    seaweed: S3Server, between: Gateway, client: Any, bucket: str
+) -> None:
+    backend = through(between, seaweed, attempts=1)
+    before(backend, "UploadPart", lambda: between.answers.append(LOST))
+    before(backend, "AbortMultipartUpload", lambda: between.answers.append(Canned(503)), times=3)
+    with pytest.raises(StatisfactoryError):
+        backend.put(payload=PAYLOAD, fragment=parse(f"s3://{bucket}/x"))
+    assert uploads(client, bucket) == []
+
+
+def test_a_page_is_not_the_answer_to_an_abort(seaweed: S3Server, between: Gateway, client: Any, bucket: str) -> None:
+    backend = through(between, seaweed, attempts=1)
+    before(backend, "UploadPart", lambda: between.answers.append(Canned(400)))
+    before(backend, "AbortMultipartUpload", lambda: between.answers.append(Canned(200, b"Sign in")))
+    with pytest.raises(StatisfactoryError):
+        backend.put(payload=PAYLOAD, fragment=parse(f"s3://{bucket}/x"))
+    assert uploads(client, bucket) == []
+
+
+def test_an_abort_that_is_never_answered_ends_and_the_first_error_stays(
+    seaweed: S3Server, between: Gateway, bucket: str
+) -> None:
+    backend = through(between, seaweed, attempts=1)
+    before(backend, "UploadPart", lambda: between.answers.append(Canned(400, b"<Error><Code>MyCode</Code></Error>")))
+    before(backend, "AbortMultipartUpload", lambda: between.answers.append(Canned(503)), times=99)
+    with pytest.raises(StatisfactoryError, match="MyCode"):
+        backend.put(payload=PAYLOAD, fragment=parse(f"s3://{bucket}/x"))
+    assert [seen.method for seen in between.seen].count("DELETE") == unfinished._ATTEMPTS
+
+
+@pytest.mark.parametrize("server", ["seaweed", "moto_server"])
+def test_an_end_whose_answer_is_lost_is_a_success(request: pytest.FixtureRequest, server: str) -> None:
+    at: S3Server = request.getfixturevalue(server)
+    session = Session(at.credentials)
+    s3_client(session).create_bucket(Bucket="lost-end")
+    with gateway(at.endpoint_url) as between:
+        backend = through(between, at)
+        before(backend, "CompleteMultipartUpload", lambda: between.answers.append(LOST))
+        backend.put(payload=PAYLOAD, fragment=parse("s3://lost-end/x"))
+    direct = S3Backend(session)
+    assert direct.get(fragment=parse("s3://lost-end/x")) == PAYLOAD
+    direct.delete(fragment=parse("s3://lost-end/x"))
+    s3_client(session).delete_bucket(Bucket="lost-end")
+
+
+# -- uploads of others --------------------------------------------------------------------------------------------
+
+
+def test_an_upload_that_another_has_begun_at_the_same_time_is_left_alone(
+    seaweed: S3Server, between: Gateway, client: Any, bucket: str
+) -> None:
+    backend, theirs = through(between, seaweed), list[str]()
+
+    def begin() -> None:
+        theirs.append(client.create_multipart_upload(Bucket=bucket, Key="x")["UploadId"])
+        between.answers.append(LOST)
+
+    before(backend, "CreateMultipartUpload", begin)
+    backend.put(payload=PAYLOAD, fragment=parse(f"s3://{bucket}/x"))
+    assert {*theirs} <= {*uploads(client, bucket)}
+
+
+def test_an_upload_that_lives_or_is_older_or_elsewhere_is_left_alone_and_the_lost_one_ended(
+    seaweed: S3Server, between: Gateway, client: Any, bucket: str
+) -> None:
+    theirs = [client.create_multipart_upload(Bucket=bucket, Key="x")["UploadId"]]
+    time.sleep(2.1)  # the service tells the time of a beginning in seconds
+    backend = through(between, seaweed)
+
+    def begin() -> None:
+        for key in ("x", "x-too"):
+            upload_id = client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+            client.upload_part(Bucket=bucket, Key=key, UploadId=upload_id, PartNumber=1, Body=b"x")
+            theirs.append(upload_id)
+        between.answers.append(LOST)
+
+    before(backend, "CreateMultipartUpload", begin)
+    backend.put(payload=PAYLOAD, fragment=parse(f"s3://{bucket}/x"))
+    assert sorted(uploads(client, bucket)) == sorted(theirs)
+
+
+def test_nothing_is_asked_where_no_answer_was_lost(seaweed: S3Server, between: Gateway, bucket: str) -> None:
+    through(between, seaweed).put(payload=PAYLOAD, fragment=parse(f"s3://{bucket}/x"))
+    assert [seen.method for seen in between.seen] == ["POST", "PUT", "PUT", "PUT", "POST"]
