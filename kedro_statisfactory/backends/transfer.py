@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
+import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -30,6 +32,11 @@ UPLOAD_PART = 5 * MEBIBYTE
 CHUNK = MEBIBYTE
 DOWNLOAD_WORKERS = 6
 UPLOAD_WORKERS = 6
+
+# Seconds that an interrupt waits for what is under way.
+_PATIENCE = 2.5
+_NAME = "statisfactory"  # of threads
+_this_thread = threading.local()
 
 
 @dataclass(frozen=True)
@@ -70,36 +77,75 @@ def in_parallel(
         The results in the order of the items.
 
     Raises:
-        BaseException: The first error of any item, or the interrupt of the caller, once all threads have ended: what
-            waits for an answer has to get it, or to run into its time-out. A second interrupt waits for nothing.
+        BaseException: The first error of any item, once all threads have ended: what waits for an answer has to get it,
+            or to run into its time-out. Or the interrupt of the caller, which waits a few seconds at most, while the
+            threads begin nothing any more; a second interrupt waits for nothing.
     """
     stop = threading.Event()
-    with ThreadPoolExecutor(workers, thread_name_prefix="statisfactory") as executor:
-        futures: list[Future[_Result]] = []
-        try:
-            futures.extend(executor.submit(work, item, stop) for item in items)
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
-        except BaseException:  # an interrupt of the user, too, has to stop the threads
-            stop.set()
-            for future in futures:
-                future.cancel()
-            raise
+    stops = (*_stops(), stop)  # of those around this one, too
+    tasks = [(item, Future[_Result]()) for item in items]
+    futures = [future for _, future in tasks]
+    waiting = deque(tasks)
+
+    def run() -> None:
+        _this_thread.stops = stops
+        while True:
+            try:
+                item, future = waiting.popleft()
+            except IndexError:
+                return
+            _settle(future, functools.partial(_unless_stopped, work, item, stop))
+
+    # Nothing waits for them at the end of the process, which would wait for the slowest.
+    threads = [threading.Thread(target=run, name=_NAME, daemon=True) for _ in range(min(workers, len(tasks)))]
+    try:
+        for thread in threads:
+            thread.start()
+        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        for future in done:
+            future.result()
+    except BaseException as error:
+        stop.set()
+        until = time.monotonic() + _PATIENCE
+        for thread in filter(threading.Thread.is_alive, threads):
+            thread.join(None if isinstance(error, Exception) else max(0.0, until - time.monotonic()))
+        raise
+    for thread in threads:
+        thread.join()
     return [future.result() for future in futures]
+
+
+def raise_if_stopped() -> None:
+    """For who is about to begin something on a thread of :func:`in_parallel`.
+
+    Raises:
+        Stopped: It need not be done any more.
+    """
+    if any(stop.is_set() for stop in _stops()):
+        raise Stopped
+
+
+def _unless_stopped(work: Callable[[_Item, threading.Event], _Result], item: _Item, stop: threading.Event) -> _Result:
+    raise_if_stopped()
+    return work(item, stop)
+
+
+def _stops() -> tuple[threading.Event, ...]:
+    stops: tuple[threading.Event, ...] = getattr(_this_thread, "stops", ())
+    return stops
+
+
+def _settle(future: Future[_Result], work: Callable[[], _Result]) -> None:
+    try:
+        future.set_result(work())
+    except BaseException as error:  # whatever it is, it belongs to who asks for the result
+        future.set_exception(error)
 
 
 def beside(work: Callable[[], _Result]) -> Future[_Result]:
     """Do ``work`` on a thread of its own for which nothing waits, not even the end of the process."""
     future: Future[_Result] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # whatever it is, it belongs to who asks for the result
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="statisfactory", daemon=True).start()
+    threading.Thread(target=_settle, args=(future, work), name=_NAME, daemon=True).start()
     return future
 
 

@@ -91,3 +91,69 @@ def test_work_beside_gives_its_result_or_its_error_to_who_asks_and_is_waited_for
     assert not running.done()
     hold.set()
     assert running.result()
+
+
+def test_an_error_of_one_item_stops_the_others_and_is_the_one_that_is_raised() -> None:
+    begun: list[int] = []
+
+    def work(item: int, stop: threading.Event) -> None:
+        begun.append(item)
+        if item == 0:
+            raise KeyError("the first")
+        stop.wait()
+
+    with pytest.raises(KeyError, match="the first"):
+        transfer.in_parallel(work, range(20), 2)
+    assert len(begun) < 20
+
+
+def test_an_interrupt_does_not_wait_for_what_hangs_and_nothing_more_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, hold, both, ended = list[int](), threading.Event(), threading.Barrier(3), threading.Semaphore(0)
+
+    def hang(item: int, _: threading.Event) -> None:
+        begun.append(item)
+        both.wait()
+        hold.wait()
+        ended.release()
+
+    def interrupt(*_: object, **__: object) -> None:
+        both.wait()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(transfer, "wait", interrupt)
+    monkeypatch.setattr(transfer, "_PATIENCE", 0.01)
+    with pytest.raises(KeyboardInterrupt):
+        transfer.in_parallel(hang, range(20), 2)
+    hold.set()
+    assert ended.acquire(timeout=60)
+    assert ended.acquire(timeout=60)
+    assert sorted(begun) == [0, 1]
+
+
+def test_who_works_for_one_that_was_stopped_is_stopped_too() -> None:
+    stopped: list[str] = []
+    stops: list[threading.Event] = []
+
+    def inner(item: int, _: threading.Event) -> None:
+        if item == 0:
+            stops[0].wait()
+        transfer.raise_if_stopped()
+        stopped.append("not")
+
+    def outer(item: int, stop: threading.Event) -> None:
+        if item == 0:
+            stops.append(stop)
+            ready.set()
+            try:
+                transfer.in_parallel(inner, range(3), 1)
+            except transfer.Stopped:
+                stopped.append("stopped")
+                raise
+        ready.wait()
+        raise KeyError("of the second")
+
+    ready = threading.Event()
+    with pytest.raises(KeyError, match="of the second"):
+        transfer.in_parallel(outer, range(2), 2)
+    assert stopped == ["stopped"]
+    transfer.raise_if_stopped()  # the thread of the caller is not

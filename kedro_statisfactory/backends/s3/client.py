@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kedro_statisfactory.backends.http import POOL_SIZE
 from kedro_statisfactory.backends.s3.answers import refuse_foreign_answers
 from kedro_statisfactory.backends.s3.credentials import s3_configuration
+from kedro_statisfactory.backends.transfer import raise_if_stopped
 from kedro_statisfactory.errors import UnknownCredential
 from kedro_statisfactory.hidden import Hidden, HiddenDict
 from kedro_statisfactory.session import Session
@@ -83,7 +84,14 @@ def _make(credentials: Mapping[str, Any]) -> S3Client:
     for operation in ("PutObject", "UploadPart"):
         client.meta.events.register(f"before-sign.s3.{operation}", _send_at_once)
     refuse_foreign_answers(client)
+    for event in ("before-send", "needs-retry"):
+        client.meta.events.register_first(f"{event}.s3", _stop)
     return client
+
+
+def _stop(**_: Any) -> None:
+    """Send nothing any more, and nothing again, on a thread whose work was interrupted."""
+    raise_if_stopped()
 
 
 def _send_at_once(request: Any, operation_name: str, **_: Any) -> None:

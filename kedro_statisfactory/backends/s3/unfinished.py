@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
+from kedro_statisfactory.backends import transfer
 from kedro_statisfactory.backends.s3.options import known_to
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ _ATTEMPTS = 5
 _FIRST_PAUSE = 0.2
 # Seconds after which the first part of an upload that is alive has arrived.
 _PATIENCE = 3.0
+_PATIENCE_AT_ONCE = 1.5  # of a user who has interrupted
 _NO_CONTENT = 204  # the HTTP status of what has been ended; a portal would answer 200
 
 # The uploads of this process that go on.
@@ -71,19 +73,28 @@ class PartsUpload:
         self._id = answer["UploadId"]
         _begun.add(self._id)
 
-    def end(self, is_object: bool) -> None:
+    def end(self, is_object: bool, at_once: bool = False) -> None:
         """Leave nothing that is no object; an error of that is no error of the upload.
 
         Args:
             is_object: Whether the upload has become one.
+            at_once: Whether the user has interrupted, and does not want to wait for long.
         """
-        if self._id and not is_object:
-            self._abort(self._id)
-        if self._lost:
-            with contextlib.suppress(Exception):  # the service tells no time, does not list, may not be asked, …
+
+        def tidy_up() -> None:
+            if self._id and not is_object:
+                self._abort(self._id)
+            if self._lost:
                 for each in self._found():
                     self._abort(each)
+
         _begun.discard(self._id or "")
+        if is_object and not self._lost:
+            return
+        # On another thread, because this one may be one that was stopped. What can go wrong: the service tells no time,
+        # does not list its uploads, may not be asked, …
+        with contextlib.suppress(Exception):
+            transfer.beside(tidy_up).result(_PATIENCE_AT_ONCE if at_once else None)
 
     def _tries_of(self, error: BaseException) -> int:
         """How many tries of the beginning may have reached the service, at most."""

@@ -15,7 +15,7 @@ from kedro_statisfactory.backends.s3.checksums import crc32_header, etag_of_part
 from kedro_statisfactory.backends.s3.errors import code_of, kind_of
 from kedro_statisfactory.backends.s3.options import is_about_one_request, known_to
 from kedro_statisfactory.backends.s3.unfinished import PartsUpload
-from kedro_statisfactory.backends.transfer import Part
+from kedro_statisfactory.backends.transfer import Part, Stopped
 from kedro_statisfactory.errors import ObjectNotFound, PreconditionFailed
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class S3Writer:
         algorithm: Any = {"ChecksumAlgorithm": "CRC32", "ChecksumType": "FULL_OBJECT"} if checked_by_crc else {}
         upload = PartsUpload(self._client, bucket, key, options)
         done: list[tuple[Part, str, int]] = []
-        is_object = False
+        is_object = is_interrupted = False
         try:
             self._in_bucket(bucket, create, lambda: upload.begin(algorithm))
             done = self._send_parts(source, upload.target, options)
@@ -131,8 +131,11 @@ class S3Writer:
         except self._client.exceptions.ClientError as error:
             if not self._is_stored(error, bucket, key, options, lambda: etag_of_parts([etag for _, etag, _ in done])):
                 raise
+        except BaseException as error:
+            is_interrupted = isinstance(error, Stopped) or not isinstance(error, Exception)
+            raise
         finally:  # an interrupt, too, must not leave parts that somebody pays for
-            upload.end(is_object)
+            upload.end(is_object, at_once=is_interrupted)
 
     def _is_stored(
         self, error: ClientError, bucket: str, key: str, options: Mapping[str, Any], etag: Callable[[], str]

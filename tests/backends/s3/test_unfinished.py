@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent import futures
+from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ConnectionClosedError
 
 from kedro_statisfactory.backends import S3Backend, transfer
 from kedro_statisfactory.backends.s3 import unfinished
@@ -180,3 +184,54 @@ def test_an_upload_that_lives_or_is_older_or_elsewhere_is_left_alone_and_the_los
 def test_nothing_is_asked_where_no_answer_was_lost(seaweed: S3Server, between: Gateway, bucket: str) -> None:
     through(between, seaweed).put(payload=PAYLOAD, fragment=parse(f"s3://{bucket}/x"))
     assert [seen.method for seen in between.seen] == ["POST", "PUT", "PUT", "PUT", "POST"]
+
+
+# -- interrupts ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("of", ["one object", "a folder"])
+def test_after_an_interrupt_nothing_is_sent_or_sent_again_but_the_abort(
+    seaweed: S3Server,
+    between: Gateway,
+    client: Any,
+    bucket: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    of: str,
+) -> None:
+    backend, events, interrupted = through(between, seaweed, attempts=5), list[str](), threading.Event()
+    first = threading.Event()
+    real = futures.wait
+    main = threading.current_thread()
+
+    def fail(**_: Any) -> None:
+        first.set()
+        interrupted.wait()  # the answer is lost when the user has interrupted, and would be asked for again
+        raise ConnectionClosedError(endpoint_url="the service")
+
+    def interrupt(of_work: Any, **how: Any) -> Any:
+        if threading.current_thread() is not main:
+            return real(of_work, **how)
+        first.wait()
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    def record(event_name: str, **_: Any) -> None:
+        if interrupted.is_set():
+            events.append(event_name.rpartition(".")[2])
+
+    registry: Any = backend._client.meta.events
+    registry.register("before-send.s3.UploadPart", record)
+    registry.register("before-send.s3.UploadPart", fail)
+    registry.register("before-send.s3", record)
+    monkeypatch.setattr(transfer, "wait", interrupt)
+    monkeypatch.setattr(transfer, "_PATIENCE", 60.0)  # of a test on a busy machine
+    monkeypatch.setattr(unfinished, "_PATIENCE_AT_ONCE", 60.0)
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(PAYLOAD)
+    with pytest.raises(KeyboardInterrupt):
+        backend.upload(source=tmp_path / "a" if of == "one object" else tmp_path, fragment=parse(f"s3://{bucket}/x"))
+    assert {*events} <= {"AbortMultipartUpload", "UploadPart", "CreateMultipartUpload"}
+    assert events.count("UploadPart") <= (3 if of == "one object" else 6), "each part once at most: it was under way"
+    assert not any(thread.name == "statisfactory" for thread in threading.enumerate())
+    assert uploads(client, bucket) == []
