@@ -95,6 +95,7 @@ def in_parallel(
             except IndexError:
                 return
             _settle(future, functools.partial(_unless_stopped, work, item, stop))
+            del future  # or what it failed with, and all that this refers to, would refer to itself
 
     # Nothing waits for them at the end of the process, which would wait for the slowest.
     threads = [threading.Thread(target=run, name=_NAME, daemon=True) for _ in range(min(workers, len(tasks)))]
@@ -102,13 +103,15 @@ def in_parallel(
         for thread in threads:
             thread.start()
         done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-        for future in done:
-            future.result()
+        while done:
+            done.pop().result()
     except BaseException as error:
         stop.set()
         until = time.monotonic() + _PATIENCE
         for thread in filter(threading.Thread.is_alive, threads):
             thread.join(None if isinstance(error, Exception) else max(0.0, until - time.monotonic()))
+        tasks.clear()
+        futures.clear()
         raise
     for thread in threads:
         thread.join()
@@ -140,6 +143,8 @@ def _settle(future: Future[_Result], work: Callable[[], _Result]) -> None:
         future.set_result(work())
     except BaseException as error:  # whatever it is, it belongs to who asks for the result
         future.set_exception(error)
+    finally:
+        del future, work
 
 
 def beside(work: Callable[[], _Result]) -> Future[_Result]:

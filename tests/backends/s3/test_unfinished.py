@@ -110,13 +110,26 @@ def test_a_part_and_the_abort_whose_answers_are_lost_leave_nothing(
     assert uploads(client, bucket) == []
 
 
-def test_a_page_is_not_the_answer_to_an_abort(seaweed: S3Server, between: Gateway, client: Any, bucket: str) -> None:
+@pytest.mark.parametrize("page", [b"", b"Sign in"])
+def test_a_page_is_not_the_answer_to_an_abort(
+    seaweed: S3Server, between: Gateway, client: Any, bucket: str, page: bytes
+) -> None:
     backend = through(between, seaweed, attempts=1)
     before(backend, "UploadPart", lambda: between.answers.append(Canned(400)))
-    before(backend, "AbortMultipartUpload", lambda: between.answers.append(Canned(200, b"Sign in")))
+    before(backend, "AbortMultipartUpload", lambda: between.answers.append(Canned(200, page)))
     with pytest.raises(StatisfactoryError):
         backend.put(payload=PAYLOAD, fragment=parse(f"s3://{bucket}/x"))
     assert uploads(client, bucket) == []
+
+
+def test_an_upload_that_is_gone_needs_no_further_end(seaweed: S3Server, between: Gateway, bucket: str) -> None:
+    backend = through(between, seaweed, attempts=1)
+    gone = Canned(404, b"<Error><Code>NoSuchUpload</Code></Error>")
+    before(backend, "UploadPart", lambda: between.answers.append(gone))
+    before(backend, "AbortMultipartUpload", lambda: between.answers.append(gone))
+    with pytest.raises(StatisfactoryError):
+        backend.put(payload=PAYLOAD, fragment=parse(f"s3://{bucket}/x"))
+    assert [seen.method for seen in between.seen].count("DELETE") == 1
 
 
 def test_an_abort_that_is_never_answered_ends_and_the_first_error_stays(
