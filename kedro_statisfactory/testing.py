@@ -27,7 +27,7 @@ from urllib.parse import ParseResult
 import pytest
 
 from kedro_statisfactory.backends import Backend
-from kedro_statisfactory.errors import InvalidURL, NotSupported, UnknownOption
+from kedro_statisfactory.errors import InvalidURL, NotSupported, PreconditionFailed, UnknownOption
 from kedro_statisfactory.location import parse
 
 #: Names that must reach the medium as they are. "100%41" is no "100A".
@@ -132,6 +132,37 @@ class BackendContract(ABC):
         found = {path.relative_to(target).as_posix(): path.read_bytes() for path in target.rglob("*") if path.is_file()}
         assert found == {name: name.encode() for name in ("part-0", "deep/er/part-1", "_log/0.json")}
         assert backend.exists(fragment=self._at("tree"))
+
+    def test_create_replaces_nothing(self, tmp_path: Path) -> None:
+        backend, source = self.new_backend(), tmp_path / "source"
+        source.write_bytes(b"a file")
+        backend.create(source=b"bytes", fragment=self._at("bytes"))
+        backend.create(source=source, fragment=self._at("file"))
+        self.raw_write(self.url("of another"), b"of another")
+        assert source.read_bytes() == b"a file", "a source that may not be consumed stays"
+        for name, content in (("bytes", b"bytes"), ("file", b"a file"), ("of another", b"of another")):
+            for again in (b"again", source):
+                with pytest.raises(PreconditionFailed):
+                    backend.create(source=again, fragment=self._at(name))
+            assert self.raw_read(self.url(name)) == content
+
+    def test_create_replaces_no_folder_or_is_refused(self, tmp_path: Path) -> None:
+        backend, first, second = self.new_backend(), tmp_path / "first", tmp_path / "second"
+        for folder in (first, second):
+            folder.mkdir()
+            (folder / folder.name).write_bytes(b"x")
+        try:
+            backend.create(source=first, fragment=self._at("tree"))
+        except NotSupported:
+            return
+        with pytest.raises(PreconditionFailed):
+            backend.create(source=second, fragment=self._at("tree"), consume=True)
+        self.raw_write(self.url("of another/x"), b"x")
+        with pytest.raises(PreconditionFailed):
+            backend.create(source=second, fragment=self._at("of another"))
+        backend.download(target=tmp_path / "tree", fragment=self._at("tree"))
+        assert [path.name for path in (tmp_path / "tree").iterdir()] == ["first"]
+        assert self.raw_read(self.url("of another/x")) == b"x"
 
     def test_list_and_delete_follow_the_medium_or_are_refused(self) -> None:
         backend = self.new_backend()

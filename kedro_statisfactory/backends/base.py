@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 from urllib.parse import ParseResult
 
-from kedro_statisfactory.errors import NotSupported, PrefixTaken, UnknownOption, UnknownPrefix
+from kedro_statisfactory.errors import NotSupported, PreconditionFailed, PrefixTaken, UnknownOption, UnknownPrefix
 from kedro_statisfactory.location import unparse
 from kedro_statisfactory.session import Session
 
@@ -251,6 +251,29 @@ class Backend(ABC):
             raise self._not_supported("store folders", fragment)
         self.put(payload=source.read_bytes(), fragment=fragment, **kwargs)
 
+    def create(self, *, source: Path | bytes, fragment: ParseResult, consume: bool = False, **kwargs: Any) -> None:
+        """Store something at a location where nothing is, and never replace anything.
+
+        Of several that do this at once, one succeeds, where the service can decide that. This definition looks first
+        and stores then, so it does not notice what comes in between.
+
+        Args:
+            source: A file or folder on this machine, or the bytes themselves.
+            fragment: The parsed location.
+            consume: As for ``upload``.
+            kwargs: Options of the backend, as for ``put``.
+
+        Raises:
+            PreconditionFailed: Something is there.
+            NotSupported: ``source`` is a folder, and the backend does not store folders.
+        """
+        if self.exists(fragment=fragment):
+            raise self._already_there(fragment)
+        if isinstance(source, Path):
+            self.upload(source=source, fragment=fragment, consume=consume, **kwargs)
+        else:
+            self.put(payload=source, fragment=fragment, **kwargs)
+
     def download(self, *, target: Path, fragment: ParseResult, **kwargs: Any) -> None:
         """Fetch a file or folder into ``target``, which does not exist yet and whose parent does.
 
@@ -329,6 +352,9 @@ class Backend(ABC):
             NotSupported: It does not.
         """
         raise self._not_supported("keep versions", fragment)
+
+    def _already_there(self, fragment: ParseResult) -> PreconditionFailed:
+        return PreconditionFailed(f"something is at {unparse(fragment)!r} already, and is not replaced.")
 
     def _not_supported(self, verb: str, fragment: ParseResult) -> NotSupported:
         return NotSupported(f"{_name(type(self))} does not {verb}, which {unparse(fragment)!r} would need.")

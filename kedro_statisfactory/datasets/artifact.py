@@ -28,6 +28,7 @@ from kedro_statisfactory.datasets.replaced import Replaced
 from kedro_statisfactory.datasets.saving import StagedSave
 from kedro_statisfactory.datasets.staging import staged_path
 from kedro_statisfactory.datasets.versioned import VersionedEntry
+from kedro_statisfactory.datasets.versions import never_overwritten
 from kedro_statisfactory.errors import InvalidFormat, InvalidURL
 from kedro_statisfactory.hidden import HiddenDict, hidden
 from kedro_statisfactory.location import basename, parse
@@ -141,16 +142,28 @@ class ArtifactDataset(VersionedEntry):
                     raise InvalidFormat(
                         f"an entry without `dataset` stores bytes, and got {type(data).__name__}: name the format."
                     )
-                self._backend().put(payload=bytes(data), fragment=where, **self._save_args)
+                self._publish(where, bytes(data))
             else:
-                StagedSave(self._format, self.filepath, self._replaced(where), self._save_args).save(data)
+                publish = functools.partial(self._publish, where)
+                StagedSave(self._format, self.filepath, self._replaced(where), publish).save(data)
             if self._version and not self._version.load:
                 # What was just written is the newest: Kedro's check after a save needs no listing for that.
                 self._cached_load_version = self.resolve_save_version()
 
     def _replaced(self, where: ParseResult) -> Replaced:
-        """What a save to ``where`` replaces."""
-        return Replaced(self._backend(), where, self._load_args, self._save_args)
+        """What a save to ``where`` replaces; a version nothing."""
+        never = never_overwritten(self.filepath, self.resolve_save_version()) if self._makes_version else None
+        return Replaced(self._backend(), where, self._load_args, self._save_args, never)
+
+    def _publish(self, where: ParseResult, source: Path | bytes) -> None:
+        """Store bytes, or what was staged; a version only where there is none."""
+        if self._makes_version:
+            with never_overwritten(self.filepath, self.resolve_save_version()):
+                self._backend().create(source=source, fragment=where, consume=True, **self._save_args)
+        elif isinstance(source, Path):
+            self._backend().upload(source=source, fragment=where, consume=True, **self._save_args)
+        else:
+            self._backend().put(payload=source, fragment=where, **self._save_args)
 
     def _exists(self) -> bool:
         with self._named():

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends import Backend
-from kedro_statisfactory.errors import InvalidFormat, NotSupported
+from kedro_statisfactory.errors import InvalidFormat, NotSupported, PreconditionFailed
 
 _REF = "lake_ref"
 
@@ -24,21 +25,28 @@ class Replaced:
         where: The location.
         load_args: Of the entry.
         save_args: Of the entry.
+        never: Where nothing may be replaced: says so of what is there.
     """
 
     backend: Backend
     where: ParseResult
     load_args: Mapping[str, Any]
     save_args: Mapping[str, Any]
+    never: AbstractContextManager[None] | None = None
 
     def is_there(self) -> bool:
         """Whether something is there.
 
         Raises:
             InvalidFormat: The entry would be read at another time than it is written to.
+            DatasetError: It may not be replaced.
         """
         self.refuse_the_past()
-        return self.backend.exists(fragment=self.where, **self._options)
+        is_there = self.backend.exists(fragment=self.where, **self._options)
+        if is_there and self.never is not None:
+            with self.never:
+                raise PreconditionFailed
+        return is_there
 
     def fetch(self, staged: Path) -> None:
         """Fetch what is there, if there is something, to a path of this machine.
@@ -47,6 +55,8 @@ class Replaced:
             InvalidFormat: As for :meth:`is_there`.
         """
         self.refuse_the_past()
+        if self.never is not None:
+            return
         with contextlib.suppress(FileNotFoundError):
             self.backend.download(target=staged, fragment=self.where, **self._options)
 
@@ -56,6 +66,8 @@ class Replaced:
         Raises:
             InvalidFormat: As for :meth:`is_there`.
         """
+        if self.never is not None:
+            return
         with contextlib.suppress(NotSupported):  # a backend that cannot list has no folders
             if any(True for _ in self.backend.list(fragment=self.where, **self._options)):
                 self.fetch(staged)

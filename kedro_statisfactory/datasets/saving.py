@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,13 @@ class StagedSave:
         format: What writes.
         url: Of the entry, for errors.
         replaced: What is there, where it is going to be saved.
-        options: Options of the backend, for publishing.
+        publish: Stores what was staged.
     """
 
     format: Format
     url: str
     replaced: Replaced
-    options: Mapping[str, Any]
+    publish: Callable[[Path], None]
 
     def save(self, data: Any) -> None:
         """Save an object.
@@ -62,7 +62,7 @@ class StagedSave:
             staged = staged_path(folder.path, basename(where))
             self._write(data, staged)
             whole = self._whole(staged)
-            backend.upload(source=whole, fragment=where, consume=True, **self.options)
+            self.publish(whole)
 
     def _write(self, data: Any, staged: Path) -> None:
         """Let the format write to the staging folder."""

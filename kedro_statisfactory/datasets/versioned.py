@@ -77,16 +77,13 @@ class VersionedEntry(AbstractVersionedDataset[Any, Any]):
         by_version = self._backend().version_options(pinned) if pinned else None
         return self._location(), {**self._load_args, **(by_version or {})}
 
+    @property
+    def _makes_version(self) -> bool:
+        """Whether each save makes a folder for its version, which is written once."""
+        return self._version is not None and not self._by_service
+
     def _save_location(self) -> ParseResult:
-        if self._by_service:
-            return self._location()
-        where = self._at_version(self.resolve_save_version())
-        if self._version and self._backend().exists(fragment=where):
-            raise DatasetError(
-                f"{self.filepath!r}: the version {self.resolve_save_version()!r} is there already, and versions are "
-                "never overwritten: save under another one."
-            )
-        return where
+        return self._at_version(self.resolve_save_version()) if self._makes_version else self._location()
 
     def _version_to_load(self) -> str | None:
         """The version to load: in a run that writes the entry its own, as soon as that is there."""

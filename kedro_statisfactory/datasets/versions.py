@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from urllib.parse import ParseResult
 
+from kedro.io.core import DatasetError
+
 from kedro_statisfactory.backends import Backend
+from kedro_statisfactory.errors import PreconditionFailed
 from kedro_statisfactory.location import basename, join
 
 
 def at_version(where: ParseResult, version: str) -> ParseResult:
     """The location of one version of what is at ``where``."""
     return join(where, version, basename(where))
+
+
+@contextlib.contextmanager
+def never_overwritten(url: str, version: str | None) -> Iterator[None]:
+    """Say what it means for a version that something is where it was going to be saved.
+
+    Args:
+        url: Of the entry.
+        version: Its name.
+
+    Raises:
+        DatasetError: Somebody has saved it, be it at the same moment.
+    """
+    try:
+        yield
+    except PreconditionFailed as error:
+        raise DatasetError(
+            f"{url!r}: the version {version!r} is there already, and versions are never overwritten: save under "
+            "another one."
+        ) from error
 
 
 def versions_below(backend: Backend, where: ParseResult) -> list[ParseResult]:

@@ -122,6 +122,13 @@ def test_a_mode_that_ignores_keeps_what_is_there(place: Place) -> None:
     assert entry(place, "x", dataset).load() == "one"
 
 
+def test_a_mode_that_ignores_does_not_hide_that_a_version_is_there(folder_place: Place) -> None:
+    config = folder_place.entry("x", dataset={"type": Truncating, "save_args": {"mode": "ignore"}}, versioned=True)
+    ArtifactDataset.from_config("x", config, save_version="v1").save("one")
+    with pytest.raises(DatasetError, match="the version 'v1' is there already"):
+        ArtifactDataset.from_config("x", config, save_version="v1").save("two")
+
+
 def test_the_default_of_spark_is_to_fail() -> None:
     assert SaveModes({}, "kedro_datasets.spark.spark_dataset").fails_if_exists
     assert not SaveModes({"save_args": {"mode": "overwrite"}}, "kedro_datasets.spark.spark_dataset").fails_if_exists

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kedro.io import DataCatalog, DatasetError, Version
+from kedro.io import AbstractDataset, DataCatalog, DatasetError, Version
 from kedro.io.core import generate_timestamp
 from kedro_datasets.json import JSONDataset
 
 from kedro_statisfactory import ArtifactDataset
 from tests.datasets.conftest import Place
+from tests.servers.faults import Fault, gateway, proxy
+from tests.servers.s3 import S3Server
 
 
 def _catalog(place: Place, save_version: str | None = None, load_versions: dict[str, str] | None = None) -> DataCatalog:
@@ -41,6 +46,101 @@ def test_a_version_is_never_overwritten(folder_place: Place) -> None:
     with pytest.raises(DatasetError, match=r"version 'v1' is there already"):
         _catalog(folder_place, "v1").save("x", {"n": 2})
     assert _catalog(folder_place).load("x") == {"n": 1}
+
+
+def _save_at_once(entry: ArtifactDataset, number: int, ready: Any) -> bool:
+    """Whether this saver is the one who saves the version."""
+    ready.wait()
+    try:
+        entry.save(bytes([number]) * 100 if entry._format is None else number)
+    except DatasetError as error:
+        if "the version 'v1' is there already, and versions are never overwritten" not in str(error):
+            raise
+        return False
+    return True
+
+
+def _entry(place: Place, dataset: Any) -> ArtifactDataset:
+    config = place.entry("x", dataset=dataset, version=Version(None, "v1"))
+    del config["type"]
+    return ArtifactDataset(**config)
+
+
+class AsText(AbstractDataset[int, set[int]]):
+    """A format that writes one number."""
+
+    def __init__(self, filepath: str) -> None:
+        self._filepath = Path(filepath)
+
+    def _load(self) -> set[int]:
+        return {int(self._filepath.read_text())}
+
+    def _save(self, data: int) -> None:
+        self._filepath.write_text(str(data))
+
+    def _describe(self) -> dict[str, Any]:
+        return {}
+
+
+class InTwoFiles(AsText):
+    """A format that writes a folder."""
+
+    def _load(self) -> set[int]:
+        return {int(path.read_text()) for path in self._filepath.iterdir()}
+
+    def _save(self, data: int) -> None:
+        self._filepath.mkdir()
+        for name in "ab":
+            (self._filepath / name).write_text(str(data))
+
+
+@pytest.mark.parametrize("dataset", [None, AsText, InTwoFiles])
+def test_one_of_sixteen_threads_saves_a_version(folder_place: Place, dataset: Any) -> None:
+    ready = threading.Barrier(16)
+    with ThreadPoolExecutor(16) as executor:
+        saved = list(executor.map(lambda n: _save_at_once(_entry(folder_place, dataset), n, ready), range(16)))
+    assert saved.count(True) == 1
+    assert set(_entry(folder_place, dataset).load()) == {saved.index(True)}
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("dataset", [None, AsText, InTwoFiles])
+def test_one_of_eight_processes_saves_a_version(folder_place: Place, dataset: Any) -> None:
+    context = multiprocessing.get_context("fork")
+    ready, answers = context.Barrier(8), context.Queue()
+
+    def save(number: int) -> None:
+        answers.put((_save_at_once(_entry(folder_place, dataset), number, ready), number))
+
+    processes = [context.Process(target=save, args=(number,), daemon=True) for number in range(8)]
+    for process in processes:
+        process.start()
+    saved = [number for done, number in (answers.get(timeout=60) for _ in processes) if done]
+    for process in processes:
+        process.join(60)
+    assert len(saved) == 1
+    assert set(_entry(folder_place, dataset).load()) == {*saved}
+
+
+@pytest.mark.parametrize("dataset", [None, AsText, InTwoFiles])
+def test_one_of_sixteen_saves_a_version_although_answers_are_lost(seaweed: S3Server, bucket: str, dataset: Any) -> None:
+    with proxy(seaweed.endpoint_url) as network:
+        network.faults.extend([Fault(0)] * 12)
+        config = {"retries": {"mode": "standard", "total_max_attempts": 13}}  # nobody loses all of them
+        credentials = {**seaweed.credentials, "endpoint_url": network.endpoint_url, "config_kwargs": config}
+        lossy = Place(f"s3://{bucket}/store", _nothing, _nothing, credentials)
+        test_one_of_sixteen_threads_saves_a_version(lossy, dataset)
+
+
+def _nothing(*_: Any) -> None:
+    """No access around the package is needed."""
+
+
+def test_a_save_of_a_version_takes_one_request(seaweed: S3Server, bucket: str) -> None:
+    with gateway(seaweed.endpoint_url) as between:
+        credentials = {**seaweed.credentials, "endpoint_url": between.endpoint_url}
+        _entry(Place(f"s3://{bucket}/store", _nothing, _nothing, credentials), None).save(b"x")
+    assert [(seen.method, seen.target) for seen in between.seen] == [("PUT", f"/{bucket}/store/x/v1/x")]
 
 
 def test_there_is_nothing_before_the_first_save(place: Place) -> None:

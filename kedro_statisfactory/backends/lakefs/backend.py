@@ -159,6 +159,23 @@ class LakeFSBackend(Backend, prefix="lakefs"):
 
         self._refs.write(repository, path, lake_ref, send)
 
+    def create(
+        self,
+        *,
+        source: Path | bytes,
+        fragment: ParseResult,
+        consume: bool = False,
+        lake_ref: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Store something where nothing is on the branch when this looks: what comes in between is replaced."""
+        if self.exists(fragment=fragment, lake_ref=lake_ref):
+            raise self._already_there(fragment)
+        if isinstance(source, Path):
+            self.upload(source=source, fragment=fragment, lake_ref=lake_ref, **kwargs)
+        else:
+            self.put(payload=source, fragment=fragment, lake_ref=lake_ref, **kwargs)
+
     def download(self, *, target: Path, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> None:
         """Fetch an object into a file or, where there is none, all objects below the path into a folder."""
         verify = self._verify(kwargs)

@@ -6,14 +6,14 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends.base import Backend, ObjectInfo
-from kedro_statisfactory.backends.local.publish import publish, publish_file, sync_folder, temporary_beside
+from kedro_statisfactory.backends.local.publish import publish, publish_file, publish_new, sync_folder, temporary_beside
 from kedro_statisfactory.backends.local.staging import IS_STAGING, is_kedro_project, staging_folder_for
 from kedro_statisfactory.errors import InvalidURL, ObjectNotFound, PermissionDenied, StatisfactoryError, TransferError
 from kedro_statisfactory.location import checked, full_path, unparse
@@ -48,10 +48,7 @@ class LocalFS(Backend, prefix="", aliases=("file",)):
         """
         self._refuse_unknown(kwargs)
         with _translated(fragment):
-            target = self._target(fragment)
-            with temporary_beside(target) as temporary:
-                temporary.write_bytes(payload)
-                publish_file(temporary, target)
+            self._place(payload, self._target(fragment), False, publish_file)
 
     def get(self, *, fragment: ParseResult, **kwargs: Any) -> bytes:
         """Read a file.
@@ -68,21 +65,38 @@ class LocalFS(Backend, prefix="", aliases=("file",)):
         """Store a file or folder; one that may be consumed is renamed when it stands on the same file system."""
         self._refuse_unknown(kwargs)
         with _translated(fragment):
+            self._place(source, self._target(fragment), consume, publish)
+
+    def create(self, *, source: Path | bytes, fragment: ParseResult, consume: bool = False, **kwargs: Any) -> None:
+        """Store a file or folder where nothing is; of several that do this at once, one succeeds."""
+        self._refuse_unknown(kwargs)
+        with _translated(fragment):
             target = self._target(fragment)
-            if consume:
-                try:
-                    publish(source, target)
+            if not os.path.lexists(target):  # nothing is copied in vain
+                with contextlib.suppress(FileExistsError):
+                    self._place(source, target, consume, publish_new)
                     return
-                except OSError as error:
-                    if error.errno != errno.EXDEV:  # another mount, perhaps of the same file system
-                        raise
-            with temporary_beside(target, source.is_dir()) as temporary:
-                if source.is_dir():
-                    shutil.copytree(source, temporary, dirs_exist_ok=True)
-                else:
-                    with temporary.open("wb") as file, source.open("rb") as original:
-                        shutil.copyfileobj(original, file, _BUFFER)
-                publish(temporary, target)
+        raise self._already_there(fragment)
+
+    def _place(self, source: Path | bytes, target: Path, consume: bool, publish: Callable[[Path, Path], None]) -> None:
+        """Bring a file, a folder or bytes beside ``target``, where they are not there already, and publish them."""
+        if consume and isinstance(source, Path):
+            try:
+                publish(source, target)
+                return
+            except OSError as error:
+                if error.errno != errno.EXDEV:  # another mount, perhaps of the same file system
+                    raise
+        is_folder = isinstance(source, Path) and source.is_dir()
+        with temporary_beside(target, is_folder) as temporary:
+            if not isinstance(source, Path):
+                temporary.write_bytes(source)
+            elif is_folder:
+                shutil.copytree(source, temporary, dirs_exist_ok=True)
+            else:
+                with source.open("rb") as original, temporary.open("wb") as file:
+                    shutil.copyfileobj(original, file, _BUFFER)
+            publish(temporary, target)
 
     def download(self, *, target: Path, fragment: ParseResult, **kwargs: Any) -> None:
         """Copy a file or folder to ``target``."""

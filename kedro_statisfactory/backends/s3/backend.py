@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import ParseResult
@@ -15,16 +17,22 @@ from kedro_statisfactory.backends.base import Backend, ObjectInfo
 from kedro_statisfactory.backends.s3.client import SECRET_VARIABLES, s3_client
 from kedro_statisfactory.backends.s3.credentials import s3_configuration
 from kedro_statisfactory.backends.s3.errors import code_of, kind_of, translated
-from kedro_statisfactory.backends.s3.options import known_to, members
+from kedro_statisfactory.backends.s3.options import is_about_one_request, known_to, members
 from kedro_statisfactory.backends.s3.reading import S3Reader
-from kedro_statisfactory.backends.s3.writing import S3Writer
-from kedro_statisfactory.errors import BucketNotFound, InvalidURL, ObjectNotFound, UnknownOption
+from kedro_statisfactory.backends.s3.writing import S3Writer, goes_in_parts
+from kedro_statisfactory.errors import BucketNotFound, InvalidURL, ObjectNotFound, PreconditionFailed, UnknownOption
 from kedro_statisfactory.location import checked, full_path, join, refuse_placeholder, unparse
 from kedro_statisfactory.session import Session
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+#: How the name of an object begins by which somebody claims what the rest of the name says.
+CLAIM = "_statisfactory-claim-"
+
+# Seconds that a user who has interrupted waits until a claim is taken away.
+_PATIENCE_AT_ONCE = 1.5
+_NOT_IMPLEMENTED = "NotImplemented"
 _CREATE_BUCKET = "create_bucket"
 _BUCKET_IS_THERE = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists", "OperationAborted")
 
@@ -86,6 +94,91 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         if not source.is_dir():
             self._store(source, fragment, kwargs)
             return
+        kept = {path.as_posix() for path in self._store_folder(source, fragment, kwargs)}
+        bucket, key = _bucket_and_key(fragment)
+        with self._translated(fragment):
+            stale = [info.path for info in self._list(bucket, f"{key}/", {}) if info.path not in kept]
+            self._delete_keys(bucket, [key, *(f"{key}/{path}" for path in stale)])
+
+    def create(self, *, source: Path | bytes, fragment: ParseResult, consume: bool = False, **kwargs: Any) -> None:
+        """Store a file or a folder where nothing is; of several that do this at once, one succeeds.
+
+        A small object is stored on the condition that there is none (``If-None-Match: *``), and has a token in its
+        metadata by which a try is known whose answer was lost. A folder, and a large object, for which not every
+        service decides that at once, are claimed first, by a small object beside them. Who has claimed a folder looks
+        whether there is something; then the files are sent, and the claim is taken away. Who finds a claim does not
+        save. So nobody adds to a folder of which another has stored a part; but after a ``kill -9`` that part and the
+        claim stay until the location is deleted.
+
+        Services that do not know the condition are asked what is there before: of several that save at the same
+        moment, more than one may succeed.
+
+        Raises:
+            PreconditionFailed: Something is there, or another saver is about to store it.
+        """
+        is_folder = isinstance(source, Path) and source.is_dir()
+        if is_folder or goes_in_parts(source, kwargs):
+            self._create_claimed(source, fragment, kwargs)
+        elif not self._create_object(source, fragment, kwargs):
+            super().create(source=source, fragment=fragment, **kwargs)
+
+    def _create_object(self, source: Path | bytes, fragment: ParseResult, kwargs: Mapping[str, Any]) -> bool:
+        """Store an object where none is; ``False``: the service does not know the condition."""
+        bucket, key = _bucket_and_key(fragment)
+        with self._translated(fragment):
+            options, create_bucket = self._write_options(kwargs)
+            writer = S3Writer(self._client, self._create_bucket)
+            try:
+                writer.create_object(source, bucket, key, options, create_bucket)
+            except self._client.exceptions.ClientError as error:
+                if kind_of(code_of(error)) is PreconditionFailed:
+                    raise self._already_there(fragment) from error
+                if code_of(error) != _NOT_IMPLEMENTED:
+                    raise
+                return False
+            return True
+
+    def _create_claimed(self, source: Path | bytes, fragment: ParseResult, kwargs: Mapping[str, Any]) -> None:
+        """Claim a location, store a large object or a folder where nothing is, and take the claim away."""
+        claim, content = _claim_of(fragment), secrets.token_bytes(16)
+        # Those of the claim: nothing that is about the payload, nor a class that has objects paid for months.
+        options = {key: kwargs[key] for key in kwargs if not is_about_one_request(key) and key != "StorageClass"}
+        stored: list[str] = []
+        try:
+            is_claimed = self._create_object(content, claim, options)
+            if isinstance(source, Path) and source.is_dir() and is_claimed:
+                if self.exists(fragment=fragment):
+                    raise self._already_there(fragment)
+                stored = [path.as_posix() for path in chain(*transfer.files_of(source))]
+                self._store_folder(source, fragment, kwargs)
+            elif not is_claimed or not self._create_object(source, fragment, kwargs):
+                super().create(source=source, fragment=fragment, **kwargs)
+        except BaseException as error:  # an interrupt, too, must not be in the way of the next saver
+
+            def give_up() -> None:
+                # The claim may be there although no answer said so, or be another saver's.
+                if self.get(fragment=claim, **known_to("GetObject", options)) == content:
+                    self._delete_each([*(join(fragment, path) for path in stored), claim])
+
+            self._tidy_up(claim, give_up, at_once=not isinstance(error, Exception))
+            raise
+        self._tidy_up(claim, lambda: self._delete_each([claim]))
+
+    def _tidy_up(self, claim: ParseResult, work: Callable[[], None], at_once: bool = False) -> None:
+        """Take away a claim, and what belongs to it, without an error; not for long where the user has interrupted."""
+        try:
+            transfer.beside(work).result(_PATIENCE_AT_ONCE if at_once else None)
+        except ObjectNotFound:
+            return
+        except Exception as error:
+            self._logger.warning("%r may be left, which keeps others from saving there: %s", unparse(claim), error)
+
+    def _delete_each(self, fragments: Sequence[ParseResult]) -> None:
+        with self._translated(fragments[-1]):
+            self._delete_keys(fragments[-1].netloc, [_bucket_and_key(each)[1] for each in fragments])
+
+    def _store_folder(self, source: Path, fragment: ParseResult, kwargs: Mapping[str, Any]) -> list[Path]:
+        """Store the files of a folder in the order that formats need; gives their paths."""
         first, last = transfer.files_of(source)
 
         def upload(path: Path, _: threading.Event) -> None:
@@ -94,11 +187,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         transfer.in_parallel(upload, first, transfer.UPLOAD_WORKERS)
         for path in last:
             upload(path, threading.Event())
-        bucket, key = _bucket_and_key(fragment)
-        kept = {path.as_posix() for path in (*first, *last)}
-        with self._translated(fragment):
-            stale = [info.path for info in self._list(bucket, f"{key}/", {}) if info.path not in kept]
-            self._delete_keys(bucket, [key, *(f"{key}/{path}" for path in stale)])
+        return [*first, *last]
 
     def download(self, *, target: Path, fragment: ParseResult, **kwargs: Any) -> None:
         """Fetch an object into a file or, where there is none, all objects below the key into a folder."""
@@ -162,7 +251,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         self._refuse_unknown(kwargs)
         with self._translated(fragment), contextlib.suppress(self._client.exceptions.NoSuchBucket):
             below = [f"{key}/{info.path}" for info in self._list(bucket, f"{key}/", {})]
-            self._delete_keys(bucket, [key, *below])
+            self._delete_keys(bucket, [key, _bucket_and_key(_claim_of(fragment))[1], *below])
 
     @property
     def _client(self) -> S3Client:
@@ -201,8 +290,9 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         )
         for page in pages:
             for found in page.get("Contents", ()):
-                if not transfer.is_folder_marker(found["Key"], found["Size"]):
-                    path = found["Key"].removeprefix(prefix)
+                path = found["Key"].removeprefix(prefix)
+                is_claim = path.rpartition("/")[2].startswith(CLAIM)
+                if not is_claim and not transfer.is_folder_marker(found["Key"], found["Size"]):
                     yield ObjectInfo(path, found["Size"], found.get("LastModified"), found.get("ETag"))
 
     def _delete_keys(self, bucket: str, keys: Sequence[str]) -> None:
@@ -230,6 +320,12 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
 
     def _translated(self, fragment: ParseResult) -> AbstractContextManager[None]:
         return translated(fragment, self._session, self.redacted)
+
+
+def _claim_of(fragment: ParseResult) -> ParseResult:
+    """Where somebody claims a location: beside it, because some services have no object below another one."""
+    folder, _, name = full_path(fragment).rpartition("/")
+    return fragment._replace(path=f"{folder}/{CLAIM}{name}", params="", query="", fragment="")
 
 
 def _bucket_and_key(fragment: ParseResult) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import threading
 import zlib
 from collections.abc import Callable, Mapping
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 _Answer = TypeVar("_Answer")
 
 _CONDITIONS = frozenset(("IfMatch", "IfNoneMatch"))
+# In the metadata of an object that must not replace another: by whom it was stored.
+_TOKEN = "statisfactory-saved-by"
+# What the service says where two have come at once and nothing is decided.
+_CONFLICTS = frozenset(("ConditionalRequestConflict", "OperationAborted"))
 _ENDED = "NoSuchUpload"  # the code for an upload in parts that has become an object, or was given up
 # Tries of a put whose answer does not show that the service has stored what it was sent.
 _ATTEMPTS = 3
@@ -51,13 +56,33 @@ class S3Writer:
             options: Arguments of ``put_object``.
             create: Whether to create the bucket when the service says that it is missing.
         """
-        size = transfer.size_of(source)
-        if size > transfer.SMALL and not any(map(is_about_one_request, options)):
+        if goes_in_parts(source, options):
             self._put_parts(source, bucket, key, options, create)
             return
-        if isinstance(source, Path) and size <= transfer.SMALL:
+        if isinstance(source, Path) and transfer.size_of(source) <= transfer.SMALL:
             source = source.read_bytes()
         self._put_at_once(source, bucket, key, options, create)
+
+    def create_object(
+        self, source: Path | bytes, bucket: str, key: str, options: Mapping[str, Any], create: bool
+    ) -> None:
+        """Store an object where the service finds none; arguments as for :meth:`store`.
+
+        A try whose answer was lost is known by a token in the metadata of the object: another saver may bring the same
+        bytes.
+        """
+        metadata = options.get("Metadata", {})
+        if isinstance(metadata, Mapping):  # else boto3 says what is wrong with it
+            metadata = {**metadata, _TOKEN: secrets.token_hex(16)}
+        attempts = 0
+        while True:
+            attempts += 1
+            try:
+                self.store(source, bucket, key, {**options, "Metadata": metadata, "IfNoneMatch": "*"}, create)
+                return
+            except self._client.exceptions.ClientError as error:
+                if code_of(error) not in _CONFLICTS or attempts == _ATTEMPTS:
+                    raise
 
     def _in_bucket(self, bucket: str, create: bool, request: Callable[[], _Answer]) -> _Answer:
         """Send a write, once more after creating the bucket when that is what it lacks."""
@@ -146,7 +171,8 @@ class S3Writer:
         known = known_to("HeadObject", _unconditional(options))
         with contextlib.suppress(self._client.exceptions.ClientError):  # who may write may not always look
             found = self._client.head_object(Bucket=bucket, Key=key, **known)
-            return found["ETag"].strip('"') == etag()
+            token = options.get("Metadata", {}).get(_TOKEN)
+            return found["ETag"].strip('"') == etag() if token is None else found["Metadata"].get(_TOKEN) == token
         return False
 
     def _send_parts(
@@ -183,6 +209,11 @@ class S3Writer:
         config: Any = self._client.meta.config
         needed_only = config.request_checksum_calculation == "when_required"
         return not needed_only and not any("Checksum" in option for option in options)
+
+
+def goes_in_parts(source: Path | bytes, options: Mapping[str, Any]) -> bool:
+    """Whether an object is large, and no option says something of the request that would carry all of it."""
+    return transfer.size_of(source) > transfer.SMALL and not any(map(is_about_one_request, options))
 
 
 def _unconditional(options: Mapping[str, Any]) -> dict[str, Any]:
