@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +34,8 @@ CLAIM = "_statisfactory-claim-"
 # Seconds that a user who has interrupted waits until a claim is taken away.
 _PATIENCE_AT_ONCE = 1.5
 _NOT_IMPLEMENTED = "NotImplemented"
+# The ARN of an access point, of S3, of an Outpost or of Object Lambda, stands for a bucket; a key follows.
+_ACCESS_POINT = re.compile(r"(arn(?::[^:/]*){4}:(?:outpost[:/][^:/]+[:/])?accesspoint[:/][^:/]+)/(.+)", re.DOTALL)
 _CREATE_BUCKET = "create_bucket"
 _BUCKET_IS_THERE = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists", "OperationAborted")
 
@@ -42,8 +45,8 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
 
     ``save_args`` of an entry are arguments of boto3's ``put_object`` (``ServerSideEncryption``, ``StorageClass``,
     …) and ``create_bucket: false``, which makes a missing bucket an error. ``load_args`` are those of ``get_object``
-    (``VersionId``, …). A folder is stored as one object per file below the key; each of them is whole at any time, the
-    folder as such is not atomic.
+    (``VersionId``, …). In place of a bucket a URL may have the ARN of an access point, which must exist. A folder is
+    stored as one object per file below the key; each of them is whole at any time, the folder as such is not atomic.
 
     Small objects take one request. Large ones are fetched in ranges of one and the same version, and sent in parts, on
     several connections; with checksums of one's own among the ``save_args`` they are sent by one request, for which
@@ -175,7 +178,8 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
 
     def _delete_each(self, fragments: Sequence[ParseResult]) -> None:
         with self._translated(fragments[-1]):
-            self._delete_keys(fragments[-1].netloc, [_bucket_and_key(each)[1] for each in fragments])
+            keys = [_bucket_and_key(each)[1] for each in fragments]
+            self._delete_keys(_bucket_and_key(fragments[-1])[0], keys)
 
     def _store_folder(self, source: Path, fragment: ParseResult, kwargs: Mapping[str, Any]) -> list[Path]:
         """Store the files of a folder in the order that formats need; gives their paths."""
@@ -333,4 +337,13 @@ def _bucket_and_key(fragment: ParseResult) -> tuple[str, str]:
     if not fragment.netloc:
         raise InvalidURL(f"the URL {unparse(fragment)!r} names no bucket: write {fragment.scheme}://bucket/key.")
     refuse_placeholder(fragment)
-    return fragment.netloc, full_path(fragment).removeprefix("/")
+    bucket, key = fragment.netloc, full_path(fragment).removeprefix("/")
+    if not bucket.startswith("arn:"):
+        return bucket, key
+    found = _ACCESS_POINT.fullmatch(f"{bucket}/{key}")
+    if found is None:
+        raise InvalidURL(
+            f"the URL {unparse(fragment)!r} names no access point and key: write "
+            f"{fragment.scheme}://arn:aws:s3:region:account:accesspoint/name/key."
+        )
+    return found[1], found[2]

@@ -30,7 +30,7 @@ from kedro_statisfactory.session import Session
 # HEAD request has instead, because its answer has no body.
 _ERRORS_BY_CODE: dict[str, type[StatisfactoryError]] = {
     **dict.fromkeys(("NoSuchKey", "NoSuchVersion", "404"), ObjectNotFound),
-    **dict.fromkeys(("NoSuchBucket",), BucketNotFound),
+    **dict.fromkeys(("NoSuchBucket", "NoSuchAccessPoint"), BucketNotFound),
     **dict.fromkeys(
         (
             "403",

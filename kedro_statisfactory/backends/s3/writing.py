@@ -89,7 +89,7 @@ class S3Writer:
         try:
             return request()
         except self._client.exceptions.NoSuchBucket:
-            if not create:
+            if not create or bucket.startswith("arn:"):
                 raise
         self._create_bucket(bucket)
         return request()
