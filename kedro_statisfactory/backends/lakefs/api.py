@@ -9,7 +9,21 @@ from typing import IO, Any
 
 from kedro_statisfactory.backends.http import ATTEMPTS, let_go
 from kedro_statisfactory.backends.lakefs.answer import NO_SUCH_RANGE, Answer
-from kedro_statisfactory.backends.lakefs.model import CRC32_KEY, LONGEST_PATH, Commit, Ref, Stat, commit_of, stat_of
+from kedro_statisfactory.backends.lakefs.model import (
+    CRC32_KEY,
+    LONGEST_PATH,
+    Commit,
+    Ref,
+    Stat,
+    commit_id_of,
+    commit_of,
+    list_of,
+    mapping_of,
+    ref_of,
+    stat_of,
+    text_of,
+    texts_of,
+)
 from kedro_statisfactory.backends.lakefs.requests import CONFIG, LakeFSRequests, api_path, batches
 from kedro_statisfactory.errors import (
     BranchNotFound,
@@ -45,7 +59,8 @@ class LakeFSAPI:
 
     def default_branch(self, repository: str) -> str:
         """The default branch of a repository."""
-        return str(self._server.json("GET", api_path("repositories", repository))["default_branch"])
+        where = api_path("repositories", repository)
+        return self._server.json("GET", where, lambda found: text_of(found, "default_branch"))
 
     def branch(self, repository: str, branch: str) -> Ref:
         """A branch.
@@ -54,8 +69,8 @@ class LakeFSAPI:
             BranchNotFound: There is none.
         """
         with _branch_or_error(repository, branch):
-            found = self._server.json("GET", api_path("repositories", repository, "branches", branch))
-        return Ref(found["id"], found["commit_id"])
+            where = api_path("repositories", repository, "branches", branch)
+            return self._server.json("GET", where, lambda found: ref_of(found, branch))
 
     def create_branch(self, repository: str, name: str, source: str, hidden: bool = False) -> str:
         """Create a branch; gives the commit that it points to.
@@ -66,13 +81,18 @@ class LakeFSAPI:
         """
         body = {"name": name, "source": source, "hidden": hidden}
         try:
-            answer = self._server.request("POST", api_path("repositories", repository, "branches"), json_body=body)
+            # The id comes as plain text.
+            return self._server.answer(
+                "POST",
+                api_path("repositories", repository, "branches"),
+                lambda told: commit_id_of(told.decode().strip().strip('"')),
+                json_body=body,
+            )
         except ObjectNotFound:
             raise BranchNotFound(
                 f"the repository {repository!r} has no {source!r} from which to make the branch {name!r}: correct "
                 "`source` of statisfactory.yml, or the default branch of the repository."
             ) from None
-        return answer.data.decode("ascii", "replace").strip().strip('"')
 
     def ensure_branch(self, repository: str, name: str, source: str) -> bool:
         """Create a branch unless it is there; gives whether it was made.
@@ -97,13 +117,12 @@ class LakeFSAPI:
     def delete_branch(self, repository: str, branch: str) -> None:
         """Delete a branch; it is no error when there is none."""
         with contextlib.suppress(ObjectNotFound):
-            self._server.request("DELETE", api_path("repositories", repository, "branches", branch))
+            self._server.delete(api_path("repositories", repository, "branches", branch))
 
     def branches(self, repository: str, prefix: str) -> Iterator[Ref]:
         """All branches, hidden ones too, whose names begin with ``prefix``."""
         where = api_path("repositories", repository, "branches")
-        for found in self._server.pages(where, {"prefix": prefix, "show_hidden": "true"}):
-            yield Ref(found["id"], found["commit_id"])
+        yield from self._server.pages(where, {"prefix": prefix, "show_hidden": "true"}, ref_of)
 
     def create_tag(self, repository: str, name: str, ref: str) -> None:
         """Create a tag.
@@ -111,20 +130,20 @@ class LakeFSAPI:
         Raises:
             Conflict: A tag or branch has the name; perhaps it was made by a try whose answer was lost.
         """
-        self._server.request("POST", api_path("repositories", repository, "tags"), json_body={"id": name, "ref": ref})
+        where = api_path("repositories", repository, "tags")
+        self._server.json("POST", where, lambda found: ref_of(found, name), json_body={"id": name, "ref": ref})
 
     def tag(self, repository: str, name: str) -> Ref | None:
         """A tag; ``None`` when there is none."""
         try:
-            found = self._server.json("GET", api_path("repositories", repository, "tags", name))
+            where = api_path("repositories", repository, "tags", name)
+            return self._server.json("GET", where, lambda found: ref_of(found, name))
         except ObjectNotFound:
             return None
-        return Ref(found["id"], found["commit_id"])
 
     def tags(self, repository: str, prefix: str) -> Iterator[Ref]:
         """All tags whose names begin with ``prefix``, in the order of their names."""
-        for found in self._server.pages(api_path("repositories", repository, "tags"), {"prefix": prefix}):
-            yield Ref(found["id"], found["commit_id"])
+        yield from self._server.pages(api_path("repositories", repository, "tags"), {"prefix": prefix}, ref_of)
 
     # -- commits ---------------------------------------------------------------------------------------------------
 
@@ -135,7 +154,7 @@ class LakeFSAPI:
             RefNotFound: There is no such thing.
         """
         try:
-            return commit_of(self._server.json("GET", api_path("repositories", repository, "commits", ref)))
+            return self._server.json("GET", api_path("repositories", repository, "commits", ref), commit_of)
         except ObjectNotFound:
             raise RefNotFound(f"the repository {repository!r} has no tag, branch or commit {ref!r}.") from None
 
@@ -149,7 +168,7 @@ class LakeFSAPI:
         """
         body = {"message": message, "metadata": dict(metadata), "allow_empty": allow_empty}
         where = api_path("repositories", repository, "branches", branch, "commits")
-        return str(self._server.json("POST", where, json_body=body, repeatable=False)["id"])
+        return self._server.json("POST", where, commit_of, json_body=body, repeatable=False).id
 
     def merge(
         self, repository: str, source: str, target: str, message: str, metadata: Mapping[str, str], strategy: str | None
@@ -172,7 +191,9 @@ class LakeFSAPI:
             body["strategy"] = strategy
         where = api_path("repositories", repository, "refs", source, "merge", target)
         try:
-            return str(self._server.json("POST", where, json_body=body, repeatable=False)["reference"])
+            return self._server.json(
+                "POST", where, lambda found: commit_id_of(found["reference"]), json_body=body, repeatable=False
+            )
         except Conflict:
             raise MergeConflict(f"{source!r} and {target!r} have both changed the same paths.") from None
 
@@ -180,8 +201,7 @@ class LakeFSAPI:
         """Path and kind (``added``, ``changed``, ``removed``, ``conflict``) of what differs between two refs."""
         query = {"type": "three_dot" if three_dot else "two_dot"}
         where = api_path("repositories", repository, "refs", left, "diff", right)
-        for found in self._server.pages(where, query):
-            yield found["path"], found["type"]
+        yield from self._server.pages(where, query, lambda found: (text_of(found, "path"), text_of(found, "type")))
 
     def has_uncommitted(self, repository: str, branch: str) -> bool:
         """Whether a branch has changes that no commit has.
@@ -191,31 +211,29 @@ class LakeFSAPI:
         """
         where = api_path("repositories", repository, "branches", branch, "diff")
         with _branch_or_error(repository, branch):
-            return bool(self._server.json("GET", where, {"amount": "1"})["results"])
+            return bool(self._server.json("GET", where, lambda found: list_of(found, "results"), {"amount": "1"}))
 
     def log(self, repository: str, ref: str, path: str | None = None, amount: int | None = None) -> Iterator[Commit]:
         """Commits from ``ref`` back along first parents; with ``path`` all that changed it, or what is below it."""
         # lakeFS never names a merge as a change of an object: what it brought is found behind its second parent.
         query = {"objects": path, "prefixes": f"{path}/"} if path else {"first_parent": "true"}
-        for found in self._server.pages(api_path("repositories", repository, "refs", ref, "commits"), query, amount):
-            yield commit_of(found)
+        where = api_path("repositories", repository, "refs", ref, "commits")
+        yield from self._server.pages(where, query, commit_of, amount)
 
     # -- objects ---------------------------------------------------------------------------------------------------
 
     def stat(self, repository: str, ref: str, path: str, presign: bool = False) -> Stat:
         """Describe an object; with ``presign`` its ``address`` is a URL from which anyone may fetch it for a while."""
         query = {"path": path, **({"presign": "true"} if presign else {})}
-        return stat_of(
-            self._server.json("GET", api_path("repositories", repository, "refs", ref, "objects", "stat"), query)
-        )
+        where = api_path("repositories", repository, "refs", ref, "objects", "stat")
+        return self._server.json("GET", where, lambda found: stat_of(found, path), query)
 
     def list(self, repository: str, ref: str, prefix: str, amount: int | None = None) -> Iterator[Stat]:
         """All objects whose path begins with ``prefix``, in order."""
         if len(prefix.encode()) > LONGEST_PATH:
             return  # the server would refuse the question
         where = api_path("repositories", repository, "refs", ref, "objects", "ls")
-        for found in self._server.pages(where, {"prefix": prefix}, amount):
-            yield stat_of(found)
+        yield from self._server.pages(where, {"prefix": prefix}, stat_of, amount)
 
     @contextlib.contextmanager
     def open(self, repository: str, ref: str, path: str, most: int | None = None) -> Iterator[Answer]:
@@ -269,7 +287,9 @@ class LakeFSAPI:
         where = api_path("repositories", repository, "branches", branch, "objects")
         for _ in range(ATTEMPTS):
             with _branch_or_error(repository, branch):
-                stored = stat_of(self._server.json("POST", where, {"path": path}, headers=headers, body=hashed))
+                stored = self._server.json(
+                    "POST", where, lambda found: stat_of(found, path), {"path": path}, headers=headers, body=hashed
+                )
             if (stored.size, stored.checksum) == (size, digest.hexdigest()):
                 return stored
         raise IntegrityError(
@@ -285,31 +305,37 @@ class LakeFSAPI:
         where = api_path("repositories", repository, "branches", branch, "objects", "delete")
         paths = [path for path in paths if len(path.encode()) <= LONGEST_PATH]  # no other can be there
         for some in batches(paths):
-            found = self._server.json("POST", where, json_body={"paths": some})
-            for error in found.get("errors") or ():
-                raise TransferError(f"the object {error.get('path')!r} was not deleted: {error.get('message')}")
+            for found, message in self._server.json("POST", where, _errors_of, json_body={"paths": some}):
+                raise TransferError(f"the object {found!r} was not deleted: {message}")
 
     # -- large objects, which travel past the server ---------------------------------------------------------------
 
     def presigns(self) -> tuple[bool, bool]:
         """Whether the server hands out signed URLs for reading, and for writing in parts."""
-        storage = self._server.json("GET", CONFIG).get("storage_config", {})
+        storage = self._server.json("GET", CONFIG, lambda found: mapping_of(found, "storage_config"))
         return bool(storage.get("pre_sign_support")), bool(storage.get("pre_sign_multipart_upload"))
 
     def begin_parts(self, repository: str, branch: str, path: str, count: int) -> tuple[str, str, Sequence[str]]:
         """Begin an upload in parts; gives its id, its address and a signed URL for each part."""
         where = api_path("repositories", repository, "branches", branch, "staging", "pmpu")
+
+        def read(found: Any) -> tuple[str, str, Sequence[str]]:
+            urls = texts_of(found, "presigned_urls")
+            if len(urls) != count:
+                raise ValueError
+            return text_of(found, "upload_id"), text_of(found, "physical_address"), urls
+
         with _branch_or_error(repository, branch):
-            found = self._server.json("POST", where, {"path": path, "parts": str(count)})
-        return found["upload_id"], found["physical_address"], found["presigned_urls"]
+            return self._server.json("POST", where, read, {"path": path, "parts": str(count)})
 
     def sign_part(self, repository: str, branch: str, path: str, upload: tuple[str, str], number: int) -> str:
         """A new signed URL for a part, where the first one is too old."""
         where = api_path(
             "repositories", repository, "branches", branch, "staging", "pmpu", upload[0], "parts", str(number)
         )
-        return str(
-            self._server.json("PUT", where, {"path": path}, json_body={"physical_address": upload[1]})["presigned_url"]
+        body = {"physical_address": upload[1]}
+        return self._server.json(
+            "PUT", where, lambda found: text_of(found, "presigned_url"), {"path": path}, json_body=body
         )
 
     def complete_parts(
@@ -323,12 +349,17 @@ class LakeFSAPI:
             "user_metadata": {CRC32_KEY: f"{crc32:08x}"},
             "content_type": _OCTETS,
         }
-        return stat_of(self._server.json("PUT", where, {"path": path}, json_body=body))
+        return self._server.json("PUT", where, lambda found: stat_of(found, path), {"path": path}, json_body=body)
 
     def abort_parts(self, repository: str, branch: str, path: str, upload: tuple[str, str]) -> None:
         """Drop an upload in parts."""
         where = api_path("repositories", repository, "branches", branch, "staging", "pmpu", upload[0])
-        self._server.request("DELETE", where, {"path": path}, json_body={"physical_address": upload[1]})
+        self._server.delete(where, {"path": path}, json_body={"physical_address": upload[1]})
+
+
+def _errors_of(found: Any) -> list[tuple[Any, Any]]:
+    """What lakeFS could not delete, and why; it may say ``null`` where there is nothing to say."""
+    return [] if found["errors"] is None else [(each["path"], each["message"]) for each in list_of(found, "errors")]
 
 
 @contextlib.contextmanager

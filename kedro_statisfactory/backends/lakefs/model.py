@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
+
+_Kind = TypeVar("_Kind")
 
 #: Bytes of the longest path that lakeFS allows.
 LONGEST_PATH = 1024
@@ -13,6 +16,8 @@ CRC32_KEY = "crc32"
 #: Below this there is an object for each folder, named after it, with a digest of all that is in the folder. lakeFS
 #: merges object by object: two runs that write other names into one folder would mix, if they did not both write this.
 FOLDER_MARK = ".statisfactory/"
+
+_COMMIT_ID = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -46,24 +51,86 @@ class Commit:
     metadata: Mapping[str, str]
 
 
-def stat_of(found: Mapping[str, Any]) -> Stat:
-    """An object, from the JSON of the API."""
+# -- readers of the API's JSON; what has another form is a KeyError, TypeError or ValueError ------------------------
+
+
+def stat_of(found: Any, path: str | None = None) -> Stat:
+    """An object; with ``path`` the one that was asked for."""
+    if path is not None and found["path"] != path:
+        raise ValueError
+    size = found.get("size_bytes")
     return Stat(
-        found["path"],
-        int(found.get("size_bytes") or 0),
-        found["checksum"],
-        int(found["mtime"]),
-        found["physical_address"],
-        found.get("metadata") or {},
+        text_of(found, "path"),
+        0 if size is None else _number_of(found, "size_bytes"),
+        text_of(found, "checksum"),
+        _number_of(found, "mtime"),
+        text_of(found, "physical_address"),
+        _metadata_of(found),
     )
 
 
-def commit_of(found: Mapping[str, Any]) -> Commit:
-    """A commit, from the JSON of the API."""
+def ref_of(found: Any, name: str | None = None) -> Ref:
+    """A branch or tag; with ``name`` the one that was asked for."""
+    if name is not None and found["id"] != name:
+        raise ValueError
+    return Ref(text_of(found, "id"), commit_id_of(found["commit_id"]))
+
+
+def commit_of(found: Any) -> Commit:
+    """A commit."""
     return Commit(
-        found["id"],
-        found["message"],
-        int(found["creation_date"]),
-        tuple(found["parents"]),
-        found.get("metadata") or {},
+        commit_id_of(found["id"]),
+        text_of(found, "message"),
+        _number_of(found, "creation_date"),
+        tuple(map(commit_id_of, list_of(found, "parents"))),
+        _metadata_of(found),
     )
+
+
+def commit_id_of(found: Any) -> str:
+    """The id of a commit."""
+    if not _COMMIT_ID.fullmatch(found):
+        raise ValueError
+    return str(found)
+
+
+def text_of(found: Any, key: str) -> str:
+    """A text."""
+    return _of_kind(str, found[key])
+
+
+def texts_of(found: Any, key: str) -> list[str]:
+    """A list of texts."""
+    return [_of_kind(str, each) for each in list_of(found, key)]
+
+
+def list_of(found: Any, key: str) -> list[Any]:
+    """A list."""
+    return _of_kind(list, found[key])
+
+
+def mapping_of(found: Any, key: str) -> dict[str, Any]:
+    """A mapping."""
+    return _of_kind(dict, found[key])
+
+
+def flag_of(found: Any, key: str) -> bool:
+    """True or false."""
+    return _of_kind(bool, found[key])
+
+
+def _number_of(found: Any, key: str) -> int:
+    return _of_kind(int, found[key])
+
+
+def _metadata_of(found: Any) -> Mapping[str, str]:
+    metadata = found.get("metadata") or {}
+    if not all(isinstance(value, str) for value in metadata.values()):
+        raise TypeError
+    return _of_kind(dict, metadata)
+
+
+def _of_kind(kind: type[_Kind], value: Any) -> _Kind:
+    if not isinstance(value, kind):
+        raise TypeError
+    return value

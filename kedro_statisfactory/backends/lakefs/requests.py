@@ -10,12 +10,14 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from json import dumps, loads
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from kedro_statisfactory.backends.http import Peer, message_of
 from kedro_statisfactory.backends.lakefs.client import lakefs_client
+from kedro_statisfactory.backends.lakefs.model import flag_of, list_of, text_of
 from kedro_statisfactory.errors import (
+    BackendUnreachable,
     Conflict,
     DirtyBranch,
     InvalidCredentials,
@@ -34,6 +36,8 @@ from kedro_statisfactory.session import Session
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
+
+_Read = TypeVar("_Read")
 
 #: The server that the tests run against; older ones are asked for their version when they fail oddly.
 NEEDED_VERSION = (1, 66)
@@ -69,29 +73,78 @@ class LakeFSRequests:
         """URL of the API."""
         return str(lakefs_client(self._session).configuration.host)
 
-    def pages(self, where: str, query: Mapping[str, str], amount: int | None = None) -> Iterator[Any]:
+    def pages(
+        self, where: str, query: Mapping[str, str], read: Callable[[Any], _Read], amount: int | None = None
+    ) -> Iterator[_Read]:
         """What a listing gives, page after page.
 
         Args:
             where: Path of the call.
             query: Its parameters.
+            read: Makes one thing of its JSON, as for :meth:`json`.
             amount: How many to ask for at once; absent: as many as lakeFS gives.
         """
-        after = ""
-        while True:
-            page = self.json("GET", where, {**query, "amount": str(amount or PAGE), "after": after})
-            yield from page["results"]
-            if not page["pagination"]["has_more"]:
-                return
-            after = page["pagination"]["next_offset"]
+        after: str | None = ""
 
-    def json(self, method: str, where: str, query: Mapping[str, str] | None = None, **more: Any) -> Any:
-        """The JSON that the API answers; arguments as for :meth:`request`."""
+        def read_page(page: Any) -> tuple[list[_Read], str | None]:
+            found, more = [read(each) for each in list_of(page, "results")], page["pagination"]
+            if not flag_of(more, "has_more"):
+                return found, None
+            if text_of(more, "next_offset") == after:
+                raise ValueError  # the same page once more, perhaps of a cache: there would be no end
+            return found, more["next_offset"]
+
+        while after is not None:
+            page = {**query, "amount": str(amount or PAGE), "after": after}
+            found, after = self.json("GET", where, read_page, page)
+            yield from found
+
+    def json(
+        self, method: str, where: str, read: Callable[[Any], _Read], query: Mapping[str, str] | None = None, **more: Any
+    ) -> _Read:
+        """What the API answers as JSON; arguments as for :meth:`answer`, but that ``read`` is given the JSON."""
+        return self.answer(method, where, lambda body: read(loads(body)), query, **more)
+
+    def answer(
+        self,
+        method: str,
+        where: str,
+        read: Callable[[bytes], _Read],
+        query: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> _Read:
+        """What the API answers.
+
+        Args:
+            method: Of HTTP.
+            where: Path of the call.
+            read: Makes of an answer what is wanted; what it raises for one of another form becomes an error of ours.
+            query: Parameters of the call.
+            more: As for :meth:`request`.
+
+        Raises:
+            InvalidCredentials: That is no answer of a lakeFS server.
+            BackendUnreachable: Neither is it, and nobody knows whether a call was done that must not be done twice.
+        """
         response = self.request(method, where, query, **more)
         try:
-            return loads(response.data)
-        except ValueError:
-            raise InvalidCredentials(f"what answers at {self.host} is no lakeFS server: check endpoint_url.") from None
+            return read(response.data)
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise self._no_answer_of_lakefs(done_once=not more.get("repeatable", True)) from None
+
+    def delete(self, where: str, query: Mapping[str, str] | None = None, json_body: Any = None) -> None:
+        """Delete something of which the API then says nothing."""
+        if self.request("DELETE", where, query, json_body=json_body).status != 204:
+            raise self._no_answer_of_lakefs()
+
+    def _no_answer_of_lakefs(self, done_once: bool = False) -> StatisfactoryError:
+        told = (
+            f"what answers at {self.host} is no lakeFS server: check endpoint_url. If it is one, something on the way "
+            "(a proxy, a sign-in page) gives other answers in its place."
+        )
+        if done_once:
+            return BackendUnreachable(f"{told} What it was asked may or may not be done.")
+        return InvalidCredentials(told)
 
     def request(
         self,
@@ -197,8 +250,8 @@ class LakeFSRequests:
     def _version(self) -> str | None:
         """The version of the server; ``None`` where there is none that could be compared."""
         try:
-            version = str(self.json("GET", CONFIG)["version_config"]["version"])
-        except (StatisfactoryError, KeyError, TypeError):
+            version = self.json("GET", CONFIG, lambda config: text_of(config["version_config"], "version"))
+        except StatisfactoryError:
             return None
         return version if re.match(r"\d+\.\d+\.", version) else None
 

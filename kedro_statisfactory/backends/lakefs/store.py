@@ -165,7 +165,10 @@ class LakeFSStore:
         """Send a part; gives its ETag."""
         digest = base64.b64encode(hashlib.md5(payload, usedforsecurity=False).digest()).decode()
         headers = {"Content-MD5": digest, "Content-Length": str(len(payload))}
-        return str(self._ask("PUT", url, headers, payload).headers["ETag"])
+        etag = self._ask("PUT", url, headers, payload).headers.get("ETag")
+        if not etag:
+            raise StoreFailed("what answers at a signed URL, a proxy perhaps, does not say what it has stored")
+        return str(etag)
 
     def _get(self, url: _SignedURL, start: int, end: int) -> Iterator[bytes]:
         """Fetch bytes as they come, going on where an answer breaks off."""

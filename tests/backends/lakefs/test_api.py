@@ -245,10 +245,112 @@ def test_a_redirect_is_not_followed_with_our_keys(through: LakeFSAPI, between: G
     assert len(between.seen) == 3
 
 
-def test_a_web_page_is_no_lakefs(through: LakeFSAPI, between: Gateway, repository: str) -> None:
-    between.answers.append(Canned(200, b"<html>Welcome</html>"))
-    with pytest.raises(InvalidCredentials, match="no lakeFS server: check endpoint_url"):
+COMMIT = "0123456789abcdef" * 4
+# What an answer of lakeFS may have, each of another type than lakeFS gives it.
+WRONG_TYPES = {
+    **dict.fromkeys(("id", "commit_id", "reference", "default_branch", "message", "path", "type", "checksum"), 1),
+    **dict.fromkeys(("upload_id", "physical_address", "presigned_url", "next_offset"), 1.5),
+    **dict.fromkeys(("results", "presigned_urls", "parents", "errors", "pagination", "storage_config"), "x"),
+    **dict.fromkeys(("size_bytes", "mtime", "creation_date", "metadata"), "x"),
+}
+OBJECT = {"path": "x", "checksum": "0", "size_bytes": 1, "mtime": 1, "physical_address": "a"}
+NO_ANSWERS = {
+    "a sign-in page": Canned(200, b"<html>Sign in</html>"),
+    "an XML document": Canned(200, b'<?xml version="1.0"?><Error><Code>x</Code></Error>'),
+    "nothing": Canned(200),
+    "no text": Canned(200, b"\xff\xfe"),
+    "a list": Canned(200, b"[]"),
+    "a text": Canned(200, b'"path"'),
+    "null": Canned(200, b"null"),
+    "without keys": Canned(200, {}),
+    "of other types": Canned(200, WRONG_TYPES),
+    "of another name": Canned(200, {**OBJECT, "path": "y", "id": "y", "commit_id": COMMIT}),
+}
+CALLS: dict[str, Callable[[LakeFSAPI, str], object]] = {
+    "default_branch": lambda api, r: api.default_branch(r),
+    "branch": lambda api, r: api.branch(r, "main"),
+    "create_branch": lambda api, r: api.create_branch(r, "b", "main"),
+    "delete_branch": lambda api, r: api.delete_branch(r, "b"),
+    "branches": lambda api, r: list(api.branches(r, "")),
+    "create_tag": lambda api, r: api.create_tag(r, "t", "main"),
+    "tag": lambda api, r: api.tag(r, "t"),
+    "tags": lambda api, r: list(api.tags(r, "")),
+    "commit": lambda api, r: api.commit(r, "main"),
+    "changes": lambda api, r: list(api.changes(r, "main", "b")),
+    "has_uncommitted": lambda api, r: api.has_uncommitted(r, "main"),
+    "log": lambda api, r: list(api.log(r, "main")),
+    "stat": lambda api, r: api.stat(r, "main", "x"),
+    "list": lambda api, r: list(api.list(r, "main", "")),
+    "upload": lambda api, r: put(api, r, "main", "x"),
+    "delete": lambda api, r: api.delete(r, "main", ["x"]),
+    "presigns": lambda api, r: api.presigns(),
+    "begin_parts": lambda api, r: api.begin_parts(r, "main", "x", 2),
+    "sign_part": lambda api, r: api.sign_part(r, "main", "x", ("u", "a"), 1),
+    "complete_parts": lambda api, r: api.complete_parts(r, "main", "x", ("u", "a"), ["e"], 0),
+    "abort_parts": lambda api, r: api.abort_parts(r, "main", "x", ("u", "a")),
+}
+
+
+@pytest.mark.parametrize("answer", NO_ANSWERS.values(), ids=NO_ANSWERS.keys())
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+def test_what_is_no_answer_of_lakefs_counts_for_no_call(
+    through: LakeFSAPI, between: Gateway, call: Callable[[LakeFSAPI, str], object], answer: Canned
+) -> None:
+    between.answers.append(answer)
+    with pytest.raises(
+        InvalidCredentials, match=r"is no lakeFS server: check endpoint_url\. If it is one, something on"
+    ):
+        call(through, "r")
+    assert len(between.seen) == 1
+
+
+@pytest.mark.parametrize("answer", NO_ANSWERS.values(), ids=NO_ANSWERS.keys())
+def test_whether_a_commit_was_done_is_not_known_when_what_answers_is_not_lakefs(
+    through: LakeFSAPI, between: Gateway, repository: str, answer: Canned
+) -> None:
+    between.answers.append(answer)
+    with pytest.raises(BackendUnreachable, match=r"no lakeFS server: check endpoint_url.*may or may not be done"):
+        through.create_commit(repository, "main", "m", {})
+    between.answers.append(answer)
+    with pytest.raises(BackendUnreachable, match=r"no lakeFS server: check endpoint_url.*may or may not be done"):
+        through.merge(repository, "b", "main", "m", {}, None)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        {"commit_id": COMMIT[:-1]},
+        {"commit_id": COMMIT.replace("0", "g")},
+        {"id": "Main"},
+    ],
+)
+def test_a_ref_whose_name_or_commit_is_damaged_is_none(
+    through: LakeFSAPI, between: Gateway, repository: str, damaged: dict[str, str]
+) -> None:
+    right = {"id": "main", "commit_id": COMMIT}
+    between.answers.extend([Canned(200, right), Canned(200, {**right, **damaged})])
+    assert through.branch(repository, "main").commit_id == COMMIT
+    with pytest.raises(InvalidCredentials, match="no lakeFS server"):
         through.branch(repository, "main")
+
+
+@pytest.mark.parametrize("metadata", [{"a": 1}, ["a"], {"a": {"b": "c"}}])
+def test_metadata_that_is_no_texts_is_none_of_lakefs(
+    through: LakeFSAPI, between: Gateway, repository: str, metadata: Any
+) -> None:
+    between.answers.append(Canned(200, {**OBJECT, "metadata": metadata}))
+    with pytest.raises(InvalidCredentials, match="no lakeFS server"):
+        through.stat(repository, "main", "x")
+
+
+def test_a_page_of_a_listing_that_comes_again_is_an_error_and_no_endless_loop(
+    through: LakeFSAPI, between: Gateway, repository: str
+) -> None:
+    page = {"results": [OBJECT], "pagination": {"has_more": True, "next_offset": "x"}}
+    between.answers.extend([Canned(200, page)] * 50)
+    with pytest.raises(InvalidCredentials, match="no lakeFS server"):
+        list(through.list(repository, "main", ""))
+    assert len(between.seen) == 2
 
 
 @pytest.mark.parametrize(

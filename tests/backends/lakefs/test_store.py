@@ -81,6 +81,24 @@ def test_another_range_than_asked_for_is_an_error(
         list(store._get(url, 0, 3))
 
 
+PAGES = [
+    Canned(200, b"<html>Sign in</html>", {"Content-Type": "text/html"}),
+    Canned(200),
+    Canned(200, b"<?xml?><Error><Code>x</Code></Error>"),
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=["a sign-in page", "nothing", "an XML document"])
+def test_a_page_that_is_no_answer_of_the_store_counts_for_nothing(
+    store: LakeFSStore, url: _SignedURL, between: Gateway, page: Canned
+) -> None:
+    between.answers.extend([page, page])
+    with pytest.raises(StoreFailed, match="does not say what it has stored"):
+        store._put(url, b"abc")
+    with pytest.raises(StoreFailed, match="another range"):
+        list(store._get(url, 0, 3))
+
+
 def test_an_answer_that_breaks_off_again_and_again_is_an_error(
     store: LakeFSStore, url: _SignedURL, between: Gateway
 ) -> None:
