@@ -168,11 +168,18 @@ def _waiting(api: LakeFSAPI, repository: str, name: str) -> Target | None:
     complete = [commit for commit in commits if "kedro_outputs" in commit.metadata]
     if not complete:
         return None
-    metadata = _combined(complete)
-    outputs = {entry: each["path"] for entry, each in json.loads(metadata["kedro_outputs"]).items()}
-    target = Target(api, repository, metadata[DATA_BRANCH], outputs, name, commits[-1].parents[0])
-    target.commit, target.metadata = complete[0].id, metadata
-    target.parts = [Part.of(commit) for commit in reversed(complete)]
+    try:
+        metadata = _combined(complete)
+        outputs = {entry: each["path"] for entry, each in json.loads(metadata["kedro_outputs"]).items()}
+        target = Target(api, repository, metadata[DATA_BRANCH], outputs, name, commits[-1].parents[0])
+        target.commit, target.metadata = complete[0].id, metadata
+        target.parts = [Part.of(commit) for commit in reversed(complete)]
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise RunError(
+            f"the commits on the branch {name!r} of {repository!r} do not tell of a run as this package does: another "
+            "program has made them, or something on the way changes what the lakeFS server answers. Look at them in "
+            "lakeFS, then finish or abort the run."
+        ) from None
     return target
 
 

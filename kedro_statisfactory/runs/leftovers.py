@@ -32,7 +32,7 @@ def leftovers(backend: LakeFSBackend, repository: str) -> Iterator[Leftover]:
         commits = commits_on(backend.api, repository, ref.id)
         began, _, rest = ref.id.removeprefix(RUN_BRANCH).partition("--")
         if commits:
-            since, run_id = float(commits[0].created), commits[0].metadata["kedro_run_id"]
+            since, run_id = float(commits[0].created), commits[0].metadata.get("kedro_run_id", ref.id)
         else:
             run_id = rest.rpartition("--")[0]
             try:

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from kedro.io import DatasetError
 
+from kedro_statisfactory.backends import LakeFSBackend
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import Commit
 from kedro_statisfactory.errors import BackendUnreachable, MergeConflict, PermissionDenied, RefNotFound, RunError
@@ -20,8 +21,10 @@ from kedro_statisfactory.project import AT
 from kedro_statisfactory.project.branches import RUN_BRANCH, run_branch, run_tag
 from kedro_statisfactory.runs import RUN_ID, Run, finishing, interrupts, landing
 from kedro_statisfactory.runs.leftovers import leftovers
-from kedro_statisfactory.runs.target import Target, command
+from kedro_statisfactory.runs.target import JOINED, TOKEN, Target, command
+from kedro_statisfactory.session import Session
 from tests.runs.conftest import KedroProject
+from tests.servers.lakefs import LakeFSServer
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
@@ -39,6 +42,27 @@ def joined(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> KedroProje
 
 def _hidden(project: KedroProject) -> list[str]:
     return [name for name in project.branches() if name.startswith(RUN_BRANCH)]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"kedro_outputs": '{"a": '},
+        {"kedro_outputs": "[]"},
+        {"kedro_outputs": "{}"},
+        {"kedro_outputs": '{"a": {"pith": "x"}}', "kedro_started": "2026"},
+    ],
+)
+def test_commits_that_do_not_tell_of_a_run_are_an_error_of_ours(
+    lakefs_local: LakeFSServer, told: dict[str, str]
+) -> None:
+    repository, branch = lakefs_local.new_repository(), run_branch(ID, JOINED)
+    backend = LakeFSBackend(Session(lakefs_local.credentials))
+    backend.api.create_branch(repository, branch, "main", hidden=True)
+    backend.api.create_commit(repository, branch, "by another program", {TOKEN: branch, **told}, allow_empty=True)
+    with pytest.raises(RunError, match="do not tell of a run as this package does"):
+        finishing.finish([(backend, repository)], ID, None)
+    assert [leftover.name for leftover in leftovers(backend, repository)] == [branch]
 
 
 def test_the_parts_of_a_run_appear_when_it_is_finished(joined: KedroProject) -> None:
