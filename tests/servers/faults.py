@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import socket
 import ssl
@@ -23,7 +24,7 @@ class Fault:
 
     at: int
     flip: bool = False  # one bit; else the connection is cut
-    again: bool = False  # a bit of whatever follows in the same connection, too, but for headers
+    again: bool = False  # a bit of whatever follows in the same connection, too, but for headers; never the same
 
 
 _OF_A_BODY = 8192  # bytes that come at once; headers are fewer
@@ -45,6 +46,7 @@ def proxy(upstream_url: str) -> Iterator[Proxy]:
     listener = socket.create_server(("127.0.0.1", 0))
     state = Proxy(f"http://127.0.0.1:{listener.getsockname()[1]}")
     open_sockets: list[socket.socket] = [listener]
+    positions = itertools.count()
 
     def pump(source: socket.socket, target: socket.socket, fault: Fault | None) -> None:
         passed = 0
@@ -57,7 +59,8 @@ def proxy(upstream_url: str) -> Iterator[Proxy]:
                         break
                     data = data[:here] + bytes([data[here] ^ 1]) + data[here + 1 :]
                 elif fault and fault.again and passed > fault.at and len(data) >= _OF_A_BODY:
-                    data = data[:-1] + bytes([data[-1] ^ 1])
+                    there = len(data) - 1 - next(positions) % (_OF_A_BODY // 2)
+                    data = data[:there] + bytes([data[there] ^ 1]) + data[there + 1 :]
                 passed += len(data)
                 target.sendall(data)
         for each in (source, target):

@@ -265,7 +265,7 @@ class LakeFSAPI:
             path: Where.
             body: Gives what is sent, anew for each try.
             size: Bytes.
-            crc32: Kept with the object, for who reads it.
+            crc32: Kept with the object, for who reads it; absent: none is.
 
         Raises:
             BranchNotFound: There is no branch of this name.

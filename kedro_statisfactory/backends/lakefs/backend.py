@@ -39,8 +39,8 @@ class LakeFSBackend(Backend, prefix="lakefs"):
     created on the first write; a read of a branch that is not there yet reads from where it would be created.
 
     ``load_args`` and ``save_args`` of an entry: ``lake_ref`` (a branch, tag, commit, run id or git SHA; a branch for
-    writes), and for reads ``verify: false``, for objects that were imported from a store whose ETags look like MD5 and
-    are not.
+    writes), and for reads ``verify: false``, for objects whose checksums look like MD5 and are none: these are read
+    twice otherwise.
 
     Raises:
         UnknownCredential, InvalidCredentials: The session's credentials do not fit lakeFS.

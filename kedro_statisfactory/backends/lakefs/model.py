@@ -11,7 +11,7 @@ _Kind = TypeVar("_Kind")
 
 #: Bytes of the longest path that lakeFS allows.
 LONGEST_PATH = 1024
-#: Name of the user metadata in which a large object keeps the CRC-32 of all its bytes, in hex.
+#: Name of the user metadata in which an object that this package stores keeps the CRC-32 of all its bytes, in hex.
 CRC32_KEY = "crc32"
 #: Below this there is an object for each folder, named after it, with a digest of all that is in the folder. lakeFS
 #: merges object by object: two runs that write other names into one folder would mix, if they did not both write this.
