@@ -70,13 +70,18 @@ def new_file(parent: Path) -> Temporary:
     return _new(parent, lambda path: path.touch(exist_ok=False))
 
 
-def sweep(parent: Path) -> list[Path]:
-    """Remove from a folder what processes of this user have made there and left behind; gives what that was."""
+def sweep(parent: Path, dry_run: bool = False) -> list[Path]:
+    """Remove from a folder what processes of this user have made there and left behind; gives what that was.
+
+    Args:
+        parent: The folder.
+        dry_run: Whether to look only.
+    """
     if not _HAS_LOCKS:
         return []
     with contextlib.suppress(OSError):  # it may not be listed, or is gone
         found = [Path(each.path) for each in os.scandir(parent) if _NAME.fullmatch(each.name)]
-        return [path for path in sorted(found) if _is_left_behind(path)]
+        return [path for path in sorted(found) if _is_left_behind(path, dry_run)]
     return []
 
 
@@ -128,8 +133,8 @@ def _locked(path: Path) -> int | None:
     return descriptor
 
 
-def _is_left_behind(path: Path) -> bool:
-    """Remove a file or folder of this user whose process is gone; gives whether it was one."""
+def _is_left_behind(path: Path, dry_run: bool) -> bool:
+    """Whether the process is gone that has made a file or folder of this user, which is removed then."""
     try:
         if path.lstat().st_uid != os.geteuid():
             return False
@@ -138,7 +143,10 @@ def _is_left_behind(path: Path) -> bool:
         return False
     if lock is None:
         return False
-    Temporary(path, lock).remove()
+    if dry_run:
+        os.close(lock)
+    else:
+        Temporary(path, lock).remove()
     return True
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from kedro.framework.startup import ProjectMetadata
 
     from kedro_statisfactory.backends import LakeFSBackend
+    from kedro_statisfactory.datasets import ArtifactDataset
 
 _env = click.option("--env", "-e", help="Kedro environment whose catalog names the repositories.")
 
@@ -88,23 +90,47 @@ def abort(metadata: ProjectMetadata, run_id: str, env: str | None) -> None:
 @click.option("--dry-run", is_flag=True, help="Only say what would be dropped.")
 @click.pass_obj
 def clean(metadata: ProjectMetadata, env: str | None, older_than: float | None, dry_run: bool) -> None:
-    """Drop what killed runs have left behind. Complete runs, which only have to be finished, are kept and named."""
+    """Drop what killed runs have left behind, in lakeFS and on this disk.
+
+    Complete runs, which only have to be finished, are kept and named.
+    """
+    with _errors_as_text():
+        entries = _entries(metadata, env)
+        _clean_disk(metadata.project_path, entries, dry_run)
+        for backend, repository in _repositories_of(entries):
+            _clean_repository(backend, repository, older_than, dry_run)
+
+
+def _clean_disk(project: Path, entries: Iterable[ArtifactDataset], dry_run: bool) -> None:
+    """Drop what killed processes have left where entries are staged; locks tell what nobody needs any more."""
+    import tempfile
+
+    from kedro_statisfactory.backends import LocalFS
+    from kedro_statisfactory.backends.local.staging import STAGING_FOLDER
+    from kedro_statisfactory.backends.temporary import sweep
+
+    targets = {Path(each.backend.target_folder(each.location)) for each in entries if isinstance(each.backend, LocalFS)}
+    for folder in sorted({Path(tempfile.gettempdir()), project / STAGING_FOLDER, *targets}):
+        for path in sweep(folder, dry_run):
+            click.echo(f"{'would drop' if dry_run else 'dropped'} {path}")
+
+
+def _clean_repository(backend: LakeFSBackend, repository: str, older_than: float | None, dry_run: bool) -> None:
+    """Drop the hidden branches that killed runs have left in a repository."""
     from kedro_statisfactory.runs.leftovers import drop, leftovers
 
-    with _errors_as_text():
-        for backend, repository in _repositories(metadata, env):
-            grace = backend.project.settings.grace_hours if older_than is None else older_than
-            for each in list(leftovers(backend, repository)):
-                what = f"{each.name} of {repository} ({each.hours:.1f} hours old)"
-                if each.complete:
-                    click.echo(f"kept {what}: end it with `kedro statisfactory run finish {each.run_id}` or `… abort`")
-                elif each.hours < grace:
-                    click.echo(f"kept {what}: it may be at work")
-                elif dry_run:
-                    click.echo(f"would drop {what}")
-                else:
-                    drop(backend, repository, each)
-                    click.echo(f"dropped {what}")
+    grace = backend.project.settings.grace_hours if older_than is None else older_than
+    for each in list(leftovers(backend, repository)):
+        what = f"{each.name} of {repository} ({each.hours:.1f} hours old)"
+        if each.complete:
+            click.echo(f"kept {what}: end it with `kedro statisfactory run finish {each.run_id}` or `… abort`")
+        elif each.hours < grace:
+            click.echo(f"kept {what}: it may be at work")
+        elif dry_run:
+            click.echo(f"would drop {what}")
+        else:
+            drop(backend, repository, each)
+            click.echo(f"dropped {what}")
 
 
 @contextmanager
@@ -119,10 +145,17 @@ def _errors_as_text() -> Iterator[None]:
 
 def _repositories(metadata: ProjectMetadata, env: str | None) -> list[tuple[LakeFSBackend, str]]:
     """Each lakeFS repository that the catalog names, those of dataset factories included."""
+    found = _repositories_of(_entries(metadata, env))
+    if not found:
+        raise click.ClickException("no entry of the catalog is in lakeFS: check --env.")
+    return found
+
+
+def _entries(metadata: ProjectMetadata, env: str | None) -> list[ArtifactDataset]:
+    """Our entries of the catalog, those of dataset factories included, in the order of their names."""
     from kedro.framework.project import pipelines
     from kedro.framework.session import KedroSession
 
-    from kedro_statisfactory.backends import LakeFSBackend
     from kedro_statisfactory.datasets.artifact import ArtifactDataset
     from kedro_statisfactory.plugin.entries import artifacts
 
@@ -133,22 +166,27 @@ def _repositories(metadata: ProjectMetadata, env: str | None) -> list[tuple[Lake
         names = set(catalog.keys()).union(*(pipeline.datasets() for pipeline in pipelines.values()))
     except Exception as error:  # whatever is wrong with a project of somebody else's
         raise click.ClickException(f"the catalog cannot be read: {error}") from error
-    found: dict[tuple[str, str], tuple[LakeFSBackend, str]] = {}
+    found: list[ArtifactDataset] = []
     for name in sorted(names):
         try:
-            entry_of_catalog = catalog.get(name)
+            found += artifacts(catalog.get(name), ArtifactDataset)
         except Exception as error:  # a package that is not installed here must not keep the others from being ended
             click.echo(f"The entry {name} is left out: {error}", err=True)
-            continue
-        for entry in artifacts(entry_of_catalog, ArtifactDataset):
-            backend = entry.backend
-            if isinstance(backend, LakeFSBackend):
-                repository = backend.split(entry.location)[0]
-                key = (backend.api.host, repository)
-                if key not in found and _is_there(backend, repository):
-                    found[key] = (backend, repository)
-    if not found:
-        raise click.ClickException("no entry of the catalog is in lakeFS: check --env.")
+    return found
+
+
+def _repositories_of(entries: Iterable[ArtifactDataset]) -> list[tuple[LakeFSBackend, str]]:
+    """The lakeFS repositories of entries, as far as they are there, in the order of their servers and names."""
+    from kedro_statisfactory.backends import LakeFSBackend
+
+    found: dict[tuple[str, str], tuple[LakeFSBackend, str]] = {}
+    for entry in entries:
+        backend = entry.backend
+        if isinstance(backend, LakeFSBackend):
+            repository = backend.split(entry.location)[0]
+            key = (backend.api.host, repository)
+            if key not in found and _is_there(backend, repository):
+                found[key] = (backend, repository)
     return [found[key] for key in sorted(found)]
 
 

@@ -9,8 +9,9 @@ branch and commit there, and the command ``kedro statisfactory run finish`` does
 
 from __future__ import annotations
 
+from kedro_statisfactory.project import RUN_ID
 from kedro_statisfactory.runs.beginning import begin
-from kedro_statisfactory.runs.run import RUN_ID, Run
+from kedro_statisfactory.runs.run import Run
 from kedro_statisfactory.runs.use import Use
 
 __all__ = ["RUN_ID", "Run", "Use", "begin"]

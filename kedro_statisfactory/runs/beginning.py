@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import secrets
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 
 from kedro_statisfactory.backends import LakeFSBackend
+from kedro_statisfactory.backends.temporary import new_folder
 from kedro_statisfactory.errors import BranchNotFound, Conflict, NoDataBranch, RefNotFound, RunError, StatisfactoryError
-from kedro_statisfactory.project import AT, Pin, Project
+from kedro_statisfactory.project import AT, RUN_ID, Pin, Project
 from kedro_statisfactory.project.branches import data_branch, run_branch, run_tag
 from kedro_statisfactory.project.git import ref_names
 from kedro_statisfactory.runs import interrupts
 from kedro_statisfactory.runs.landing import TRIES, commit_strays, has_uncommitted
-from kedro_statisfactory.runs.run import RUN_ID, Run
+from kedro_statisfactory.runs.run import Run
 from kedro_statisfactory.runs.target import DATA_BRANCH, JOINED, LOGGER, TOKEN, Target
 from kedro_statisfactory.runs.use import Use, backend_of, is_in, targets_of
 
@@ -100,11 +98,11 @@ class _Beginning:
         with _named(next(use.name for use in run.uses if use.written and use.place)):
             branch = run.project.branch()
         run.targets = targets_of(run.uses, branch)
-        descriptor, journal = tempfile.mkstemp(prefix="statisfactory-run-")
-        os.close(descriptor)
-        run.journal = Path(journal)
+        run.temporary = new_folder()
+        journal = run.temporary.path / "journal"
+        journal.touch()
         interrupts.current().add(run)
-        run.project = dataclasses.replace(run.project, journal=run.journal)
+        run.project = dataclasses.replace(run.project, journal=journal)
 
     def _begin_in(self, target: Target) -> Pin:
         """Make the branch of the run in a repository to which it writes; gives where inputs are read there."""
@@ -116,7 +114,7 @@ class _Beginning:
             self._create(target, backend)
         inputs = [use.name for use in uses if use.is_input and use.version is None]
         at = self._at(backend, target.repository, inputs[0]) if inputs else ""
-        return Pin(at or target.base)
+        return Pin(at or target.base, target.run_branch)  # what is read may be confirmed, which writes
 
     def _pin(self, read: Mapping[tuple[str, str], Pin]) -> None:
         """Let the entries work where they have to during the run.

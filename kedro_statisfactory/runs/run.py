@@ -8,11 +8,11 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.backends.temporary import Temporary
 from kedro_statisfactory.errors import MergeConflict, NoDataBranch, RunError, StatisfactoryError
-from kedro_statisfactory.project import Project
+from kedro_statisfactory.project import RUN_ID, Project
 from kedro_statisfactory.runs import interrupts
 from kedro_statisfactory.runs.landing import commit_run, land
 from kedro_statisfactory.runs.provenance import now
@@ -28,9 +28,6 @@ from kedro_statisfactory.runs.target import (
     command,
 )
 from kedro_statisfactory.runs.use import Use
-
-#: Variable that makes several processes one run.
-RUN_ID = "STATISFACTORY_RUN_ID"
 
 
 class Run:
@@ -48,7 +45,7 @@ class Run:
         targets: The repositories to which it writes.
         only_read: The others, and the commits at which they are read.
         is_complete: Whether all nodes have done their work: nothing is dropped any more.
-        journal: File in which its processes note what they write.
+        temporary: Folder of the journal in which its processes note what they write.
     """
 
     def __init__(self, kedro_id: str, project: Project, uses: Sequence[Use]) -> None:
@@ -63,7 +60,7 @@ class Run:
         self.targets: list[Target] = []
         self.only_read: list[tuple[LakeFSAPI, str, str]] = []
         self.is_complete = False
-        self.journal: Path | None = None
+        self.temporary: Temporary | None = None
 
     def finish(self) -> None:
         """Let what the run wrote appear on the data branches.
@@ -202,8 +199,8 @@ class Run:
         # First of all: a signal may have come in while somebody held the lock of a log.
         for target in dropped:
             self._drop(target)
-        if self.journal:
-            self.journal.unlink(missing_ok=True)
+        if self.temporary:
+            self.temporary.remove()
         interrupts.current().discard(self)
         if is_lost:
             LOGGER.warning(

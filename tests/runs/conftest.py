@@ -245,6 +245,11 @@ def _catalog(repository: str, other: str) -> Mapping[str, Any]:
         "total_before": entry(f"lakefs://{repository}/total.json"),
         "elsewhere": entry(f"lakefs://{other}/elsewhere.json"),
         "local": entry("data/local.json"),
+        "queue": {**entry(f"lakefs://{repository}/queue.json"), "dataset": "tests.datasets.test_members.Queue"},
+        "added": {
+            **entry(f"lakefs://{repository}/added.csv"),
+            "dataset": {"type": "pandas.CSVDataset", "save_args": {"mode": "a", "header": False, "index": False}},
+        },
         "wide_{number}": entry(f"lakefs://{repository}/wide/{{number}}.json"),
     }
 

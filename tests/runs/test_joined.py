@@ -6,8 +6,10 @@ import json
 import os
 import re
 import signal
+import tempfile
 import time
 import traceback
+from pathlib import Path
 
 import pytest
 import yaml
@@ -16,6 +18,7 @@ from kedro.io import DatasetError
 from kedro_statisfactory.backends import LakeFSBackend
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import Commit
+from kedro_statisfactory.backends.temporary import new_folder
 from kedro_statisfactory.errors import BackendUnreachable, MergeConflict, PermissionDenied, RefNotFound, RunError
 from kedro_statisfactory.project import AT
 from kedro_statisfactory.project.branches import RUN_BRANCH, run_branch, run_tag
@@ -588,6 +591,29 @@ def test_what_a_killed_run_left_is_dropped_after_a_while(project: KedroProject) 
     assert "kedro----" not in project.invoke("clean").output
 
 
+def test_what_killed_processes_have_left_on_disk_is_cleaned_away(
+    project: KedroProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    folders = [temporary, tmp_path / ".statisfactory", tmp_path / "data"]
+    for folder in folders:
+        folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    left = [new_folder(folder) for folder in folders]
+    needed = new_folder(temporary)
+    for each in left:
+        assert each.lock is not None
+        os.close(each.lock)
+    done = project.invoke("clean", "--dry-run").output
+    assert all(f"would drop {each.path}" in done for each in left)
+    assert all(each.path.exists() for each in left)
+    done = project.invoke("clean").output
+    assert all(f"dropped {each.path}" in done for each in left)
+    assert not any(each.path.exists() for each in left)
+    assert needed.path.exists()
+    needed.remove()
+
+
 def test_a_complete_run_is_never_cleaned_away(project: KedroProject) -> None:
     with project.waiting_run("add", value=3) as run:
         project.run(2)
@@ -679,9 +705,10 @@ def test_the_commands_are_kedros(project: KedroProject) -> None:
 
 def test_a_catalog_without_lakefs_is_told(project: KedroProject) -> None:
     (project.path / "conf/base/catalog.yml").write_text("local: {type: json.JSONDataset, filepath: data/x.json}\n")
-    done = project.invoke("clean")
+    done = project.invoke("run", "finish", "x")
     assert done.exit_code == 1
     assert "no entry of the catalog is in lakeFS" in done.output
+    assert project.invoke("clean").exit_code == 0, "there may be something to clean up on the disk"
 
 
 def test_a_server_that_is_gone_is_told_in_one_line(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:

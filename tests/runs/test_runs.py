@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import time
 import traceback
 from collections import Counter
@@ -26,6 +25,7 @@ from kedro.io import DatasetError
 from kedro.runner import AbstractRunner, ParallelRunner, SequentialRunner, ThreadRunner
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.backends.temporary import Temporary, new_folder
 from kedro_statisfactory.errors import (
     BackendUnreachable,
     Conflict,
@@ -35,7 +35,7 @@ from kedro_statisfactory.errors import (
     TransferError,
 )
 from kedro_statisfactory.project.branches import RUN_BRANCH
-from kedro_statisfactory.runs import interrupts
+from kedro_statisfactory.runs import beginning, interrupts
 from tests.runs.conftest import ROOT, KedroProject
 
 pytestmark = [
@@ -819,16 +819,15 @@ def test_a_run_that_is_aborted_while_it_lands_says_what_is_still_there(
 
 
 def _journals(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The files in which the runs that begin from now on note what they write."""
+    """The journals of the runs that begin."""
     made: list[Path] = []
-    make = tempfile.mkstemp
 
-    def mkstemp(**options: Any) -> tuple[int, str]:
-        descriptor, name = make(**options)
-        made.append(Path(name))
-        return descriptor, name
+    def record(*arguments: Any) -> Temporary:
+        temporary = new_folder(*arguments)
+        made.append(temporary.path / "journal")
+        return temporary
 
-    monkeypatch.setattr(tempfile, "mkstemp", mkstemp)
+    monkeypatch.setattr(beginning, "new_folder", record)
     return made
 
 

@@ -125,6 +125,11 @@ class LocalFS(Backend, prefix="", aliases=("file",)):
             folder = self._target(fragment).parent
             return staging_folder_for(folder) or folder
 
+    @staticmethod
+    def target_folder(fragment: ParseResult) -> Path:
+        """The folder of a file or folder, beside which it may have to be staged; links are followed."""
+        return Path(os.path.realpath(_path(fragment))).parent
+
     def exists(self, *, fragment: ParseResult, **kwargs: Any) -> bool:
         """Whether there is a file or folder.
 

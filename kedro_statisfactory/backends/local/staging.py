@@ -11,15 +11,15 @@ from kedro_statisfactory.backends.base import STAGING_NAME
 
 #: A segment of a path as this package names what is not published, or has named it in an earlier version.
 IS_STAGING = re.compile(rf"(^|/){re.escape(STAGING_NAME)}[0-9a-z_]{{8,12}}(/|$)")
-# Where a Kedro project stages what it saves: nobody takes this folder for data, or for a change of the code.
-_STAGING_FOLDER = ".statisfactory"
+#: Where a Kedro project stages what it saves: nobody takes this folder for data, or for a change of the code.
+STAGING_FOLDER = ".statisfactory"
 
 
 def staging_folder_for(folder: Path) -> Path | None:
     """Where the project around ``folder`` stages what it saves; ``None`` without one, or on another file system."""
     for root in (folder, *folder.parents):
         if is_kedro_project(root):
-            staging = root / _STAGING_FOLDER
+            staging = root / STAGING_FOLDER
             try:
                 staging.mkdir(exist_ok=True)
                 if not (staging / ".gitignore").exists():

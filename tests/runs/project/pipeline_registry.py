@@ -56,6 +56,19 @@ def compare(a: Value, made: Value) -> Value:
     return a
 
 
+def take(queue: list[str], parameters: dict[str, Any]) -> Value:
+    """Count what waits."""
+    act("take", parameters)
+    return {"n": len(queue)}
+
+
+def row(parameters: dict[str, Any]) -> Any:
+    """A table with one row."""
+    import pandas as pd
+
+    return pd.DataFrame({"n": [parameters["value"]]})
+
+
 def register_pipelines() -> dict[str, Pipeline]:
     """The pipelines of the project."""
     whole = pipeline(
@@ -78,5 +91,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "from_b": pipeline([node(second, ["b", "parameters"], "elsewhere", name="second")]),
         "local": pipeline([node(first, "parameters", "local", name="first")]),
         "both": whole + pipeline([node(second, ["a", "parameters"], "elsewhere", name="other")]),
+        "confirms": pipeline([node(take, ["queue", "parameters"], "elsewhere", name="take", confirms="queue")]),
+        "adds": pipeline([node(row, "parameters", "added", name="row")]),
         "wide": pipeline([node(first, "parameters", f"wide_{number}", name=f"n{number}") for number in range(40)]),
     }

@@ -1,0 +1,54 @@
+"""Formats that add, and nodes that confirm what they have read, in a run on lakeFS."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kedro.runner import ParallelRunner
+
+from tests.runs.conftest import KedroProject
+
+
+def queue(project: KedroProject) -> Any:
+    """The entry that is confirmed, as in a notebook."""
+    return project.catalog().get("queue")
+
+
+@pytest.mark.parametrize("runner", [None, ParallelRunner])
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_what_a_node_confirms_lands_with_the_run(project: KedroProject, runner: Any) -> None:
+    queue(project).save(["a", "b"])
+    project.run(pipeline="confirms", runner=runner(max_workers=2) if runner else None)
+    assert queue(project).load() == []
+    assert '"queue"' in project.log()[0].metadata["kedro_outputs"]
+    assert len(project.log()) == 4, "what was saved outside of the run has a commit of its own"
+
+
+def test_what_a_failed_run_has_confirmed_is_not(project: KedroProject) -> None:
+    queue(project).save(["a", "b"])
+    with pytest.raises(RuntimeError):
+        project.run(pipeline="confirms", fail=["take"])
+    with pytest.raises(KeyboardInterrupt):
+        project.run(pipeline="confirms", interrupt="take")
+    assert queue(project).load() == ["a", "b"]
+
+
+def test_each_run_adds_to_what_the_runs_before_it_have_left(project: KedroProject) -> None:
+    for value in (1, 2, 3):
+        project.run(value, pipeline="adds")
+    where = f"/repositories/{project.repository}/refs/main/objects?path=added.csv"
+    assert project.server.call("GET", where).data == b"1\n2\n3\n"
+
+
+def test_a_run_leaves_nothing_in_the_folder_for_temporary_files(
+    project: KedroProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    project.run()
+    with pytest.raises(RuntimeError):
+        project.run(fail=["add"])
+    assert list((tmp_path / "temporary").iterdir()) == []
