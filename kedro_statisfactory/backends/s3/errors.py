@@ -64,6 +64,11 @@ def code_of(error: Any) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
+def _details_of(error: Any) -> str:
+    """What a service explains beside its message, as GCS does; boto3 keeps it, and does not show it."""
+    return str(error.response.get("Error", {}).get("Details") or "")
+
+
 def kind_of(code: str) -> type[StatisfactoryError]:
     """Our class for a code of the service."""
     return _ERRORS_BY_CODE.get(code, TransferError)
@@ -105,7 +110,7 @@ def translated(fragment: ParseResult, session: Session, redacted: Callable[[str]
     except (ClientError, BotoCoreError, Boto3Error, HTTPError, ValueError) as error:
         text = redacted(str(error))
         if isinstance(error, ClientError):
-            ours = _refused(code_of(error), text, fragment, endpoint())
+            ours = _refused(code_of(error), text, redacted(_details_of(error)), fragment, endpoint())
         elif _is_about_an_answer(error):
             ours = _foreign(text, fragment, endpoint())
         else:
@@ -115,7 +120,7 @@ def translated(fragment: ParseResult, session: Session, redacted: Callable[[str]
         raise ours from (None if shows_secret else error)
 
 
-def _refused(code: str, text: str, fragment: ParseResult, endpoint: str) -> StatisfactoryError:
+def _refused(code: str, text: str, details: str, fragment: ParseResult, endpoint: str) -> StatisfactoryError:
     """Our error for what the service answered."""
     url, bucket = unparse(fragment), fragment.netloc
     kind = kind_of(code)
@@ -131,7 +136,8 @@ def _refused(code: str, text: str, fragment: ParseResult, endpoint: str) -> Stat
     }
     refuses_headers = code == "NotImplemented" or ("checksum" in text.lower() and kind is TransferError)
     hint = _WITHOUT_CHECKSUMS if refuses_headers else ""
-    return kind(told.get(kind, f"the service failed at {url!r}: {text}{hint}"))
+    explained = f" The service explains: {' '.join(details.split())[:_LONGEST_TEXT]}" if details else ""
+    return kind(told.get(kind, f"the service failed at {url!r}: {text}{hint}") + explained)
 
 
 def _foreign(text: str, fragment: ParseResult, endpoint: str) -> BackendUnreachable:

@@ -835,3 +835,21 @@ def test_a_server_that_refuses_integrity_headers_is_told_what_helps(
         between.answers.append(Canned(400, _answer(code, message)))
         with pytest.raises(TransferError, match="request_checksum_calculation: when_required"):
             backend.put(payload=b"x", fragment=parse(f"s3://{bucket}/x"))
+
+
+@pytest.mark.parametrize("code", ["SignatureDoesNotMatch", "MyCode", "NoSuchKey"])
+def test_what_a_service_explains_beside_its_message_is_shown_but_no_secret(
+    seaweed: S3Server, bucket: str, code: str
+) -> None:
+    """As GCS does."""
+    details = f"<Details>The request was signed\nby {seaweed.secret_key} on Monday. {1000 * 'x'}</Details>"
+    body = _answer(code, "It is wrong.").replace(b"</Error>", details.encode() + b"</Error>")
+    with gateway(seaweed.endpoint_url) as between:
+        backend = S3Backend(Session({**seaweed.credentials, "endpoint_url": between.endpoint_url}))
+        between.answers.append(Canned(404 if code == "NoSuchKey" else 403, body))
+        with pytest.raises(
+            OSError, match=r"service explains: The request was signed by <redacted> on Monday\. x"
+        ) as caught:
+            backend.get(fragment=parse(f"s3://{bucket}/x"))
+    assert len(str(caught.value)) < 1000
+    assert seaweed.secret_key not in "".join(traceback.format_exception(caught.value))
