@@ -34,7 +34,7 @@ DOWNLOAD_WORKERS = 6
 UPLOAD_WORKERS = 6
 
 # Seconds that an interrupt waits for what is under way.
-_PATIENCE = 2.5
+_PATIENCE = 2.0
 _NAME = "statisfactory"  # of threads
 _this_thread = threading.local()
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 CLAIM = "_statisfactory-claim-"
 
 # Seconds that a user who has interrupted waits until a claim is taken away.
-_PATIENCE_AT_ONCE = 1.5
+_PATIENCE_AT_ONCE = 1.0
 _NOT_IMPLEMENTED = "NotImplemented"
 # The ARN of an access point, of S3, of an Outpost or of Object Lambda, stands for a bucket; a key follows.
 _ACCESS_POINT = re.compile(r"(arn(?::[^:/]*){4}:(?:outpost[:/][^:/]+[:/])?accesspoint[:/][^:/]+)/(.+)", re.DOTALL)
@@ -254,7 +254,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         bucket, key = _bucket_and_key(fragment)
         self._refuse_unknown(kwargs)
         with self._translated(fragment), contextlib.suppress(self._client.exceptions.NoSuchBucket):
-            below = [f"{key}/{info.path}" for info in self._list(bucket, f"{key}/", {})]
+            below = [f"{key}/{info.path}" for info in self._list(bucket, f"{key}/", {}, with_claims=True)]
             self._delete_keys(bucket, [key, _bucket_and_key(_claim_of(fragment))[1], *below])
 
     @property
@@ -285,7 +285,9 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             options, create = self._write_options(kwargs)
             S3Writer(self._client, self._create_bucket).store(source, bucket, key, options, create)
 
-    def _list(self, bucket: str, prefix: str, options: Mapping[str, Any], at_once: int = 1000) -> Iterator[ObjectInfo]:
+    def _list(
+        self, bucket: str, prefix: str, options: Mapping[str, Any], at_once: int = 1000, with_claims: bool = False
+    ) -> Iterator[ObjectInfo]:
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=bucket,
             Prefix=prefix,
@@ -296,7 +298,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             for found in page.get("Contents", ()):
                 path = found["Key"].removeprefix(prefix)
                 is_claim = path.rpartition("/")[2].startswith(CLAIM)
-                if not is_claim and not transfer.is_folder_marker(found["Key"], found["Size"]):
+                if (with_claims or not is_claim) and not transfer.is_folder_marker(found["Key"], found["Size"]):
                     yield ObjectInfo(path, found["Size"], found.get("LastModified"), found.get("ETag"))
 
     def _delete_keys(self, bucket: str, keys: Sequence[str]) -> None:

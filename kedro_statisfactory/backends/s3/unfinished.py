@@ -20,7 +20,7 @@ _ATTEMPTS = 5
 _FIRST_PAUSE = 0.2
 # Seconds after which the first part of an upload that is alive has arrived.
 _PATIENCE = 3.0
-_PATIENCE_AT_ONCE = 1.5  # of a user who has interrupted
+_PATIENCE_AT_ONCE = 1.0  # of a user who has interrupted
 _NO_CONTENT = 204  # the HTTP status of what has been ended; a portal would answer 200
 
 # The uploads of this process that go on.
@@ -82,14 +82,17 @@ class PartsUpload:
         """
 
         def tidy_up() -> None:
-            if self._id and not is_object:
-                self._abort(self._id)
-            if self._lost:
-                for each in self._found():
-                    self._abort(each)
+            try:
+                if self._id and not is_object:
+                    self._abort(self._id)
+                if self._lost:
+                    for each in self._found():
+                        self._abort(each)
+            finally:
+                _begun.discard(self._id or "")
 
-        _begun.discard(self._id or "")
         if is_object and not self._lost:
+            _begun.discard(self._id or "")
             return
         # On another thread, because this one may be one that was stopped. What can go wrong: the service tells no time,
         # does not list its uploads, may not be asked, …

@@ -148,20 +148,21 @@ def test_a_conflict_of_two_at_once_is_decided_by_the_next_try(
         backend.create(source=b"x", fragment=parse(f"s3://{bucket}/y"))
 
 
-@pytest.mark.parametrize("what", ["an object", "a large object", "a folder"])
+@pytest.mark.parametrize("what", ["an object", "a large object", "the end of a large object", "a folder"])
 def test_a_service_that_does_not_know_the_condition_is_asked_before(
     seaweed: S3Server, between: Gateway, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     monkeypatch.setattr(transfer, "SMALL", 64)
     backend, where = through(between, seaweed), parse(f"s3://{bucket}/x")
-    source = folder_of(tmp_path, "new", 1) if what == "a folder" else bytes(100 if what == "a large object" else 1)
+    source = folder_of(tmp_path, "new", 1) if what == "a folder" else bytes(100 if "large" in what else 1)
     events: Any = backend._client.meta.events
 
     def refuse(request: Any, **_: Any) -> None:
         if "If-None-Match" in request.headers:
             between.answers.append(NOT_IMPLEMENTED)
 
-    events.register("before-send.s3.PutObject", refuse)
+    operation = "CompleteMultipartUpload" if "end" in what else "PutObject"
+    events.register(f"before-send.s3.{operation}", refuse)
     backend.create(source=source, fragment=where)
     assert keys(seaweed, bucket) == (["x/new-0"] if what == "a folder" else ["x"])
     with pytest.raises(PreconditionFailed):
@@ -212,6 +213,9 @@ def test_a_folder_that_is_being_created_is_nothing_yet_and_is_not_created_by_ano
         backend.create(source=folder_of(tmp_path, "new"), fragment=where)
     assert keys(seaweed, bucket) == [f"{CLAIM}x"], "the claim of another stays"
     backend.delete(fragment=where)
+    assert keys(seaweed, bucket) == []
+    s3_client(Session(seaweed.credentials)).put_object(Bucket=bucket, Key=f"tree/v1/{CLAIM}x", Body=b"of another")
+    backend.delete(fragment=parse(f"s3://{bucket}/tree"))
     assert keys(seaweed, bucket) == []
 
 
