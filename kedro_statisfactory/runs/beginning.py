@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from kedro_statisfactory.backends import LakeFSBackend
 from kedro_statisfactory.backends.temporary import new_folder
-from kedro_statisfactory.errors import BranchNotFound, Conflict, NoDataBranch, RefNotFound, RunError, StatisfactoryError
+from kedro_statisfactory.errors import BranchNotFound, Conflict, NoDataBranch, RefNotFound, RunError
 from kedro_statisfactory.project import AT, RUN_ID, Pin, Project
 from kedro_statisfactory.project.branches import data_branch, run_branch, run_tag
 from kedro_statisfactory.project.git import ref_names
@@ -18,7 +18,7 @@ from kedro_statisfactory.runs import interrupts
 from kedro_statisfactory.runs.landing import TRIES, commit_strays, has_uncommitted
 from kedro_statisfactory.runs.run import Run
 from kedro_statisfactory.runs.target import DATA_BRANCH, JOINED, LOGGER, TOKEN, Target
-from kedro_statisfactory.runs.use import Use, backend_of, is_in, targets_of
+from kedro_statisfactory.runs.use import Use, backend_of, is_in, named, targets_of
 
 _USUAL_BRANCHES = ("main", "master", "trunk", "develop", "dev")  # of which git may not know in a shallow clone
 
@@ -73,9 +73,10 @@ class _Beginning:
             self._pin(read)
         else:
             for target in run.targets:
-                with _named(next(iter(target.outputs))):
+                with named(next(iter(target.outputs))):
                     self._commit_strays(target)
             run.inputs = run.project
+        self._refuse_refs_in_paths()
 
     def _refuse_contradictions(self) -> None:
         """See that the settings let processes be joined, where they are."""
@@ -91,13 +92,23 @@ class _Beginning:
                 "before it wrote. Pin single entries by `load_args: {lake_ref: …}` instead."
             )
 
+    def _refuse_refs_in_paths(self) -> None:
+        """See that no path begins with the name of a branch or tag, before a node has made what belongs there."""
+        branches = {target.key: target.run_branch or target.data_branch for target in self._run.targets}
+        for use in self._run.uses:
+            if use.written and (place := use.place):
+                backend, repository, path = place
+                branch = branches[backend.api.host, repository]
+                with named(use.name):
+                    backend.refs.refuse_ref_in_path(repository, branch, path, self._run.project.names)
+
     def _plan_writes(self, facts: Callable[[Project], Mapping[str, str]]) -> None:
         """Find out where the run writes, and begin its journal."""
         run = self._run
-        run.facts = facts(run.project)
-        with _named(next(use.name for use in run.uses if use.written and use.place)):
+        with named(next(use.name for use in run.uses if use.written and use.place)):
             branch = run.project.branch()
         run.targets = targets_of(run.uses, branch)
+        run.facts = facts(run.project)
         run.temporary = new_folder()
         journal = run.temporary.path / "journal"
         journal.touch()
@@ -108,7 +119,7 @@ class _Beginning:
         """Make the branch of the run in a repository to which it writes; gives where inputs are read there."""
         uses = [use for use in self._run.uses if is_in(use, target.key)]
         backend = backend_of(uses)
-        with _named(next(use.name for use in uses if use.written)):
+        with named(next(use.name for use in uses if use.written)):
             if self._run.is_joined:
                 self._join(target, backend)
             self._create(target, backend)
@@ -140,7 +151,7 @@ class _Beginning:
         """The commit at which the user wants everything to be read; empty: nowhere in particular."""
         if not self._run.project.at:
             return ""
-        with _named(entry):
+        with named(entry):
             return backend.refs.resolved(repository, self._run.project.at)
 
     def _resolved_versions(self) -> dict[tuple[str, str, str], str]:
@@ -150,7 +161,9 @@ class _Beginning:
         for use in self._run.uses:
             if use.is_input and use.version is not None and (place := use.place):
                 backend, repository, _ = place
-                if (key := (backend.api.host, repository, use.version)) in asked:
+                with named(use.name):
+                    key = (backend.api.host, repository, use.version)
+                if key in asked:
                     continue
                 asked.add(key)
                 # What means nothing is told when the entry is loaded; what has uncommitted changes cannot be pinned.
@@ -237,7 +250,7 @@ class _Beginning:
             if not (place := use.place) or use.version is not None or not use.is_input:
                 continue
             backend, repository, _ = place
-            with _named(use.name):
+            with named(use.name):
                 key = (backend.api.host, repository)
                 if key not in seen and (commit := self._commit_for_reading(backend, repository, use.name)):
                     self._run.only_read.append((backend.api, repository, commit))
@@ -269,13 +282,3 @@ class _Beginning:
             repository,
         )
         return None
-
-
-@contextlib.contextmanager
-def _named(entry: str) -> Iterator[None]:
-    """Note in an error which entry it is about."""
-    try:
-        yield
-    except StatisfactoryError as error:
-        error.entry = error.entry or entry
-        raise

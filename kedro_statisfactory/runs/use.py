@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends import Backend, LakeFSBackend
+from kedro_statisfactory.errors import StatisfactoryError
 from kedro_statisfactory.runs.target import Target
 
 
@@ -40,6 +42,16 @@ class Use:
         return self.backend, *self.backend.split(self.fragment)
 
 
+@contextlib.contextmanager
+def named(entry: str) -> Iterator[None]:
+    """Note in an error which entry it is about."""
+    try:
+        yield
+    except StatisfactoryError as error:
+        error.entry = error.entry or entry
+        raise
+
+
 def targets_of(uses: Iterable[Use], branch: str) -> list[Target]:
     """The repositories to which a pipeline writes, in the order of their servers and names.
 
@@ -51,7 +63,8 @@ def targets_of(uses: Iterable[Use], branch: str) -> list[Target]:
     for use in uses:
         if use.written and (place := use.place):
             backend, repository, path = place
-            key = (backend.api.host, repository)
+            with named(use.name):
+                key = (backend.api.host, repository)
             target = found.setdefault(key, Target(backend.api, repository, branch, {}))
             target.outputs = {**target.outputs, use.name: path}
     return [found[key] for key in sorted(found)]

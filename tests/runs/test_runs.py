@@ -864,7 +864,7 @@ def _move(project: KedroProject, name: str, path: str) -> None:
 def test_a_run_takes_no_branch_or_tag_for_a_folder(project: KedroProject, first: str) -> None:
     project.api.create_tag(project.repository, "v1.0", "main")
     _move(project, "a", f"{first}/a.json")
-    with pytest.raises(DatasetError, match=r"a\.json.*E0707"):
+    with pytest.raises(DatasetError, match=r"catalog entry 'a': .*E0707"):
         project.run(3)
     assert project.read() == BEFORE
 
@@ -957,3 +957,27 @@ def test_a_run_that_cannot_begin_names_an_entry(project: KedroProject) -> None:
     with pytest.raises(DatasetError, match=r"entry 'a'.*E0702.*'nowhere'"):
         project.run()
     assert project.branches() == ["main"]
+
+
+def test_a_branch_in_a_path_is_told_before_the_first_node(project: KedroProject) -> None:
+    _move(project, "total", "main/total.json")
+    with pytest.raises(
+        DatasetError, match=r"catalog entry 'total': .*E0707.*on the branch 'main'\. The branch"
+    ) as caught:
+        project.run(3, signal={"first": "SIGKILL"})  # which would end this very process
+    assert "kedro----" not in str(caught.value)
+    assert project.branches() == ["main"]
+
+
+@pytest.mark.parametrize("mode", ["isolated", "direct"])
+def test_what_is_missing_to_reach_lakefs_is_told_with_the_entry(
+    project: KedroProject, environment: pytest.MonkeyPatch, mode: str
+) -> None:
+    project.settings(mode=mode)
+    environment.delenv("LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY")
+    with pytest.raises(DatasetError, match=r"catalog entry 'a': .*E0402"):
+        project.run(3)
+    with pytest.raises(DatasetError, match=r"b\b.*E0402"):
+        project.run(3, pipeline="reads")
+    with pytest.raises(DatasetError, match=r"b\b.*E0402"):
+        project.run(3, pipeline="reads", load_versions={"b": "main"})

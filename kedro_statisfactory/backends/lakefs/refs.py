@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol, TypeVar
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
@@ -86,7 +86,7 @@ class LakeFSRefs:
             return
         pin = self.pin(repository)
         branch = (pin and pin.write) or self._rules._get_current_branch_name()
-        self._refuse_ref_in_path(repository, branch, path)
+        self.refuse_ref_in_path(repository, branch, path, self._session.project.names)
         try:
             send(branch)
         except BranchNotFound:
@@ -275,17 +275,26 @@ class LakeFSRefs:
             return False
         return name == commit.id or not commit.id.startswith(name)
 
-    def _refuse_ref_in_path(self, repository: str, branch: str, path: str) -> None:
-        """See that a path does not begin with a branch or tag, as other tools write a ref; once per process."""
+    def refuse_ref_in_path(self, repository: str, branch: str, path: str, names: Collection[str] | None) -> None:
+        """See that a path does not begin with a branch or tag, as other tools write a ref; once per process.
+
+        Args:
+            repository: Where.
+            branch: To which the object is going to be written.
+            path: Of the object.
+            names: Names of branches and tags, where these are known; ``None``: lakeFS is asked for each.
+
+        Raises:
+            RefInPath: It does, and is not in use as a folder.
+        """
         first, slash, rest = path.partition("/")
         known = self._known().folders
         if not slash or (repository, first) in known:
             return
         # In a run this must not cost a call for each folder: it is asked for names alone that are known, or look so.
-        names = self._session.project.names
         if names is not None and first not in names and not _LIKE_A_TAG.fullmatch(first):
             return
-        data = self._rules._get_current_branch_name()  # in a run the branch is another one
+        data = self._rules._get_current_branch_name()  # in a run the branch is another one, which no user knows
         if first == data or self._is_ref(repository, first):
             try:
                 used = any(True for _ in self._api.list(repository, branch, f"{first}/", amount=1))
@@ -294,12 +303,10 @@ class LakeFSRefs:
             if not used:
                 raise RefInPath(
                     f"{first!r} is a branch or tag of {repository!r}, and would become a folder on the branch "
-                    f"{branch!r}. The branch follows git: write lakefs://{repository}/{rest}. To pin another branch, "
+                    f"{data!r}. The branch follows git: write lakefs://{repository}/{rest}. To pin another branch, "
                     f"set `save_args: {{lake_ref: {first}}}`."
                 )
-            self._say_once(
-                f"{first!r} is a folder on the branch {branch!r} of {repository!r}, and a branch or tag too."
-            )
+            self._say_once(f"{first!r} is a folder on the branch {data!r} of {repository!r}, and a branch or tag too.")
         known.add((repository, first))
 
     def _known(self) -> _Known:

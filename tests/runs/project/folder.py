@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ class FolderDataset(AbstractDataset[dict[str, int], dict[str, int]]):
         return found
 
     def _save(self, data: dict[str, int]) -> None:
-        self._path.mkdir()
+        self._path.mkdir(exist_ok=True)
         (self._path / "data.json").write_text(json.dumps(data))
         (self._path / "_SUCCESS").write_text(json.dumps(data))
 
@@ -47,6 +48,7 @@ class Parts(AbstractDataset[dict[str, int], dict[str, int]]):
         return {"n": sum(int(part.stem) for part in self._path.glob("*.part"))}
 
     def _save(self, data: dict[str, int]) -> None:
+        shutil.rmtree(self._path, ignore_errors=True)
         self._path.mkdir()
         (self._path / f"{data['n']}.part").touch()
         (self._path / "_SUCCESS").touch()
