@@ -60,7 +60,7 @@ class Session:
         credentials: The resolved ``credentials`` of a catalog entry; absent or empty: what the ecosystem's own
             files and variables say.
         project: Which project's git and settings decide about data branches; absent: the one that Kedro runs in this
-            process, else the working directory's.
+            process, else the one around the working directory.
 
     >>> Session({"key": "AKIAEXAMPLE", "secret": "do not tell"})
     Session(credentials=<redacted>)

@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING
 
 from kedro_statisfactory.errors import DubiousOwnership, GitError, GitNotFound
 from kedro_statisfactory.project.ci import branch_of_job
+from kedro_statisfactory.project.root import is_kedro_project
 
 if TYPE_CHECKING:
     from git import Repo
@@ -34,6 +35,9 @@ _DIFF = (
     "--submodule=short --ignore-submodules=none"
 ).split()
 
+
+# Where it is no matter that git does not answer.
+_TELLS_NOTHING = (GitError, GitNotFound, DubiousOwnership)
 
 # Hosts that show commits on the web, and where below the repository.
 _WEB_PAGES = {"github.com": "commit", "gitlab.com": "-/commit", "bitbucket.org": "commits"}
@@ -71,7 +75,8 @@ def read_head(project: Path, environ: Mapping[str, str] = os.environ) -> Head:
     """Read which branch and commit of the project's own repository are checked out.
 
     The repository is the nearest at or above the project. It is the project's own when the project is its top level or
-    it tracks a file of the project: a project that merely lies in somebody's checkout has none.
+    it tracks a file of the project: a project that merely lies in somebody's checkout has none. A folder that is no
+    Kedro project has none either: a packaged project may be started in whatever checkout.
 
     Args:
         project: Root folder of the project.
@@ -83,12 +88,10 @@ def read_head(project: Path, environ: Mapping[str, str] = os.environ) -> Head:
         GitNotFound: git had to be asked and is not installed.
     """
     project = project.resolve()
-    top = _top_level(project)
+    top, reason = _own_repository(project)
     if top is None:
-        return Head(None, None, f"there is no .git in {project} or above it")
+        return Head(None, None, reason)
     repo = _open(top)
-    if not _is_own(top, project):
-        return Head(None, None, f"the git repository {top} tracks no file of {project} (`git add` makes it its own)")
     target = _target_of_head(repo, top)
     if target.startswith("refs/heads/"):
         if target == "refs/heads/HEAD":
@@ -113,9 +116,8 @@ def read_worktree(project: Path) -> Worktree | None:
     Raises:
         GitError, DubiousOwnership, GitNotFound: As for :func:`read_head`.
     """
-    project = project.resolve()
-    top = _top_level(project)
-    if top is None or not _is_own(top, project):
+    top, _ = _own_repository(project.resolve())
+    if top is None:
         return None
     base = "HEAD"
     if not _git(top, "rev-parse", "--verify", "--quiet", base, allowed=(0, 1)):
@@ -142,23 +144,23 @@ def ancestors(project: Path, commit: str, most: int = 10_000) -> list[str]:
         commit: Full SHA.
         most: How far to go back.
     """
-    top = _top_level(project.resolve())
-    if top is None:
-        return []
     try:
+        top, _ = _own_repository(project.resolve())
+        if top is None:
+            return []
         return _git(top, "rev-list", f"--max-count={most}", commit, "--", allowed=(0, 128)).decode().split()
-    except (GitError, GitNotFound):
+    except _TELLS_NOTHING:
         return []
 
 
 def ref_names(project: Path) -> list[str]:
     """Names of all branches and tags that the project's repository knows; none when git does not tell."""
-    top = _top_level(project.resolve())
-    if top is None:
-        return []
     try:
+        top, _ = _own_repository(project.resolve())
+        if top is None:
+            return []
         listing = _git(top, "for-each-ref", "--format=%(refname)", "refs/heads", "refs/remotes", "refs/tags")
-    except (GitError, GitNotFound, DubiousOwnership):
+    except _TELLS_NOTHING:
         return []
     refs = listing.decode("utf-8", "replace").split("\n")[:-1]
     return [re.sub(r"refs/(heads|tags|remotes/[^/]+)/", "", ref) for ref in refs]
@@ -166,7 +168,7 @@ def ref_names(project: Path) -> list[str]:
 
 def commit_url(project: Path, commit: str) -> tuple[str, str] | None:
     """Where a commit is shown on the web: host and URL, from the remote ``origin``; ``None`` on unknown hosts."""
-    top = _top_level(project.resolve())
+    top, _ = _own_repository(project.resolve())
     if top is None:
         return None
     remote = _git(top, "remote", "get-url", "origin", allowed=(0, 2, 128)).decode("utf-8", "replace").strip()
@@ -176,14 +178,21 @@ def commit_url(project: Path, commit: str) -> tuple[str, str] | None:
     return found[1], f"https://{found[1]}/{found[2]}/{_WEB_PAGES[found[1]]}/{commit}"
 
 
-def _top_level(project: Path) -> Path | None:
-    """The nearest folder at or above the project that has a ``.git``."""
-    return next((folder for folder in (project, *project.parents) if os.path.lexists(folder / ".git")), None)
+def _own_repository(project: Path) -> tuple[Path | None, str]:
+    """The top level of the project's own repository; ``None``, and why, where it has none.
 
-
-def _is_own(top: Path, project: Path) -> bool:
-    """Whether the project is the top level of the repository, or the repository tracks a file of the project."""
-    return project == top or _git(top, "ls-files", "-z", "--", project.relative_to(top).as_posix()) != b""
+    All that is asked of git is asked of this one, so that nothing of somebody else's repository gets into a run.
+    """
+    top = next((folder for folder in (project, *project.parents) if os.path.lexists(folder / ".git")), None)
+    if top is None:
+        return None, f"there is no .git in {project} or above it"
+    if not is_kedro_project(project):
+        return None, f"the folder {project} is no Kedro project: its pyproject.toml has no [tool.kedro]"
+    if project != top:
+        _open(top)  # what is wrong with the repository is told better than by the program
+        if not _git(top, "ls-files", "-z", "--", project.relative_to(top).as_posix()):
+            return None, f"the git repository {top} tracks no file of {project} (`git add` makes it its own)"
+    return top, ""
 
 
 def _open(top: Path) -> Repo:

@@ -12,6 +12,7 @@ from pathlib import Path
 from kedro_statisfactory.errors import NoDataBranch
 from kedro_statisfactory.project.branches import data_branch
 from kedro_statisfactory.project.git import Head, read_head
+from kedro_statisfactory.project.root import nearest_project
 from kedro_statisfactory.project.settings import Settings
 
 #: Variable that pins all entries which are not pinned themselves.
@@ -33,12 +34,17 @@ class Pin:
     write: str | None = None
 
 
+def _project_here() -> Path:
+    """The root of the project in which this process works; the working directory where that is in none."""
+    return nearest_project(Path.cwd()) or Path.cwd()
+
+
 @dataclass(frozen=True)
 class Project:
     """A Kedro project as far as its data branches depend on it; plain values that travel to other processes.
 
     Attributes:
-        path: Root folder.
+        path: Root folder; absent: that of the nearest Kedro project at or above the working directory, else that.
         settings: Of the environment that runs.
         head: What git said when the run began; ``None``: git is asked each time.
         pins: What a run has pinned, by server and repository.
@@ -47,7 +53,7 @@ class Project:
         journal: File in which the processes of a run note what they have written; ``None``: nobody asks.
     """
 
-    path: Path = field(default_factory=Path.cwd)
+    path: Path = field(default_factory=_project_here)
     settings: Settings = field(default_factory=Settings)
     head: Head | None = None
     pins: Mapping[tuple[str, str], Pin] = field(default_factory=dict)
@@ -121,5 +127,5 @@ def announced_project() -> Project | None:
 
 
 def current_project() -> Project:
-    """The project that was announced in this process, else the working directory's with default settings."""
+    """The project that was announced in this process, else that around the working directory, with default settings."""
     return announced_project() or Project()

@@ -31,13 +31,22 @@ def run(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def make_repository(folder: Path, *options: str, files: tuple[str, ...] = ("pyproject.toml",)) -> str:
+def make_project(folder: Path) -> Path:
+    """Make a folder the root of a Kedro project, as far as git decides about that."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "pyproject.toml").write_text("[tool.kedro]\n")
+    return folder
+
+
+def make_repository(folder: Path, *options: str, files: tuple[str, ...] = ("pyproject.toml", "code.py")) -> str:
     """Make a repository with one commit on ``main`` and give back the commit."""
     folder.mkdir(parents=True)
     run(folder, "init", "--quiet", "--initial-branch=main", *options)
     for name in files:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("")
+        if Path(name).name == "pyproject.toml":
+            make_project((folder / name).parent)
     run(folder, "add", ".")
     run(folder, "commit", "--quiet", "--message=first")
     return run(folder, "rev-parse", "HEAD")

@@ -15,7 +15,7 @@ import pytest
 from kedro_statisfactory.errors import DubiousOwnership, GitError, GitNotFound
 from kedro_statisfactory.project import git
 from kedro_statisfactory.project.git import Head, Worktree, read_head, read_worktree
-from tests.project.conftest import NO_CI, make_repository, run, stand_in
+from tests.project.conftest import NO_CI, make_project, make_repository, run, stand_in
 
 # Branches
 
@@ -125,8 +125,7 @@ def test_a_project_in_a_tracked_folder_of_a_monorepo_has_its_branch(tmp_path: Pa
 
 
 def test_an_outer_repository_that_tracks_nothing_of_the_project_is_not_ours(project: Path) -> None:
-    (project / "vendor/mine").mkdir(parents=True)
-    (project / "vendor/mine/pyproject.toml").write_text("")
+    make_project(project / "vendor/mine")
     head = read_head(project / "vendor/mine", NO_CI)
     assert (head.branch, head.commit) == (None, None)
     assert f"repository {project} tracks no file of {project / 'vendor/mine'}" in head.reason
@@ -135,13 +134,12 @@ def test_an_outer_repository_that_tracks_nothing_of_the_project_is_not_ours(proj
 
 def test_the_name_of_a_project_is_no_pattern_for_tracked_folders(tmp_path: Path) -> None:
     make_repository(tmp_path / "mono", files=("xy/pyproject.toml",))
-    (tmp_path / "mono/x*").mkdir()
+    make_project(tmp_path / "mono/x*")
     assert read_head(tmp_path / "mono/x*", NO_CI).branch is None
 
 
 def test_a_project_becomes_part_of_the_outer_repository_when_it_is_added(project: Path) -> None:
-    (project / "new").mkdir()
-    (project / "new/pyproject.toml").write_text("")
+    make_project(project / "new")
     run(project, "add", "new")
     assert read_head(project / "new", NO_CI).branch == "main"
 
@@ -161,13 +159,13 @@ def test_without_a_repository_there_is_no_branch(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["gitdir: /of/a/repository/that/is/not/mounted", "nonsense"])
 def test_a_broken_repository_is_an_error(tmp_path: Path, content: str) -> None:
-    (tmp_path / ".git").write_text(content)
+    (make_project(tmp_path) / ".git").write_text(content)
     with pytest.raises(GitError, match=r"\.git is not a git repository that can be read.*container"):
         read_head(tmp_path, NO_CI)
 
 
 def test_a_broken_repository_is_not_passed_over_for_an_outer_one(project: Path) -> None:
-    (project / "inner/.git").mkdir(parents=True)
+    (make_project(project / "inner") / ".git").mkdir()
     with pytest.raises(GitError, match="inner"):
         read_head(project / "inner", NO_CI)
 
@@ -184,8 +182,9 @@ def test_variables_of_a_hook_do_not_lead_to_another_repository(
     other = tmp_path / "other"
     make_repository(other, files=("sub/file",))
     run(other, "switch", "--quiet", "--create", "others")
-    (project / "untracked").mkdir()
+    make_project(project / "untracked")
     run(project, "switch", "--quiet", "--create", "ours")
+    (project / ".git/info/exclude").write_text("untracked\n")
     before = read_worktree(project)
     variables = {
         "GIT_DIR": ".git",
@@ -216,6 +215,49 @@ def test_refs_of_another_repository_are_an_error(project: Path, monkeypatch: pyt
     monkeypatch.setenv("GIT_COMMON_DIR", str(project / ".git"))
     with pytest.raises(GitError, match=r"GIT_COMMON_DIR.*unset it"):
         read_head(project, NO_CI)
+
+
+def _foreign(tmp_path: Path) -> tuple[Path, str]:
+    """The checkout of something that is no Kedro project, and its commit."""
+    commit = make_repository(tmp_path / "dags", files=("dag.py", "pyproject.toml", "jobs/job.py"))
+    (tmp_path / "dags/pyproject.toml").write_text("[tool.ruff]\n")
+    run(tmp_path / "dags", "remote", "add", "origin", "git@github.com:acme/dags.git")
+    return tmp_path / "dags", commit
+
+
+@pytest.mark.parametrize("folder", ["", "jobs"])
+def test_the_git_repository_of_a_folder_that_is_no_kedro_project_says_nothing(tmp_path: Path, folder: str) -> None:
+    top, commit = _foreign(tmp_path)
+    here = top / folder
+    job = {"CIRCLECI": "true", "CIRCLE_BRANCH": "main"}
+    reason = f"the folder {here} is no Kedro project: its pyproject.toml has no [tool.kedro]"
+    assert read_head(here, job) == Head(None, None, reason)
+    assert read_worktree(here) is None
+    assert git.ref_names(here) == []
+    assert git.ancestors(here, commit) == []
+    assert git.commit_url(here, commit) is None
+
+
+def test_the_same_repository_speaks_for_a_kedro_project(tmp_path: Path) -> None:
+    """The negative control."""
+    top, commit = _foreign(tmp_path)
+    make_project(top)
+    assert read_head(top, NO_CI).branch == "main"
+    assert read_worktree(top) == Worktree(dirty=False, digest=None)
+    assert git.ref_names(top) == ["main"]
+    assert git.ancestors(top, commit) == [commit]
+    assert git.commit_url(top, commit) == ("github.com", f"https://github.com/acme/dags/commit/{commit}")
+
+
+def test_a_broken_repository_of_others_is_no_matter(tmp_path: Path) -> None:
+    (tmp_path / ".git").write_text("nonsense")
+    assert read_head(tmp_path, NO_CI).branch is None
+
+
+def test_a_broken_repository_above_the_project_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / ".git").write_text("gitdir: /of/a/repository/that/is/not/mounted")
+    with pytest.raises(GitError, match=r"\.git is not a git repository that can be read.*container"):
+        read_head(make_project(tmp_path / "project"), NO_CI)
 
 
 # The program
@@ -256,7 +298,7 @@ def test_importing_gitpython_leaves_the_environment_as_it_was(project: Path, mon
 @pytest.fixture
 def unborn(tmp_path: Path) -> Path:
     run(tmp_path, "init", "--quiet", "--initial-branch=fresh", "unborn")
-    return tmp_path / "unborn"
+    return make_project(tmp_path / "unborn")
 
 
 def test_an_unborn_branch_is_read_without_the_git_program(unborn: Path, no_git_program: None) -> None:
@@ -266,8 +308,7 @@ def test_an_unborn_branch_is_read_without_the_git_program(unborn: Path, no_git_p
 
 @pytest.fixture
 def folder(project: Path) -> Path:
-    (project / "folder").mkdir()
-    return project / "folder"
+    return make_project(project / "folder")
 
 
 def test_what_needs_the_git_program_says_so(folder: Path, no_git_program: None) -> None:
@@ -307,8 +348,7 @@ def test_refs_that_are_not_files_are_asked_of_git(
 def of_another_user(project: Path) -> Path:
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         pytest.skip("SKIPPED: only root can give a repository to another user, so dubious ownership is NOT tested here")
-    (project / "folder").mkdir()
-    (project / "folder/file").write_text("")
+    make_project(project / "folder")
     run(project, "add", ".")
     run(project, "commit", "--quiet", "--message=folder")
     for path in (project, *project.rglob("*")):
@@ -359,21 +399,21 @@ def digest(project: Path) -> str:
 def test_a_clean_worktree_has_no_digest(project: Path) -> None:
     (project / ".git/info/exclude").write_text("ignored\n")
     (project / "ignored").write_text("x")
-    os.utime(project / "pyproject.toml", (1, 1))
+    os.utime(project / "code.py", (1, 1))
     assert read_worktree(project) == Worktree(dirty=False, digest=None)
 
 
 def test_each_change_has_a_digest_of_its_own(project: Path) -> None:
     digests = []
     for content in ("a", "b", "a\0b", "a\0c"):
-        (project / "pyproject.toml").write_text(content)
+        (project / "code.py").write_text(content)
         digests.append(digest(project))
-    (project / "pyproject.toml").unlink()
+    (project / "code.py").unlink()
     digests.append(digest(project))
-    run(project, "checkout", "--quiet", "pyproject.toml")
-    (project / "pyproject.toml").chmod(0o755)
+    run(project, "checkout", "--quiet", "code.py")
+    (project / "code.py").chmod(0o755)
     digests.append(digest(project))
-    run(project, "checkout", "--quiet", "pyproject.toml")
+    run(project, "checkout", "--quiet", "code.py")
     (project / "new").write_text("x")
     digests.append(digest(project))
     (project / "new").write_text("y")
@@ -390,7 +430,7 @@ def test_each_change_has_a_digest_of_its_own(project: Path) -> None:
 
 
 def test_staging_a_change_does_not_change_the_digest(project: Path) -> None:
-    (project / "pyproject.toml").write_text("x")
+    (project / "code.py").write_text("x")
     before = digest(project)
     run(project, "add", ".")
     assert digest(project) == before
@@ -399,17 +439,17 @@ def test_staging_a_change_does_not_change_the_digest(project: Path) -> None:
 def test_the_digest_does_not_depend_on_the_users_configuration(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (project / "pyproject.toml").write_text("line\n" * 40)
+    (project / "code.py").write_text("line\n" * 40)
     (project / "é.py").write_text("a\nb\n")
     run(project, "add", ".")
     run(project, "commit", "--quiet", "--message=second")
     (project / "é.py").rename(project / "moved.py")
-    (project / "pyproject.toml").write_text("line\n" * 20 + "new\n" + "line\n" * 20)
+    (project / "code.py").write_text("line\n" * 20 + "new\n" + "line\n" * 20)
     run(project, "add", ".")
     before = digest(project)
     options = {"noprefix": "true", "external": "false", "algorithm": "patience", "context": "9", "renames": "false"}
     options |= {"mnemonicPrefix": "true", "orderFile": str(tmp_path / "order"), "submodule": "log"}
-    (tmp_path / "order").write_text("pyproject.toml\n")
+    (tmp_path / "order").write_text("code.py\n")
     lines = "".join(f"{name} = {value}\n" for name, value in options.items())
     (tmp_path / "config").write_text(f"[diff]\n{lines}[color]\nui = always\n[core]\nquotePath = false\nabbrev = 40\n")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
@@ -419,7 +459,8 @@ def test_the_digest_does_not_depend_on_the_users_configuration(
 @pytest.mark.parametrize("object_format", ["sha1", "sha256"])
 def test_a_worktree_without_commits_is_dirty(tmp_path: Path, object_format: str) -> None:
     run(tmp_path, "init", "--quiet", f"--object-format={object_format}", "project")
-    assert read_worktree(tmp_path / "project") == Worktree(dirty=False, digest=None)
+    (tmp_path / "project/.git/info/exclude").write_text("pyproject.toml\n")
+    assert read_worktree(make_project(tmp_path / "project")) == Worktree(dirty=False, digest=None)
     (tmp_path / "project/file").write_text("x")
     untracked = digest(tmp_path / "project")
     run(tmp_path / "project", "add", ".")
@@ -435,9 +476,9 @@ def test_the_whole_repository_counts_not_only_the_project(tmp_path: Path) -> Non
 
 def test_another_git_at_work_does_not_disturb(project: Path) -> None:
     (project / ".git/index.lock").write_text("")
-    os.utime(project / "pyproject.toml", (1, 1))
+    os.utime(project / "code.py", (1, 1))
     assert read_worktree(project) == Worktree(dirty=False, digest=None)
-    (project / "pyproject.toml").write_text("x")
+    (project / "code.py").write_text("x")
     digest(project)
 
 
@@ -469,3 +510,8 @@ def test_the_names_that_git_knows_are_those_of_branches_and_tags(project: Path, 
 
 def test_without_a_git_program_no_names_are_known(project: Path, no_git_program: None) -> None:
     assert git.ref_names(project) == []
+
+
+def test_a_repository_of_another_user_tells_no_names_and_no_ancestors(of_another_user: Path) -> None:
+    assert git.ref_names(of_another_user) == git.ref_names(of_another_user / "folder") == []
+    assert git.ancestors(of_another_user / "folder", "0" * 40) == []

@@ -15,6 +15,7 @@ from kedro_statisfactory.project import AT, Project, announce, announced_project
 from kedro_statisfactory.project import project as project_module
 from kedro_statisfactory.project.git import Head
 from kedro_statisfactory.project.settings import Settings
+from tests.project.conftest import make_project
 
 DETACHED = Head(None, "1234567", "the HEAD is detached")
 
@@ -48,6 +49,7 @@ def test_there_is_never_a_data_branch_called_head() -> None:
 
 
 def test_git_is_asked_each_time_unless_a_run_has_pinned_what_it_said(tmp_path: Path) -> None:
+    make_project(tmp_path)
     subprocess.run(["git", "init", "--quiet", "--initial-branch=one"], cwd=tmp_path, check=True, timeout=60)
     follows = Project(tmp_path)
     pinned = Project(tmp_path, head=follows.read_head())
@@ -121,3 +123,14 @@ def test_without_one_it_is_that_of_the_working_directory(tmp_path: Path, monkeyp
     monkeypatch.setattr(project_module, "_announced", None)
     assert announced_project() is None
     assert current_project() == Project(Path(os.getcwd()))
+
+
+def test_a_folder_within_a_project_belongs_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_project(tmp_path / "outer")
+    inner = make_project(tmp_path / "outer/inner")
+    (inner / "notebooks/old").mkdir(parents=True)
+    monkeypatch.setattr(project_module, "_announced", None)
+    monkeypatch.chdir(inner / "notebooks/old")
+    assert current_project() == Project() == Project(inner)
+    monkeypatch.chdir(tmp_path / "outer")
+    assert Project().path == tmp_path / "outer"

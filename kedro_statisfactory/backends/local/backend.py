@@ -14,9 +14,10 @@ from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends.base import Backend, ObjectInfo
 from kedro_statisfactory.backends.local.publish import publish, publish_file, publish_new, sync_folder, temporary_beside
-from kedro_statisfactory.backends.local.staging import IS_STAGING, is_kedro_project, staging_folder_for
+from kedro_statisfactory.backends.local.staging import IS_STAGING, staging_folder_for
 from kedro_statisfactory.errors import InvalidURL, ObjectNotFound, PermissionDenied, StatisfactoryError, TransferError
 from kedro_statisfactory.location import checked, full_path, unparse
+from kedro_statisfactory.project.root import is_kedro_project
 
 _BUFFER = 1 << 20
 

@@ -567,6 +567,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., s
     for name, value in {**identity, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}.items():
         monkeypatch.setenv(name, value)
     (tmp_path / "project").mkdir()
+    (tmp_path / "project/pyproject.toml").write_text("[tool.kedro]\n")
 
     def run(*arguments: str) -> str:
         command = ["git", *arguments]
