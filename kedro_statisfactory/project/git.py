@@ -8,10 +8,11 @@ its folders, refs that are not files, and the state of the files.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -25,8 +26,18 @@ if TYPE_CHECKING:
     from git import Repo
 
 
+_LOGGER = logging.getLogger("kedro.statisfactory")  # Kedro shows what is logged below its own name
+
 #: Seconds after which a git command counts as stuck.
 TIMEOUT = 300.0
+
+#: Untracked files above this many bytes stand in the digest with their size and time of change, not their content; and
+#: so do the rest when all contents together would be more than ``MOST_READ``.
+LARGE_FILE = 16 << 20
+MOST_READ = 256 << 20
+#: From so many bytes, or so many files, it is suggested to let git ignore what is untracked.
+MANY_BYTES = 1 << 30
+MANY_FILES = 10_000
 
 #: All that a configuration could change in the text of a diff is fixed here.
 _DIFF = (
@@ -64,7 +75,8 @@ class Worktree:
 
     Attributes:
         dirty: Whether a tracked file differs or there is an untracked one that is not ignored.
-        digest: SHA-256 in hex over the diff and the untracked files' names and contents; ``None`` when clean.
+        digest: SHA-256 in hex over the diff and the untracked files' names and contents, where these are small;
+            ``None`` when clean.
     """
 
     dirty: bool
@@ -108,7 +120,7 @@ def read_head(project: Path, environ: Mapping[str, str] = os.environ) -> Head:
 def read_worktree(project: Path) -> Worktree | None:
     """Compare all files of the project's repository with the commit that is checked out.
 
-    This runs git and reads the untracked files, so it costs more than :func:`read_head`.
+    This runs git and reads the untracked files up to a limit, so it costs more than :func:`read_head`.
 
     Returns:
         The state, or ``None`` when the project has no repository of its own.
@@ -130,9 +142,10 @@ def read_worktree(project: Path) -> Worktree | None:
         while chunk := patch.read(1 << 20):
             dirty = True
             digest.update(chunk)
-    for name in sorted(_git(top, "ls-files", "--others", "--exclude-standard", "-z").split(b"\0")[:-1]):
+    names = sorted(_git(top, "ls-files", "--others", "--exclude-standard", "-z").split(b"\0")[:-1])
+    for name, content in _untracked(top, names):
         dirty = True
-        digest.update(b"\0" + name + b"\0" + _digest_of_file(os.path.join(os.fsencode(top), name)))
+        digest.update(b"\0" + name + b"\0" + content)
     return Worktree(dirty, digest.hexdigest() if dirty else None)
 
 
@@ -286,6 +299,32 @@ def _git(
             f"git config --global --add safe.directory {top}"
         )
     raise GitError(f"git cannot read {top}: {complaint}")
+
+
+def _untracked(top: Path, names: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Each untracked file's name, and a digest of what is in it; in the end a word about those that take long."""
+    total = read = 0
+    for name in names:
+        path = os.path.join(os.fsencode(top), name)
+        try:
+            status = os.lstat(path)
+        except OSError:  # it has gone since git listed it
+            yield name, b""
+            continue
+        total += status.st_size
+        if status.st_size > LARGE_FILE or read + status.st_size > MOST_READ:
+            yield name, hashlib.sha256(b"file %d %d" % (status.st_size, status.st_mtime_ns)).digest()
+        else:
+            read += status.st_size
+            yield name, _digest_of_file(path)
+    if total > MANY_BYTES or len(names) > MANY_FILES:
+        _LOGGER.info(
+            "The git repository %s has %d untracked files of %.1f GiB in all, which each run looks through for changes "
+            "of the code: name those that are none in a .gitignore.",
+            top,
+            len(names),
+            total / (1 << 30),
+        )
 
 
 def _digest_of_file(path: bytes) -> bytes:

@@ -429,6 +429,73 @@ def test_each_change_has_a_digest_of_its_own(project: Path) -> None:
     assert len(set(digests)) == len(digests) == 11
 
 
+def _sparse(path: Path, size: int) -> None:
+    """A file of so many bytes that takes none on the disk."""
+    with path.open("wb") as file:
+        file.truncate(size)
+
+
+def _read(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The files whose content is read from now on."""
+    read: list[bytes] = []
+    of_file = git._digest_of_file
+
+    def record(path: bytes) -> bytes:
+        read.append(path)
+        return of_file(path)
+
+    monkeypatch.setattr(git, "_digest_of_file", record)
+    return read
+
+
+def test_large_untracked_files_count_by_size_and_time_and_are_not_read(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = _read(monkeypatch)
+    _sparse(project / "large", 1 << 33)
+    digests = [digest(project)]
+    os.utime(project / "large", ns=(1, 1))
+    digests.append(digest(project))
+    _sparse(project / "large", (1 << 33) + 1)
+    os.utime(project / "large", ns=(1, 1))
+    digests.append(digest(project))
+    assert digest(project) == digests[-1]
+    assert len(set(digests)) == 3
+    assert read == []
+    (project / "small").write_text("x")
+    assert digest(project) not in digests
+    assert [os.path.basename(path) for path in read] == [b"small"]
+
+
+def test_of_many_untracked_files_only_so_many_bytes_are_read(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = _read(monkeypatch)
+    monkeypatch.setattr(git, "MOST_READ", 25)
+    for name in "abcd":
+        (project / name).write_text(10 * name)
+    before = digest(project)
+    assert [os.path.basename(path) for path in read] == [b"a", b"b"]
+    (project / "d").write_text("other here")
+    os.utime(project / "d", ns=(1, 1))
+    assert digest(project) != before
+
+
+def test_a_file_that_goes_while_it_is_looked_at_is_no_error(project: Path) -> None:
+    assert list(git._untracked(project, [b"gone"])) == [(b"gone", b"")]
+
+
+@pytest.mark.parametrize(("size", "files", "told"), [(2 << 30, 1, True), (1, 11, True), (1, 10, False)])
+def test_much_that_is_untracked_is_told(
+    project: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, size: int, files: int, told: bool
+) -> None:
+    monkeypatch.setattr(git, "MANY_FILES", 10)
+    for number in range(files):
+        _sparse(project / f"file-{number}", size)
+    with caplog.at_level("INFO", "kedro.statisfactory"):
+        digest(project)
+    assert ("name those that are none in a .gitignore" in caplog.text) == told
+    assert len(caplog.records) == told
+
+
 def test_staging_a_change_does_not_change_the_digest(project: Path) -> None:
     (project / "code.py").write_text("x")
     before = digest(project)
