@@ -9,15 +9,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from kedro_statisfactory.backends import LakeFSBackend
+from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.temporary import new_folder
 from kedro_statisfactory.errors import BranchNotFound, Conflict, NoDataBranch, RefNotFound, RunError
 from kedro_statisfactory.project import AT, RUN_ID, Pin, Project
 from kedro_statisfactory.project.branches import data_branch, run_branch, run_tag
 from kedro_statisfactory.project.git import ref_names
 from kedro_statisfactory.runs import interrupts
+from kedro_statisfactory.runs.attempts import attempt_id, attempt_to_join
 from kedro_statisfactory.runs.landing import TRIES, commit_strays, has_uncommitted
 from kedro_statisfactory.runs.run import Run
-from kedro_statisfactory.runs.target import DATA_BRANCH, JOINED, LOGGER, TOKEN, Target
+from kedro_statisfactory.runs.target import DATA_BRANCH, JOINED, LOGGER, REPLACES, TOKEN, Target
 from kedro_statisfactory.runs.use import Use, backend_of, is_in, named, targets_of
 
 _USUAL_BRANCHES = ("main", "master", "trunk", "develop", "dev")  # of which git may not know in a shallow clone
@@ -66,6 +68,8 @@ class _Beginning:
         self._refuse_contradictions()
         if any(use.written and use.place for use in run.uses):
             self._plan_writes(facts)
+        if run.is_joined:
+            self._choose_attempt()
         if run.project.settings.mode == "isolated":
             read = {target.key: self._begin_in(target) for target in run.targets}
             if run.targets or run.is_joined:
@@ -114,6 +118,27 @@ class _Beginning:
         journal.touch()
         interrupts.current().add(run)
         run.project = dataclasses.replace(run.project, journal=journal)
+
+    def _choose_attempt(self) -> None:
+        """Find out of which attempt of the run this is a part: a run that was finished is not begun again."""
+        places: dict[tuple[str, str], tuple[LakeFSAPI, str]] = {}
+        for use in self._run.uses:
+            if place := use.place:
+                with named(use.name):
+                    places[place[0].api.host, place[1]] = (place[0].api, place[1])
+        told = self._run.id
+        with named(next(iter(use.name for use in self._run.uses if use.place))):
+            number = attempt_to_join(list(places.values()), told)
+        if number > 1:
+            self._run.id = attempt_id(told, number)
+            replaced = attempt_id(told, number - 1)
+            self._run.facts = {**self._run.facts, REPLACES: replaced}
+            LOGGER.warning(
+                "The run %r was finished. This is a part of another attempt, %r, which begins with what is on the data "
+                "branch: finish it as before.",
+                replaced,
+                self._run.id,
+            )
 
     def _begin_in(self, target: Target) -> Pin:
         """Make the branch of the run in a repository to which it writes; gives where inputs are read there."""
@@ -221,8 +246,8 @@ class _Beginning:
         except RefNotFound:
             if api.tag(repository, run_tag(self._run.id)):
                 raise RunError(
-                    f"the run {self._run.id!r} was finished in {repository!r}: set {RUN_ID} to another id for a new "
-                    "one."
+                    f"the run {self._run.id!r} was finished in {repository!r}, and waits in another repository: finish "
+                    "or abort it there, and then try again."
                 ) from None
         self._commit_strays(target)
         try:

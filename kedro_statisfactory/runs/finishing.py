@@ -11,6 +11,7 @@ from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import Commit
 from kedro_statisfactory.errors import ObjectNotFound, RunError, StatisfactoryError
 from kedro_statisfactory.project.branches import run_branch, run_tag
+from kedro_statisfactory.runs.attempts import attempt_to_end
 from kedro_statisfactory.runs.landing import TRIES, is_of, land, landed_at
 from kedro_statisfactory.runs.leftovers import branches_of, commits_on
 from kedro_statisfactory.runs.tags import seal
@@ -53,6 +54,7 @@ def finish(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, merge: str 
         MergeConflict: Another run has changed the same entries.
         RunError: The run is not complete.
     """
+    run_id = attempt_to_end([(backend.api, repository) for backend, repository in places], run_id)
     waiting: list[tuple[Target, str | None]] = []
     empty: list[tuple[LakeFSAPI, str, str]] = []
     for backend, repository in places:
@@ -193,6 +195,7 @@ def _keep_from_cleaning(target: Target) -> None:
 
 def abort(places: Sequence[tuple[LakeFSBackend, str]], run_id: str) -> bool:
     """Drop a run that has not landed; gives whether there was one."""
+    run_id = attempt_to_end([(backend.api, repository) for backend, repository in places], run_id)
     found = [(backend, repository, branches_of(backend.api, repository, run_id)) for backend, repository in places]
     for backend, repository, names in found:
         for name in names:

@@ -24,6 +24,7 @@ PART_ID = "kedro_part"  # Kedro's id of a part
 ALL_SHAS = "kedro_git_commits"  # where the parts of a run were made at several git commits
 ASKED = "kedro_finish"  # tells that all parts are there
 MERGED = "kedro_run_commit"  # the commit of a run that this one has brought here
+REPLACES = "kedro_replaces"  # the id of the finished run of which this is another attempt
 REPOSITORIES = "kedro_repositories"  # all to which the run, or the part of one, writes
 
 

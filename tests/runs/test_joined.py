@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -129,12 +130,73 @@ def test_a_run_that_nobody_knows_cannot_be_finished(project: KedroProject) -> No
     assert "no repository of the catalog has a run 'no-such-run'" in done.output
 
 
-def test_a_part_that_comes_too_late_is_told(joined: KedroProject) -> None:
+def test_a_part_of_a_finished_run_begins_another_attempt(
+    joined: KedroProject, caplog: pytest.LogCaptureFixture
+) -> None:
+    joined.run(3)
+    assert joined.invoke("run", "finish").exit_code == 0
+    first = joined.log()[0]
+    joined.run(4, nodes=["first"])
+    assert f"The run {ID!r} was finished. This is a part of another attempt, '{ID}--attempt-2'" in caplog.text
+    joined.run(4, nodes=["second", "add"])
+    assert joined.read() == {"a": 3, "b": 30, "total": 3}, "nothing of it is seen before it is finished"
+    assert joined.invoke("run", "finish").exit_code == 0
+    assert joined.read() == {"a": 4, "b": 40, "total": 7}
+    newest = joined.log()[0]
+    assert newest.metadata["kedro_run_id"] == f"{ID}--attempt-2"
+    assert newest.metadata["kedro_replaces"] == ID
+    assert joined.tags()[run_tag(ID)] == first.id
+    assert joined.tags()[run_tag(f"{ID}--attempt-2")] == newest.id
+    assert joined.invoke("run", "finish").exit_code == 0, "twice does no harm"
+    assert joined.log()[0].id == newest.id
+
+
+def test_another_attempt_can_be_aborted_and_begun_again(joined: KedroProject) -> None:
     joined.run(3)
     joined.invoke("run", "finish")
-    with pytest.raises(DatasetError, match=r"E0710.*was finished"):
-        joined.run(4)
-    assert joined.read()["a"] == 3
+    joined.run(4)
+    assert joined.invoke("run", "abort").output.splitlines()[-1] == f"The run {ID} is dropped."
+    assert joined.branches() == ["main"]
+    joined.run(5)
+    joined.invoke("run", "finish")
+    joined.run(6)
+    joined.invoke("run", "finish")
+    assert joined.log()[0].metadata["kedro_run_id"] == f"{ID}--attempt-3"
+    assert joined.read()["a"] == 6
+
+
+def test_two_parts_that_begin_another_attempt_at_once_are_in_one(joined: KedroProject) -> None:
+    joined.run(3)
+    joined.invoke("run", "finish")
+    context = multiprocessing.get_context("fork")
+    parts = [
+        context.Process(target=joined.run, args=(4,), kwargs={"nodes": nodes}) for nodes in (["first"], ["second"])
+    ]
+    for part in parts:
+        part.start()
+    for part in parts:
+        part.join(120)
+        assert part.exitcode == 0
+    assert len(_hidden(joined)) == 1
+    assert joined.invoke("run", "finish").exit_code == 0
+    assert joined.read() == {"a": 4, "b": 30, "total": 3}
+
+
+def test_a_part_that_only_reads_finds_the_attempt_as_well(joined: KedroProject) -> None:
+    joined.run(3)
+    joined.invoke("run", "finish")
+    joined.run(4)
+    joined.run(pipeline="reads", expect=400)
+
+
+def test_an_attempt_that_is_finished_in_one_repository_alone_is_no_new_one(
+    joined: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined.run(3, pipeline="both")
+    joined.api.create_tag(joined.other, run_tag(ID), "main")
+    joined.api.delete_branch(joined.other, run_branch(ID, JOINED))
+    with pytest.raises(DatasetError, match=r"E0710.*was finished in .*, and waits in another repository"):
+        joined.run(4, pipeline="both")
 
 
 def test_parts_of_a_run_do_not_see_what_others_land(joined: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
