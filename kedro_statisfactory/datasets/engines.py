@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import sys
@@ -30,11 +31,10 @@ def refuse_cluster(kind: type, data: object = None) -> None:
     Raises:
         InvalidFormat: The engine's workers may be on other machines.
     """
-    names = [each.__module__ for each in kind.__mro__]
     where = None
-    if any(name.startswith(_SPARK) for name in names):
+    if _engine_of(kind) == _SPARK:
         where = _spark_cluster(data)
-    elif any(name.startswith(_DASK) for name in names):
+    elif _engine_of(kind) == _DASK:
         where = _dask_cluster()
     if where:
         raise InvalidFormat(
@@ -42,6 +42,13 @@ def refuse_cluster(kind: type, data: object = None) -> None:
             "an entry is staged: let the engine run on this machine, or make the stock class the entry, with a URL "
             "that the workers know."
         )
+
+
+@functools.lru_cache(maxsize=256)
+def _engine_of(kind: type) -> str:
+    """The package of an engine's classes, where a class is one of these; else nothing."""
+    names = [each.__module__ for each in kind.__mro__]
+    return next((engine for engine in (_SPARK, _DASK) if any(name.startswith(engine) for name in names)), "")
 
 
 def refuse_handle(kind: type) -> None:

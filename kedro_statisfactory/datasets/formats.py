@@ -62,7 +62,7 @@ class Format:
     def keeps_folder(self, data: object) -> bool:
         """Whether the format, when it saves ``data`` as a folder, may leave in place what it finds there."""
         save_args = self.args.get("save_args") or {}
-        overwrite = inspect.signature(self.kind).parameters.get("overwrite")
+        overwrite = _parameters_of(self.kind).get("overwrite")
         if self.args.get("overwrite", overwrite.default) if overwrite else save_args.get("overwrite"):
             return False
         if self._is_of("kedro_datasets.matplotlib."):
@@ -82,8 +82,7 @@ class Format:
 
     def _is_of(self, *packages: str) -> bool:
         """Whether the class, or the one from which it inherits how it saves, is from one of these packages."""
-        by = next((each for each in self.kind.__mro__ if vars(each).keys() & {"save", "_save"}), self.kind)
-        return by.__module__.startswith(packages)
+        return _saved_by(self.kind).startswith(packages)
 
     def for_saving(self, path: Path, url: str) -> AbstractDataset[Any, Any]:
         """The dataset on a path of this machine, for a save that obeys the modes among its arguments.
@@ -98,7 +97,7 @@ class Format:
         args = copy.deepcopy(dict(self.args))
         is_there = path.exists()
         opening = self.modes.opening(is_there)
-        if opening is not None and "fs_args" in inspect.signature(self.kind).parameters:
+        if opening is not None and "fs_args" in _parameters_of(self.kind):
             by_default = (getattr(self.kind, "DEFAULT_FS_ARGS", {}).get("open_args_save") or {}).get("mode", "w")
             is_binary = "b" in by_default and "b" not in opening
             fs_args = args.setdefault("fs_args", {})
@@ -144,6 +143,17 @@ class Format:
     def _said(self, path: Path, url: str, error: Exception, cause: BaseException | None) -> str:
         said = f"{self.name} failed: {type(cause).__name__}: {cause}" if cause else str(error)
         return f"{url!r}: {said.replace(str(path), url)}"
+
+
+@functools.lru_cache(maxsize=256)
+def _parameters_of(kind: type) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(kind).parameters
+
+
+@functools.lru_cache(maxsize=256)
+def _saved_by(kind: type) -> str:
+    """The module of the class from which one inherits how it saves."""
+    return next((each for each in kind.__mro__ if vars(each).keys() & {"save", "_save"}), kind).__module__
 
 
 def parse_format(dataset: str | type[AbstractDataset[Any, Any]] | Mapping[str, Any] | None) -> Format | None:

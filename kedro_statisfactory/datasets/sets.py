@@ -6,6 +6,7 @@ is published, versioned, found and deleted as one thing.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from kedro_statisfactory.datasets.staging import staged_path
@@ -22,8 +23,8 @@ def gathered(staged: Path) -> Path:
     Args:
         staged: The path that the format was given; nothing else was in its folder.
     """
-    beside = sorted(path for path in staged.parent.iterdir() if path != staged)
-    return _in_folder(staged, beside) if beside else staged
+    beside = sorted(set(os.listdir(staged.parent)) - {staged.name})
+    return _in_folder(staged, [staged.with_name(name) for name in beside]) if beside else staged
 
 
 def as_set_of_one(staged: Path) -> Path:
@@ -50,6 +51,8 @@ def scatter(staged: Path) -> None:
 
 def main_of(path: Path) -> Path:
     """The path that a format is given: in a set the file after which it is named, else the path itself."""
+    if not os.path.isdir(path):
+        return path
     main = staged_path(path, path.name)
     stem = main.stem
     if main.is_file() and all(each.name.startswith(stem) for each in path.iterdir()):
