@@ -20,10 +20,11 @@ from urllib3 import request
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to the answers of one connection, ``at`` so many bytes after its start."""
+    """What happens to the answers of one connection, or to its requests, ``at`` so many bytes after its start."""
 
     at: int
     flip: bool = False  # one bit; else the connection is cut
+    of_requests: bool = False  # it happens to what is sent, not to the answers
     again: bool = False  # a bit of whatever follows in the same connection, too, but for headers; never the same
 
 
@@ -75,8 +76,12 @@ def proxy(upstream_url: str) -> Iterator[Proxy]:
                 fault = state.faults.popleft() if state.faults else None
                 server = socket.create_connection((upstream.hostname, upstream.port), timeout=60)
                 open_sockets.extend((client, server))
-                threading.Thread(target=pump, args=(client, server, None), daemon=True).start()
-                threading.Thread(target=pump, args=(server, client, fault), daemon=True).start()
+                threading.Thread(
+                    target=pump, args=(client, server, fault if fault and fault.of_requests else None), daemon=True
+                ).start()
+                threading.Thread(
+                    target=pump, args=(server, client, None if fault and fault.of_requests else fault), daemon=True
+                ).start()
 
     thread = threading.Thread(target=accept, daemon=True)
     thread.start()

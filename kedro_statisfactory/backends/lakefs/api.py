@@ -9,6 +9,7 @@ from typing import IO, Any
 
 from kedro_statisfactory.backends.http import ATTEMPTS, let_go
 from kedro_statisfactory.backends.lakefs.answer import NO_SUCH_RANGE, Answer
+from kedro_statisfactory.backends.lakefs.hashing import Hashing
 from kedro_statisfactory.backends.lakefs.model import (
     CRC32_KEY,
     LONGEST_PATH,
@@ -17,6 +18,7 @@ from kedro_statisfactory.backends.lakefs.model import (
     Stat,
     commit_id_of,
     commit_of,
+    errors_of,
     list_of,
     mapping_of,
     ref_of,
@@ -61,6 +63,11 @@ class LakeFSAPI:
         """The default branch of a repository."""
         where = api_path("repositories", repository)
         return self._server.json("GET", where, lambda found: text_of(found, "default_branch"))
+
+    def storage_namespace(self, repository: str) -> str:
+        """Where a repository keeps its objects."""
+        where = api_path("repositories", repository)
+        return self._server.json("GET", where, lambda found: text_of(found, "storage_namespace"))
 
     def branch(self, repository: str, branch: str) -> Ref:
         """A branch.
@@ -256,6 +263,7 @@ class LakeFSAPI:
         body: Callable[[], bytes | IO[bytes]],
         size: int,
         crc32: int | None = None,
+        put_back: Callable[[Stat], None] | None = None,
     ) -> Stat:
         """Store an object in one request, and compare what the server says that it has got.
 
@@ -266,10 +274,11 @@ class LakeFSAPI:
             body: Gives what is sent, anew for each try.
             size: Bytes.
             crc32: Kept with the object, for who reads it; absent: none is.
+            put_back: Called with what arrived damaged, each time; puts back what was there before.
 
         Raises:
             BranchNotFound: There is no branch of this name.
-            IntegrityError: Something else arrived.
+            IntegrityError: Something else arrived each time.
         """
         digest: Any = None
 
@@ -277,25 +286,42 @@ class LakeFSAPI:
             nonlocal digest
             content, digest = body(), hashlib.md5(usedforsecurity=False)
             if not isinstance(content, bytes):
-                return _Hashing(content, digest)
+                return Hashing(content, digest)
             digest.update(content)
             return content
 
-        headers = {"Content-Type": _OCTETS, "Content-Length": str(size)}
+        headers, kept = {"Content-Type": _OCTETS, "Content-Length": str(size)}, None
         if crc32 is not None:
-            headers[f"X-Lakefs-Meta-{CRC32_KEY}"] = f"{crc32:08x}"
+            headers[f"X-Lakefs-Meta-{CRC32_KEY}"] = kept = f"{crc32:08x}"
         where = api_path("repositories", repository, "branches", branch, "objects")
         for _ in range(ATTEMPTS):
             with _branch_or_error(repository, branch):
                 stored = self._server.json(
                     "POST", where, lambda found: stat_of(found, path), {"path": path}, headers=headers, body=hashed
                 )
-            if (stored.size, stored.checksum) == (size, digest.hexdigest()):
+            whole = (stored.size, stored.checksum) == (size, digest.hexdigest())
+            if whole and stored.metadata.get(CRC32_KEY, kept) == kept:
                 return stored
+            if put_back:
+                put_back(stored)
+        now = "what was there before is there again" if put_back else "what is there now is damaged"
         raise IntegrityError(
-            f"the server has stored other bytes than were sent to {path!r}, {ATTEMPTS} times: what is there now is "
-            "damaged. Something on the way changes what is sent; save again by another way (https, no proxy)."
+            f"the server has stored other bytes than were sent to {path!r}, {ATTEMPTS} times: {now}. Something on the "
+            "way changes what is sent; save again by another way (https, no proxy)."
         )
+
+    def stage(self, repository: str, branch: str, stat: Stat) -> None:
+        """Put an object on a branch whose bytes the server has already, as it was described."""
+        where = api_path("repositories", repository, "branches", branch, "objects")
+        body = {
+            "physical_address": stat.address,
+            "checksum": stat.checksum,
+            "size_bytes": stat.size,
+            "mtime": stat.mtime,
+            "metadata": dict(stat.metadata),
+            "content_type": stat.content_type,
+        }
+        self._server.json("PUT", where, lambda found: stat_of(found, stat.path), {"path": stat.path}, json_body=body)
 
     def delete(self, repository: str, branch: str, paths: Sequence[str]) -> None:
         """Remove objects from a branch; it is no error when one of them is not there.
@@ -305,7 +331,7 @@ class LakeFSAPI:
         where = api_path("repositories", repository, "branches", branch, "objects", "delete")
         paths = [path for path in paths if len(path.encode()) <= LONGEST_PATH]  # no other can be there
         for some in batches(paths):
-            for found, message in self._server.json("POST", where, _errors_of, json_body={"paths": some}):
+            for found, message in self._server.json("POST", where, errors_of, json_body={"paths": some}):
                 raise TransferError(f"the object {found!r} was not deleted: {message}")
 
     # -- large objects, which travel past the server ---------------------------------------------------------------
@@ -357,26 +383,9 @@ class LakeFSAPI:
         self._server.delete(where, {"path": path}, json_body={"physical_address": upload[1]})
 
 
-def _errors_of(found: Any) -> list[tuple[Any, Any]]:
-    """What lakeFS could not delete, and why; it may say ``null`` where there is nothing to say."""
-    return [] if found["errors"] is None else [(each["path"], each["message"]) for each in list_of(found, "errors")]
-
-
 @contextlib.contextmanager
 def _branch_or_error(repository: str, branch: str) -> Iterator[None]:
     try:
         yield
     except ObjectNotFound:
         raise BranchNotFound(f"the repository {repository!r} has no branch {branch!r}.") from None
-
-
-class _Hashing:
-    """A file that is hashed while it is sent."""
-
-    def __init__(self, file: IO[bytes], digest: Any) -> None:
-        self._file, self._digest = file, digest
-
-    def read(self, size: int = -1) -> bytes:
-        chunk = self._file.read(max(size, 1 << 18))
-        self._digest.update(chunk)
-        return chunk

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import builtins
+import functools
 import hashlib
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +20,7 @@ from kedro_statisfactory.backends.lakefs.client import lakefs_client
 from kedro_statisfactory.backends.lakefs.credentials import SECRET_VARIABLE, checked_lakefs_credentials
 from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK, LONGEST_PATH, Stat
 from kedro_statisfactory.backends.lakefs.objects import LakeFSObjects
+from kedro_statisfactory.backends.lakefs.putting_back import PuttingBack
 from kedro_statisfactory.backends.lakefs.refs import LakeFSRefs, check_lake_ref
 from kedro_statisfactory.backends.lakefs.store import LakeFSStore
 from kedro_statisfactory.backends.part_writer import PartBuffer
@@ -91,12 +93,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         """
         self._refuse_unknown(kwargs, ("lake_ref",))
         repository, path = self.split(fragment)
-        self._refs.write(
-            repository,
-            path,
-            lake_ref,
-            lambda branch: self._objects.send(repository, branch, path, payload),
-        )
+        self._refs.write(repository, path, lake_ref, self._sender(repository, path, payload, lake_ref))
 
     def get(self, *, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> bytes:
         """Fetch one object, its length and checksum verified.
@@ -136,17 +133,22 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         self._refuse_unknown(kwargs, ("lake_ref",))
         repository, path = self.split(fragment)
         if not source.is_dir():
-            self._refs.write(
-                repository, path, lake_ref, lambda branch: self._objects.send(repository, branch, path, source)
-            )
+            self._refs.write(repository, path, lake_ref, self._sender(repository, path, source, lake_ref))
             return
         first, last = transfer.files_of(source)
         for below in (FOLDER_MARK + path, *(f"{path}/{file.as_posix()}" for file in (*first, *last))):
             _check_length(below)
 
+        hidden = self._refs.writes_are_hidden(repository, lake_ref)
+
         def send(branch: str) -> None:
+            back = PuttingBack(self._api, repository, branch, hidden)
+            before = back.look_below(path)
+
             def one(file: Path, _: threading.Event) -> Stat:
-                return self._objects.send(repository, branch, f"{path}/{file.as_posix()}", source / file)
+                below = f"{path}/{file.as_posix()}"
+                look = functools.partial(before.get, below)
+                return self._objects.send(repository, branch, below, source / file, lambda: back.after(look))
 
             sent = transfer.in_parallel(one, first, transfer.UPLOAD_WORKERS)
             sent += [one(file, threading.Event()) for file in last]
@@ -284,6 +286,17 @@ class LakeFSBackend(Backend, prefix="lakefs"):
     def project(self) -> Project:
         """The project whose git and settings decide about data branches."""
         return self._session.project
+
+    def _sender(self, repository: str, path: str, source: Path | bytes, lake_ref: str | None) -> Callable[[str], Stat]:
+        """What stores one object on a branch; where others see it at once, it puts back what was there if need be."""
+        hidden = self._refs.writes_are_hidden(repository, lake_ref)
+
+        def send(branch: str) -> Stat:
+            back = PuttingBack(self._api, repository, branch, hidden)
+            look = functools.partial(back.look, path)
+            return self._objects.send(repository, branch, path, source, lambda: back.after(look))
+
+        return send
 
     @staticmethod
     def split(fragment: ParseResult) -> tuple[str, str]:

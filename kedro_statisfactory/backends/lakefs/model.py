@@ -30,6 +30,7 @@ class Stat:
     mtime: int
     address: str
     metadata: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ def stat_of(found: Any, path: str | None = None) -> Stat:
         _number_of(found, "mtime"),
         text_of(found, "physical_address"),
         _metadata_of(found),
+        found.get("content_type") or "",
     )
 
 
@@ -92,6 +94,11 @@ def commit_id_of(found: Any) -> str:
     if not _COMMIT_ID.fullmatch(found):
         raise ValueError
     return str(found)
+
+
+def errors_of(found: Any) -> list[tuple[Any, Any]]:
+    """What lakeFS could not delete, and why; it may say ``null`` where there is nothing to say."""
+    return [] if found["errors"] is None else [(each["path"], each["message"]) for each in list_of(found, "errors")]
 
 
 def text_of(found: Any, key: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 from kedro_statisfactory.backends import transfer
@@ -100,8 +101,22 @@ class LakeFSObjects:
         if proof and asked:
             proof.check(answer, writer.chunks, writer.crc32, asked.result())
 
-    def send(self, repository: str, branch: str, path: str, source: Path | bytes) -> Stat:
+    def send(
+        self,
+        repository: str,
+        branch: str,
+        path: str,
+        source: Path | bytes,
+        put_back: Callable[[], Callable[[Stat], None] | None] = lambda: None,
+    ) -> Stat:
         """Store a file, or what is in memory, as one object, and note that for the commit of the run.
+
+        Args:
+            repository: Where.
+            branch: Where.
+            path: Where.
+            source: What is stored.
+            put_back: Called before something is sent that may arrive damaged; gives what puts back what was there.
 
         Raises:
             BranchNotFound: There is no branch of this name.
@@ -113,7 +128,7 @@ class LakeFSObjects:
                 source = source.read_bytes()
             size, crc32 = transfer.size_of(source), transfer.crc32_of(source)
             with transfer.opened(source) as from_start:
-                stored = self._api.upload(repository, branch, path, from_start, size, crc32)
+                stored = self._api.upload(repository, branch, path, from_start, size, crc32, put_back())
         self._session.project.note_written(self._api.host, repository, stored.path, stored.checksum)
         return stored
 

@@ -189,6 +189,11 @@ class LakeFSRefs:
         """Whether entries are read elsewhere than they are written, because the user wants all to be read at a ref."""
         return self.pin(repository) is None and bool(self._session.project.at)
 
+    def writes_are_hidden(self, repository: str, lake_ref: str | None) -> bool:
+        """Whether what is written goes to the branch of a run, which nobody reads before the run has ended well."""
+        pin = self.pin(repository)
+        return lake_ref is None and pin is not None and pin.write is not None
+
     def pin(self, repository: str) -> Pin | None:
         """Where a run works in the repository; ``None`` outside of a run."""
         return self._session.project.pins.get((self._api.host, repository))

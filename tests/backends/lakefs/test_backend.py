@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import hashlib
 import logging
 import multiprocessing
@@ -24,7 +26,8 @@ from kedro_statisfactory.backends import LakeFSBackend, crc32, http, transfer
 from kedro_statisfactory.backends.lakefs import api, requests
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.client import lakefs_client, object_store
-from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK, LONGEST_PATH
+from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK, LONGEST_PATH, Stat
+from kedro_statisfactory.backends.lakefs.putting_back import PuttingBack
 from kedro_statisfactory.backends.lakefs.store import LakeFSStore
 from kedro_statisfactory.backends.s3.client import s3_client
 from kedro_statisfactory.errors import (
@@ -160,20 +163,29 @@ def test_a_ref_can_be_given(lakefs_local: LakeFSServer, local: str, backend: Lak
 
 
 @pytest.mark.parametrize("verify", [True, False])
-def test_a_warm_entry_takes_one_request_each_way(
-    backend: LakeFSBackend, local: str, requests_of: Callable[[LakeFSBackend], list[str]], tmp_path: Path, verify: bool
+@pytest.mark.parametrize("in_a_run", [True, False], ids=["in a run", "outside of runs"])
+def test_a_warm_entry_takes_one_request_each_way_and_outside_of_runs_a_look_before_a_write(
+    lakefs_local: LakeFSServer,
+    local: str,
+    requests_of: Callable[[LakeFSBackend], list[str]],
+    tmp_path: Path,
+    verify: bool,
+    in_a_run: bool,
 ) -> None:
+    backend = pinned(lakefs_local, local, Pin("main", "main")) if in_a_run else on(lakefs_local, "main")
+    write_requests = ["POST objects"] if in_a_run else ["GET stat", "POST objects"]
     where = parse(f"lakefs://{local}/folder/x")
     backend.put(payload=b"x", fragment=where)
     sent = requests_of(backend)
     backend.put(payload=b"y", fragment=where)
     backend.get(fragment=where, verify=verify)
     backend.exists(fragment=where)
-    assert sent == ["POST objects", "GET objects", "GET stat"]
+    assert sent == [*write_requests, "GET objects", "GET stat"]
+    sent.clear()
     (tmp_path / "source").write_bytes(b"z")
     backend.upload(source=tmp_path / "source", fragment=where)
     backend.download(target=tmp_path / "target", fragment=where, verify=verify)
-    assert sent[3:] == ["POST objects", "GET objects"]
+    assert sent == [*write_requests, "GET objects"]
 
 
 @pytest.mark.parametrize(
@@ -831,7 +843,7 @@ def test_the_first_segment_is_looked_at_once(
     for name in ("x", "y"):
         backend.put(payload=b"x", fragment=parse(f"lakefs://{local}/{folder}/{name}"))
     looks = ["GET " + folder] if folder in ("02_clean", "data") else []
-    assert sent == [*looks, "POST objects", "POST objects"]
+    assert sent == [*looks, *["GET stat", "POST objects"] * 2]
 
 
 def test_a_folder_whose_name_begins_a_commit_is_no_ref(lakefs_local: LakeFSServer, local: str) -> None:
@@ -1080,7 +1092,7 @@ def test_a_large_object_travels_whole(
     if signs:
         assert (sent[0], len(sent)) == ("POST pmpu", parts + 2)
     else:
-        assert sent == ["POST objects"]
+        assert sent == ["GET stat", "POST objects"]
     sent.clear()
     if of == "a file":
         backend.download(target=tmp_path / "large", fragment=where)
@@ -1094,14 +1106,14 @@ def test_a_large_object_travels_whole(
 
 
 @pytest.mark.parametrize("size", [0, transfer.SMALL - 1, transfer.SMALL])
-def test_a_small_object_takes_one_request_each_way(
+def test_a_small_object_takes_one_request_each_way_and_a_look_before_a_write(
     lakefs_server: LakeFSServer, repository: str, requests_of: Callable[[LakeFSBackend], list[str]], size: int
 ) -> None:
     backend, where = LakeFSBackend(Session(lakefs_server.credentials)), parse(f"lakefs://{repository}/x")
     sent, payload = requests_of(backend), os.urandom(size)
     backend.put(payload=payload, fragment=where)
     assert backend.get(fragment=where) == payload
-    assert sent == ["POST objects", "GET objects"]
+    assert sent == ["GET stat", "POST objects", "GET objects"]
 
 
 def test_a_part_that_nobody_asked_for_is_an_error_and_no_endless_loop(lakefs_local: LakeFSServer, local: str) -> None:
@@ -1244,11 +1256,10 @@ def test_a_large_object_replaced_while_it_is_read_comes_from_one_version(
     backend = LakeFSBackend(Session(lakefs_local.credentials))
     where = parse(f"lakefs://{local}/large")
     backend.upload(source=large_file, fragment=where)
-    (tmp_path / "another").write_bytes(bytes(LARGE))
     stat = LakeFSAPI.stat
 
     def replace(self: LakeFSAPI, *arguments: Any) -> Any:
-        backend.upload(source=tmp_path / "another", fragment=where)
+        write(lakefs_local, local, "large", bytes(LARGE))
         return stat(self, *arguments)
 
     monkeypatch.setattr(LakeFSAPI, "stat", replace)
@@ -1414,6 +1425,138 @@ def test_a_page_whose_checksum_is_no_md5_counts_only_as_what_the_server_describe
         between.answers.extend([page] * 50)
         with pytest.raises(InvalidCredentials, match="no lakeFS server"):
             backend.get(fragment=parse(f"lakefs://{local}/x"))
+
+
+# Of a client's connection: beyond the headers of a request, within what is uploaded.
+DAMAGED_UPLOADS = [Fault(120_000, flip=True, of_requests=True, again=True)] * 50
+
+
+@pytest.mark.parametrize("of", ["bytes", "a file", "a folder"])
+@pytest.mark.parametrize("before", ["committed", "uncommitted", "both", "nothing"])
+def test_where_an_upload_arrives_damaged_what_was_there_before_is_there_again(
+    lakefs_local: LakeFSServer,
+    local: str,
+    network: Proxy,
+    over_network: LakeFSBackend,
+    tmp_path: Path,
+    before: str,
+    of: str,
+) -> None:
+    path = "tree/x" if of == "a folder" else "x"
+    where = parse(f"lakefs://{local}/{path}")
+    direct = on(lakefs_local, "main")
+
+    def described() -> list[Stat]:
+        # A server with a local store tells another address for what it was told itself.
+        return [dataclasses.replace(stat, address="") for stat in direct.api.list(local, "main", "")]
+
+    direct.put(payload=b"neighbour", fragment=parse(f"lakefs://{local}/xy"))
+    if before in ("committed", "both"):
+        direct.put(payload=b"committed", fragment=where)
+    commit(lakefs_local, local)
+    if before in ("uncommitted", "both"):
+        direct.put(payload=b"uncommitted", fragment=where)
+    found, changed = described(), uncommitted(lakefs_local, local)
+    make_files(tmp_path / "source", "x")
+    (tmp_path / "source/x").write_bytes(b"x" * 200_000)
+    saves: dict[str, Callable[[], None]] = {
+        "bytes": lambda: over_network.put(payload=b"x" * 200_000, fragment=where),
+        "a file": lambda: over_network.upload(source=tmp_path / "source/x", fragment=where),
+        "a folder": lambda: over_network.upload(source=tmp_path / "source", fragment=parse(f"lakefs://{local}/tree")),
+    }
+    network.faults.extend(DAMAGED_UPLOADS)
+    for _ in range(2):
+        with pytest.raises(IntegrityError, match=f"other bytes than were sent to '{path}'.*before is there again"):
+            saves[of]()
+    assert described() == found
+    assert uncommitted(lakefs_local, local) == changed
+    if before == "nothing":
+        assert not direct.exists(fragment=where)
+    else:
+        assert direct.get(fragment=where) == (b"committed" if before == "committed" else b"uncommitted")
+
+
+def test_an_object_is_put_back_as_it_was_described(lakefs_s3: LakeFSServer) -> None:
+    repository, backend = lakefs_s3.new_repository(), on(lakefs_s3, "main")
+    imported = {"physical_address": "s3://elsewhere/x", "checksum": "0", "size_bytes": 8, "metadata": {"a": "b"}}
+    lakefs_s3.call("PUT", f"/repositories/{repository}/branches/main/objects?path=imported", json=imported)
+    backend.put(payload=b"old", fragment=parse(f"lakefs://{repository}/ours"))
+    for path in ("imported", "ours"):
+        back, before = (
+            PuttingBack(backend.api, repository, "main", hidden=False),
+            backend.api.stat(repository, "main", path),
+        )
+        put_back = back.after(functools.partial(back.look, path))
+        assert put_back is not None
+        write(lakefs_s3, repository, path, b"damaged")
+        put_back(backend.api.stat(repository, "main", path))
+        assert backend.api.stat(repository, "main", path) == before
+
+
+def test_an_upload_that_arrives_damaged_once_is_sent_again(
+    lakefs_local: LakeFSServer, local: str, network: Proxy, over_network: LakeFSBackend
+) -> None:
+    where = parse(f"lakefs://{local}/x")
+    network.faults.append(Fault(120_000, flip=True, of_requests=True))
+    over_network.put(payload=b"x" * 200_000, fragment=where)
+    assert on(lakefs_local, "main").get(fragment=where) == b"x" * 200_000
+
+
+def test_in_a_run_a_damaged_upload_is_told_and_stays_hidden(
+    lakefs_local: LakeFSServer, local: str, network: Proxy
+) -> None:
+    make_branch(lakefs_local, local, "run")
+    over_network = LakeFSBackend(
+        Session(
+            {**lakefs_local.credentials, "endpoint": network.endpoint_url},
+            Project(
+                head=Head("main", None, "a test"),
+                pins={(f"{network.endpoint_url}/api/v1", local): Pin("run", "run")},
+            ),
+        )
+    )
+    network.faults.extend(DAMAGED_UPLOADS)
+    with pytest.raises(IntegrityError, match="what is there now is damaged"):
+        over_network.put(payload=b"x" * 200_000, fragment=parse(f"lakefs://{local}/x"))
+    assert uncommitted(lakefs_local, local) == []
+
+
+def test_what_another_one_wrote_after_a_damaged_upload_stays(
+    lakefs_local: LakeFSServer, local: str, network: Proxy, over_network: LakeFSBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where, look = parse(f"lakefs://{local}/x"), PuttingBack.look
+    looks = iter(range(100))
+
+    def overtaken(self: PuttingBack, path: str) -> Stat | None:
+        if next(looks):  # before anything is sent nobody else is there
+            write(lakefs_local, local, "x", b"of another one")
+        return look(self, path)
+
+    monkeypatch.setattr(PuttingBack, "look", overtaken)
+    network.faults.extend(DAMAGED_UPLOADS)
+    with pytest.raises(IntegrityError, match="other bytes than were sent"):
+        over_network.put(payload=b"x" * 200_000, fragment=where)
+    assert on(lakefs_local, "main").get(fragment=where) == b"of another one"
+
+
+def test_what_cannot_be_put_back_is_told(
+    lakefs_local: LakeFSServer, local: str, network: Proxy, over_network: LakeFSBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise PermissionDenied("hands off.")
+
+    monkeypatch.setattr(LakeFSAPI, "delete", fail)
+    network.faults.extend(DAMAGED_UPLOADS)
+    with pytest.raises(IntegrityError, match=r"'x' arrived damaged on the branch 'main'.*not be put back.*hands off"):
+        over_network.put(payload=b"x" * 200_000, fragment=parse(f"lakefs://{local}/x"))
+
+
+def test_who_may_write_need_not_be_allowed_to_read(lakefs_local: LakeFSServer, local: str) -> None:
+    with gateway(lakefs_local.endpoint_url) as between:
+        backend = LakeFSBackend(Session({**lakefs_local.credentials, "endpoint": between.endpoint_url}))
+        between.answers.append(Canned(403, {"message": "no"}))
+        backend.put(payload=b"x", fragment=parse(f"lakefs://{local}/x"))
+    assert on(lakefs_local, "main").get(fragment=parse(f"lakefs://{local}/x")) == b"x"
 
 
 @pytest.fixture

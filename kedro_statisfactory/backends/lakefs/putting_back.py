@@ -1,0 +1,91 @@
+"""What was at a path before an upload, and its return when the upload came damaged."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.backends.lakefs.model import Stat
+from kedro_statisfactory.errors import IntegrityError, ObjectNotFound, PermissionDenied, StatisfactoryError
+
+_LOCAL = "local://"
+
+
+class PuttingBack:
+    """Puts back what was at a path where an upload came damaged.
+
+    lakeFS shows an object as soon as it has arrived, and cannot be told beforehand what should arrive. It never changes
+    or removes the bytes of an object that is replaced, so that a description is all that has to be kept.
+
+    Args:
+        api: The server.
+        repository: Where.
+        branch: Where.
+        hidden: Whether nobody reads what is written there before it is whole, so that nothing has to be put back.
+    """
+
+    def __init__(self, api: LakeFSAPI, repository: str, branch: str, hidden: bool) -> None:
+        self._api, self._repository, self._branch, self._hidden = api, repository, branch, hidden
+
+    def look(self, path: str) -> Stat | None:
+        """What is at a path; ``None`` when there is nothing, or no branch.
+
+        Raises:
+            PermissionDenied: The server does not tell.
+        """
+        try:
+            return self._api.stat(self._repository, self._branch, path)
+        except ObjectNotFound:
+            return None
+
+    def look_below(self, path: str) -> dict[str, Stat]:
+        """What is below a path, by its own path; nothing where nothing has to be put back."""
+        if self._hidden:
+            return {}
+        try:
+            return {stat.path: stat for stat in self._api.list(self._repository, self._branch, f"{path}/")}
+        except ObjectNotFound:
+            return {}
+
+    def after(self, look: Callable[[], Stat | None]) -> Callable[[Stat], None] | None:
+        """What puts back what there is now, given what arrived in its place; ``None`` where that need not or cannot be.
+
+        Args:
+            look: Tells what there is.
+        """
+        if self._hidden:
+            return None
+        try:
+            before = look()
+        except PermissionDenied:  # who may write need not be allowed to read
+            return None
+
+        def put_back(damaged: Stat) -> None:
+            try:
+                there = self.look(damaged.path)
+                if there is None or there.address != damaged.address:
+                    return  # another one's, who came later
+                if before is None:
+                    self._api.delete(self._repository, self._branch, [damaged.path])
+                else:
+                    address = self._address(before, damaged)
+                    self._api.stage(self._repository, self._branch, dataclasses.replace(before, address=address))
+            except StatisfactoryError as error:
+                raise IntegrityError(
+                    f"{damaged.path!r} arrived damaged on the branch {self._branch!r} of {self._repository!r}, and "
+                    f"what was there before could not be put back ({error}): save it again."
+                ) from None
+
+        return put_back
+
+    def _address(self, stat: Stat, damaged: Stat) -> str:
+        """The address of an object's bytes as the server takes it.
+
+        A server that keeps its objects in a folder tells that folder twice for what was put back before.
+        """
+        if not stat.address.startswith(_LOCAL):
+            return stat.address
+        name = self._api.storage_namespace(self._repository).removeprefix(_LOCAL).strip("/")
+        folder = damaged.address.removeprefix(_LOCAL).rpartition(f"/{name}/")[0]
+        return stat.address.replace(f"{_LOCAL}{folder}{folder}/", f"{_LOCAL}{folder}/")
