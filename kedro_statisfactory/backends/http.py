@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 #: Seconds for a connection and for each wait on an answer.
 CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 120.0
+#: Seconds for a connection to a host that has not answered before and need not, because there is another way.
+FIRST_CONNECT_TIMEOUT = 3.0
+#: Bytes that are sent by one call.
+PIECE = 1 << 18
 #: Tries of a request, and the longest pause before the last of them in seconds.
 ATTEMPTS, LONGEST_PAUSE = 6, 3.0
 #: Connections that are kept: one for every part of a large transfer and for every thread of a runner.
@@ -42,11 +46,13 @@ class Peer:
         name: For errors.
         advice: What to do when nothing answers.
         may_soon_do_it: Whether an answer, told by its status and message, asks for another try.
+        may_be_missing: Whether nobody may be there for this machine: then it is asked once, until something answers.
     """
 
     name: str
     advice: str
     may_soon_do_it: Callable[[int, str], bool]
+    may_be_missing: bool = False
 
     def send(
         self,
@@ -74,16 +80,17 @@ class Peer:
         """
         from urllib3.exceptions import HTTPError
 
-        attempt = 0
+        attempt, connect = 0, FIRST_CONNECT_TIMEOUT if self.may_be_missing else CONNECT_TIMEOUT
         while True:
             attempt += 1
             try:
-                response = _ask_once(pool, method, url, headers, body, stream)
+                response = _ask_once(pool, method, url, headers, body, stream, connect)
                 if response.status < 300:
                     return response
                 message = message_of(response.data)
             except (HTTPError, OSError) as error:
-                if attempt == ATTEMPTS or not _may_be_repeated(error, repeatable):
+                missing = self.may_be_missing and (_was_not_sent(error) or isinstance(_cause(error), TimeoutError))
+                if attempt == ATTEMPTS or missing or not _may_be_repeated(error, repeatable):
                     raise self._unreachable(error) from None
                 _LOGGER.warning(
                     "%s does not answer (%s): try %d of %d follows.", self.name, plain(error), attempt + 1, ATTEMPTS
@@ -106,22 +113,32 @@ class Peer:
 
 
 def _ask_once(
-    pool: PoolManager, method: str, url: str, headers: Mapping[str, str], body: Callable[[], Any] | None, stream: bool
+    pool: PoolManager,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: Callable[[], Any] | None,
+    stream: bool,
+    connect: float,
 ) -> BaseHTTPResponse:
     """Send a request without a second try; an answer that is cut within its headers is an error."""
     from urllib3 import Timeout
     from urllib3.exceptions import ProtocolError
 
+    content = body() if body else None
+    if isinstance(content, bytes):
+        # All that is sent by one call has to be sent within the time-out for a connection.
+        headers, content = {**headers, "Content-Length": str(len(content))}, _pieces(content)
     response: BaseHTTPResponse = pool.request(
         method,
         url,
-        body=body() if body else None,
+        body=content,
         headers=headers,
         preload_content=not stream,
         decode_content=False,
         redirect=False,
         retries=False,
-        timeout=Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
+        timeout=Timeout(connect=connect, read=READ_TIMEOUT),
     )
     framed = response.status == 204 or any(name in response.headers for name in _FRAMING)
     if response.status < 300 and not framed:
@@ -130,13 +147,24 @@ def _ask_once(
     return response
 
 
+def _pieces(content: bytes) -> Iterator[bytes]:
+    for start in range(0, len(content), PIECE):
+        yield content[start : start + PIECE]
+
+
 def _may_be_repeated(error: Exception, repeatable: bool) -> bool:
     """Whether another try may help after a request that was not answered, and does no harm."""
-    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, SSLError
+    from urllib3.exceptions import SSLError
 
-    unsent = isinstance(error, NewConnectionError | ConnectTimeoutError)
     never = isinstance(error, SSLError) and any(each in str(error).upper() for each in _TLS_FOR_GOOD)
-    return (repeatable or unsent) and not never
+    return (repeatable or _was_not_sent(error)) and not never
+
+
+def _was_not_sent(error: Exception) -> bool:
+    """Whether there was no connection, be it to the server or to a proxy."""
+    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError
+
+    return isinstance(error, NewConnectionError | ConnectTimeoutError | ProxyError)
 
 
 def read_chunks(response: BaseHTTPResponse, length: int, size: int) -> Iterator[bytes]:
@@ -215,6 +243,13 @@ def message_of(body: bytes) -> str:
 
 def plain(error: BaseException) -> str:
     """A text for an error of a connection; it leaves out the URL, which may carry a signature."""
-    cause = getattr(error, "reason", None) or error
-    text = str(cause).rpartition(": ")[2].rpartition("] ")[2]
-    return type(cause).__name__ if "?" in str(cause) else f"{type(cause).__name__}: {text}"
+    cause = _cause(error)
+    kind, text = type(error).__name__, getattr(cause, "strerror", None) or str(cause)
+    return kind if "?" in f"{error}{text}" else f"{kind}: {text.rpartition(': ')[2].rpartition('] ')[2]}"
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The innermost error, of which the others only tell."""
+    while inner := next((each for each in (error.__cause__, *error.args) if isinstance(each, BaseException)), None):
+        error = inner
+    return error

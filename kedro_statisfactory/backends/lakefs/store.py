@@ -39,6 +39,13 @@ class _Use:
     writes: bool
 
 
+@dataclass
+class _Host:
+    """A host of the object store, which may have an address that this machine cannot reach."""
+
+    has_answered: bool = False
+
+
 class _SignedURL:
     """A URL that the server has signed, and how to get a new one: it is good for some minutes only."""
 
@@ -204,14 +211,16 @@ class LakeFSStore:
 
     def _ask_at(self, url: str, method: str, headers: Mapping[str, str], payload: bytes | None) -> BaseHTTPResponse:
         origin = _origin(url)
+        host = self._session.connection(("lakefs object store host", origin), _Host)
         name = f"the object store {origin} behind the lakeFS server {self._api.host}"
-        peer = Peer(name, "check that this machine reaches it", _may_soon_do_it)
+        peer = Peer(name, "check that this machine reaches it", _may_soon_do_it, not host.has_answered)
         body = None if payload is None else lambda: payload
         try:
             pool = object_store(self._session, origin)
             response = peer.send(pool, method, url, headers, body, stream=method == "GET")
         except BackendUnreachable as error:
             raise StoreFailed(error.args[0]) from None
+        host.has_answered = True
         if response.status >= 300:
             let_go(response)
             raise StoreFailed(f"{name} answers a signed URL with HTTP status {response.status}.", response.status)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import socket
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from urllib3 import PoolManager
+from urllib3.exceptions import NewConnectionError
 
 from kedro_statisfactory.backends import LakeFSBackend, http, transfer
 from kedro_statisfactory.backends.http import ATTEMPTS
@@ -220,6 +224,94 @@ def test_where_signed_urls_are_of_no_use_the_server_takes_and_gives_large_object
     assert "Signature" not in caplog.text
     client = s3_client(Session(seaweed.credentials))
     assert not client.list_multipart_uploads(Bucket="lakefs-blocks", Prefix=f"{repository}/").get("Uploads")
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[str]:
+    """A host that drops what is sent to it: its queue of connections is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+@contextlib.contextmanager
+def without_answers() -> Iterator[str]:
+    """A host that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+@contextlib.contextmanager
+def closed() -> Iterator[str]:
+    """A host that refuses connections."""
+    yield "127.0.0.1:9"
+
+
+@contextlib.contextmanager
+def unknown() -> Iterator[str]:
+    """A host whose name does not resolve."""
+    yield "there-is-none.invalid"
+
+
+@pytest.mark.parametrize("host", [silent, without_answers, closed, unknown])
+@pytest.mark.parametrize("way", ["up", "down"])
+def test_a_host_that_this_machine_does_not_reach_is_tried_once_and_told_in_one_line(
+    lakefs_s3: LakeFSServer,
+    large: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    host: Callable[[], contextlib.AbstractContextManager[str]],
+    way: str,
+) -> None:
+    where = parse(f"lakefs://{lakefs_s3.new_repository()}/large")
+    # The credentials are one's own: what a process has learnt of the server is kept for them.
+    backend = LakeFSBackend(Session({**lakefs_s3.credentials, "verify_ssl": False, "proxy": ""}))
+    if way == "down":
+        LakeFSBackend(Session(lakefs_s3.credentials)).upload(source=large, fragment=where)
+    backend._store.use.reads = backend._store.use.writes = True
+    ask_at, asked = LakeFSStore._ask_at, list[str]()
+    with host() as address:
+
+        def astray(self: LakeFSStore, url: str, *more: Any) -> Any:
+            asked.append(urlsplit(url).query)
+            return ask_at(self, urlsplit(url)._replace(netloc=address).geturl(), *more)
+
+        monkeypatch.setattr(LakeFSStore, "_ask_at", astray)
+        monkeypatch.setattr(http, "FIRST_CONNECT_TIMEOUT", 0.2)
+        monkeypatch.setattr(http, "READ_TIMEOUT", 0.5 if host is without_answers else http.READ_TIMEOUT)
+        with caplog.at_level(logging.WARNING):
+            if way == "up":
+                backend.upload(source=large, fragment=where)
+            else:
+                backend.download(target=tmp_path / "large", fragment=where)
+    assert len(asked) == len(set(asked)), "each part once"
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith("Large objects go through the lakeFS server from now on, which is slower: ")
+    assert line.count("(") == line.count(")")
+    backend.download(target=tmp_path / "large", fragment=where)
+    assert (tmp_path / "large").read_bytes() == large.read_bytes()
+
+
+def test_a_host_that_has_answered_is_tried_again_when_a_connection_cannot_be_made(
+    store: LakeFSStore, url: _SignedURL, between: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    between.answers.append(Canned(200, headers={"ETag": '"e"'}))
+    store._put(url, b"abc")
+    request, refused = PoolManager.request, [NewConnectionError(None, "Connection refused")] * 2  # type: ignore[arg-type]
+
+    def refuse_twice(self: PoolManager, *arguments: Any, **options: Any) -> Any:
+        if refused:
+            raise refused.pop()
+        return request(self, *arguments, **options)
+
+    monkeypatch.setattr(PoolManager, "request", refuse_twice)
+    between.answers.append(Canned(200, headers={"ETag": '"f"'}))
+    assert store._put(url, b"abc") == '"f"'
 
 
 def test_the_store_is_reached_by_its_own_proxy(
