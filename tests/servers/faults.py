@@ -128,10 +128,10 @@ class Seen:
 
 @dataclass
 class Gateway:
-    """Where the gateway listens; each request takes the next of ``answers``, and the real one when none is left."""
+    """Where the gateway listens; each request takes the next of ``answers``: for ``None``, or without one, the real one."""
 
     endpoint_url: str
-    answers: deque[Canned] = field(default_factory=deque)
+    answers: deque[Canned | None] = field(default_factory=deque)
     seen: list[Seen] = field(default_factory=list)
 
 

@@ -16,6 +16,7 @@ from kedro_statisfactory.backends.lakefs.model import (
     Commit,
     Ref,
     Stat,
+    begun_of,
     commit_id_of,
     commit_of,
     errors_of,
@@ -24,7 +25,6 @@ from kedro_statisfactory.backends.lakefs.model import (
     ref_of,
     stat_of,
     text_of,
-    texts_of,
 )
 from kedro_statisfactory.backends.lakefs.requests import CONFIG, LakeFSRequests, api_path, batches
 from kedro_statisfactory.errors import (
@@ -342,17 +342,17 @@ class LakeFSAPI:
         return bool(storage.get("pre_sign_support")), bool(storage.get("pre_sign_multipart_upload"))
 
     def begin_parts(self, repository: str, branch: str, path: str, count: int) -> tuple[str, str, Sequence[str]]:
-        """Begin an upload in parts; gives its id, its address and a signed URL for each part."""
+        """Begin an upload in parts; gives its id, its address and a signed URL for each part.
+
+        It is not repeated when its answer was lost: lakeFS lists no uploads, so that nobody could end the first one.
+
+        Raises:
+            BackendUnreachable: Nobody knows whether it was begun.
+        """
         where = api_path("repositories", repository, "branches", branch, "staging", "pmpu")
-
-        def read(found: Any) -> tuple[str, str, Sequence[str]]:
-            urls = texts_of(found, "presigned_urls")
-            if len(urls) != count:
-                raise ValueError
-            return text_of(found, "upload_id"), text_of(found, "physical_address"), urls
-
+        query = {"path": path, "parts": str(count)}
         with _branch_or_error(repository, branch):
-            return self._server.json("POST", where, read, {"path": path, "parts": str(count)})
+            return self._server.json("POST", where, lambda found: begun_of(found, count), query, repeatable=False)
 
     def sign_part(self, repository: str, branch: str, path: str, upload: tuple[str, str], number: int) -> str:
         """A new signed URL for a part, where the first one is too old."""
@@ -365,9 +365,16 @@ class LakeFSAPI:
         )
 
     def complete_parts(
-        self, repository: str, branch: str, path: str, upload: tuple[str, str], etags: Sequence[str], crc32: int
+        self,
+        repository: str,
+        branch: str,
+        path: str,
+        upload: tuple[str, str],
+        etags: Sequence[str],
+        crc32: int,
+        size: int,
     ) -> Stat:
-        """Make the parts one object."""
+        """Make the parts one object of ``size`` bytes."""
         where = api_path("repositories", repository, "branches", branch, "staging", "pmpu", upload[0])
         body = {
             "physical_address": upload[1],
@@ -375,7 +382,7 @@ class LakeFSAPI:
             "user_metadata": {CRC32_KEY: f"{crc32:08x}"},
             "content_type": _OCTETS,
         }
-        return self._server.json("PUT", where, lambda found: stat_of(found, path), {"path": path}, json_body=body)
+        return self._server.json("PUT", where, lambda found: stat_of(found, path, size), {"path": path}, json_body=body)
 
     def abort_parts(self, repository: str, branch: str, path: str, upload: tuple[str, str]) -> None:
         """Drop an upload in parts."""

@@ -55,14 +55,14 @@ class Commit:
 # -- readers of the API's JSON; what has another form is a KeyError, TypeError or ValueError ------------------------
 
 
-def stat_of(found: Any, path: str | None = None) -> Stat:
-    """An object; with ``path`` the one that was asked for."""
-    if path is not None and found["path"] != path:
+def stat_of(found: Any, path: str | None = None, size: int | None = None) -> Stat:
+    """An object; with ``path`` and ``size`` the one that was asked for."""
+    told = 0 if found.get("size_bytes") is None else _number_of(found, "size_bytes")
+    if path not in (None, found["path"]) or size not in (None, told):
         raise ValueError
-    size = found.get("size_bytes")
     return Stat(
         text_of(found, "path"),
-        0 if size is None else _number_of(found, "size_bytes"),
+        told,
         text_of(found, "checksum"),
         _number_of(found, "mtime"),
         text_of(found, "physical_address"),
@@ -106,9 +106,12 @@ def text_of(found: Any, key: str) -> str:
     return _of_kind(str, found[key])
 
 
-def texts_of(found: Any, key: str) -> list[str]:
-    """A list of texts."""
-    return [_of_kind(str, each) for each in list_of(found, key)]
+def begun_of(found: Any, count: int) -> tuple[str, str, list[str]]:
+    """An upload in ``count`` parts: its id, its address, and a signed URL for each part."""
+    urls = [_of_kind(str, each) for each in list_of(found, "presigned_urls")]
+    if len(urls) != count:
+        raise ValueError
+    return text_of(found, "upload_id"), text_of(found, "physical_address"), urls
 
 
 def list_of(found: Any, key: str) -> list[Any]:

@@ -16,7 +16,7 @@ from kedro_statisfactory.backends.lakefs.proof import Proof
 from kedro_statisfactory.backends.lakefs.store import LakeFSStore
 from kedro_statisfactory.backends.part_writer import PartFile, PartWriter
 from kedro_statisfactory.backends.transfer import CHUNK, Part
-from kedro_statisfactory.errors import IntegrityError, StoreFailed
+from kedro_statisfactory.errors import BackendUnreachable, IntegrityError, StoreFailed
 from kedro_statisfactory.session import Session
 
 # Tries of a read whose answer breaks off, is damaged, or changes half-way.
@@ -139,4 +139,6 @@ class LakeFSObjects:
                 return self._store.send(repository, branch, path, source)
             except StoreFailed as error:
                 self._store.give_up(error)
+            except BackendUnreachable:  # perhaps it was begun: a second one would be left over as well
+                pass
         return None

@@ -8,7 +8,7 @@ import hashlib
 import logging
 import threading
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,13 +22,22 @@ from kedro_statisfactory.backends.lakefs.client import object_store
 from kedro_statisfactory.backends.lakefs.model import Stat
 from kedro_statisfactory.backends.part_writer import PartWriter
 from kedro_statisfactory.backends.transfer import CHUNK, Part
-from kedro_statisfactory.errors import BackendUnreachable, IntegrityError, StatisfactoryError, StoreFailed
+from kedro_statisfactory.errors import (
+    BackendUnreachable,
+    IntegrityError,
+    ObjectNotFound,
+    StatisfactoryError,
+    StoreFailed,
+)
 from kedro_statisfactory.session import Session
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 _LOGGER = logging.getLogger(__name__)
+
+# Tries to end an upload; each of them repeats what was not answered.
+_ABORTS = 3
 
 
 @dataclass
@@ -146,8 +155,10 @@ class LakeFSStore:
         Raises:
             BranchNotFound: There is no branch of this name.
             StoreFailed: The store takes nothing.
+            BackendUnreachable: Nobody knows whether the upload was begun; it has no parts.
         """
-        cut = transfer.parts(transfer.size_of(source), transfer.UPLOAD_PART)
+        size = transfer.size_of(source)
+        cut = transfer.parts(size, transfer.UPLOAD_PART)
         upload_id, address, urls = self._api.begin_parts(repository, branch, path, len(cut))
         upload = upload_id, address
 
@@ -162,11 +173,47 @@ class LakeFSStore:
             sent = transfer.in_parallel(send, cut, transfer.UPLOAD_WORKERS)
             pairs = zip(sent, cut, strict=True)
             whole = crc32.combined((crc32, part.length) for (_, crc32), part in pairs)
-            return self._api.complete_parts(repository, branch, path, upload, [etag for etag, _ in sent], whole)
+            return self._complete(repository, branch, path, upload, [etag for etag, _ in sent], whole, size)
         except BaseException:  # an interrupt, too, must not leave parts that somebody pays for
-            with contextlib.suppress(StatisfactoryError):  # the error that is on its way says more
-                self._api.abort_parts(repository, branch, path, upload)
+            self._abort(repository, branch, path, upload)
             raise
+
+    def _complete(
+        self,
+        repository: str,
+        branch: str,
+        path: str,
+        upload: tuple[str, str],
+        etags: Sequence[str],
+        crc32: int,
+        size: int,
+    ) -> Stat:
+        """Make the parts one object; where that fails, a try whose answer was lost may have done it."""
+        try:
+            return self._api.complete_parts(repository, branch, path, upload, etags, crc32, size)
+        except StatisfactoryError:
+            with contextlib.suppress(StatisfactoryError):  # the first error says more
+                found = self._api.stat(repository, branch, path)
+                if (found.address, found.size) == (upload[1], size):
+                    return found
+            raise
+
+    def _abort(self, repository: str, branch: str, path: str, upload: tuple[str, str]) -> None:
+        """Drop an upload in parts; raises nothing, since the error that is on its way says more."""
+        for _ in range(_ABORTS):
+            try:
+                self._api.abort_parts(repository, branch, path, upload)
+                return
+            except ObjectNotFound:  # a try whose answer was lost has done it
+                return
+            except StatisfactoryError as failed:
+                error = failed
+        _LOGGER.warning(
+            "An unfinished upload to %s could not be ended (%s): its parts stay in the object store until somebody, or "
+            "a rule for unfinished uploads, removes them.",
+            upload[1],
+            error,
+        )
 
     def _put(self, url: _SignedURL, payload: bytes) -> str:
         """Send a part; gives its ETag."""

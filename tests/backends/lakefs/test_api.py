@@ -284,9 +284,8 @@ CALLS: dict[str, Callable[[LakeFSAPI, str], object]] = {
     "upload": lambda api, r: put(api, r, "main", "x"),
     "delete": lambda api, r: api.delete(r, "main", ["x"]),
     "presigns": lambda api, r: api.presigns(),
-    "begin_parts": lambda api, r: api.begin_parts(r, "main", "x", 2),
     "sign_part": lambda api, r: api.sign_part(r, "main", "x", ("u", "a"), 1),
-    "complete_parts": lambda api, r: api.complete_parts(r, "main", "x", ("u", "a"), ["e"], 0),
+    "complete_parts": lambda api, r: api.complete_parts(r, "main", "x", ("u", "a"), ["e"], 0, 1),
     "abort_parts": lambda api, r: api.abort_parts(r, "main", "x", ("u", "a")),
 }
 
@@ -314,6 +313,9 @@ def test_whether_a_commit_was_done_is_not_known_when_what_answers_is_not_lakefs(
     between.answers.append(answer)
     with pytest.raises(BackendUnreachable, match=r"no lakeFS server: check endpoint_url.*may or may not be done"):
         through.merge(repository, "b", "main", "m", {}, None)
+    between.answers.append(answer)
+    with pytest.raises(BackendUnreachable, match=r"no lakeFS server: check endpoint_url.*may or may not be done"):
+        through.begin_parts(repository, "main", "x", 2)
 
 
 @pytest.mark.parametrize(
