@@ -61,8 +61,8 @@ def finish(metadata: ProjectMetadata, run_id: str, env: str | None, merge: str |
         landed = finishing.finish(_repositories(metadata, env), run_id, merge)
         if landed is None:
             raise click.ClickException(f"no repository of the catalog has a run {run_id!r}: check the id and --env.")
-        where = f": it is on {', '.join(landed)}" if landed else ""
-        click.echo(f"The run {run_id} is finished{where}.")
+        where = f"it is on {', '.join(landed)}" if landed else "nothing was left to land"
+        click.echo(f"The run {run_id} is finished: {where}.")
 
 
 @run.command()

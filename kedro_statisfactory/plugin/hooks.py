@@ -151,7 +151,11 @@ class StatisfactoryHooks:
                 each.bind(project)
             uses = list(uses_of(pipeline, entries, ours))
             run = runs.begin(
-                str(run_params["run_id"]), project, uses, lambda of: _facts(of, run_params, catalog, bound)
+                str(run_params["run_id"]),
+                project,
+                uses,
+                lambda of: _facts(of, run_params, catalog, bound),
+                may_skip=bool(run_params.get("only_missing_outputs")),
             )
         except StatisfactoryError as error:
             # What is wrong with the settings is wrong for no entry in particular.

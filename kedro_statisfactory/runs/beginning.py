@@ -25,7 +25,13 @@ from kedro_statisfactory.runs.use import Use, backend_of, is_in, named, targets_
 _USUAL_BRANCHES = ("main", "master", "trunk", "develop", "dev")  # of which git may not know in a shallow clone
 
 
-def begin(kedro_id: str, project: Project, uses: Sequence[Use], facts: Callable[[Project], Mapping[str, str]]) -> Run:
+def begin(
+    kedro_id: str,
+    project: Project,
+    uses: Sequence[Use],
+    facts: Callable[[Project], Mapping[str, str]],
+    may_skip: bool = False,
+) -> Run:
     """Begin a run.
 
     Args:
@@ -33,12 +39,13 @@ def begin(kedro_id: str, project: Project, uses: Sequence[Use], facts: Callable[
         project: The project that runs.
         uses: All entries of the pipeline.
         facts: Called when it writes to lakeFS, to tell what its commits say beside what it read and wrote.
+        may_skip: Whether nodes are skipped whose outputs are there.
 
     Raises:
         NoDataBranch: Neither git nor the settings name the branch to write to.
         RunError: The run cannot begin.
     """
-    run = Run(kedro_id, project, uses)
+    run = Run(kedro_id, project, uses, may_skip)
     try:
         if project.settings.mode != "off" or run.is_joined:
             _Beginning(run).begin(facts)

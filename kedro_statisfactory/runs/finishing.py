@@ -48,7 +48,8 @@ def finish(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, merge: str 
         merge: ``source-wins`` or ``dest-wins`` settles a conflict; ``None``: as the settings say.
 
     Returns:
-        Where it has landed just now; nowhere, when it had landed before. ``None``: there is no such run.
+        Where it has landed just now; nowhere, when it had landed before, or has written nothing. ``None``: there is no
+        such run.
 
     Raises:
         MergeConflict: Another run has changed the same entries.
@@ -73,25 +74,34 @@ def finish(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, merge: str 
             )
     _refuse_incomplete(waiting_targets := [target for target, _ in waiting], run_id)
     done: list[str] = []
+    unwritten = [target for target, _ in waiting if _has_nothing(target)]
     for target, strategy in waiting:
+        if target in unwritten:
+            continue
         try:
             _finish(target, strategy, waiting_targets)
         except StatisfactoryError as error:
             if _has_landed_elsewhere(target):
                 continue  # somebody else was faster
             _keep_from_cleaning(target)
-            reached = f" The run has reached {', '.join(done)}." if done else ""
-            raise type(error)(
-                f"{error.args[0]}{reached} What the run wrote is kept: `{command('finish', target.metadata)}` tries "
-                "again, with `--merge source-wins` or `--merge dest-wins` to settle a conflict; "
-                f"`{command('abort', target.metadata)}` drops it."
-            ) from error
+            raise _not_finished(target, error, done) from error
         done.append(target.name)
+    for target in unwritten:  # after the others: until these are there, a part must be found in all its repositories
+        target.api.delete_branch(target.repository, target.run_branch)
     for api, repository, name in empty:  # parts of the run began to write here and failed; others did the work
         api.delete_branch(repository, name)
     if waiting_targets or any(backend.api.tag(repository, run_tag(run_id)) for backend, repository in places):
         return done
     return None
+
+
+def _not_finished(target: Target, error: StatisfactoryError, done: Sequence[str]) -> StatisfactoryError:
+    reached = f" The run has reached {', '.join(done)}." if done else ""
+    return type(error)(
+        f"{error.args[0]}{reached} What the run wrote is kept: `{command('finish', target.metadata)}` tries again, "
+        "with `--merge source-wins` or `--merge dest-wins` to settle a conflict; "
+        f"`{command('abort', target.metadata)}` drops it."
+    )
 
 
 def _finish(target: Target, merge: str | None, others: Sequence[Target]) -> None:
@@ -183,6 +193,12 @@ def _waiting(api: LakeFSAPI, repository: str, name: str) -> Target | None:
             "lakeFS, then finish or abort the run."
         ) from None
     return target
+
+
+def _has_nothing(target: Target) -> bool:
+    """Whether no part of a run has written anything to a repository, as its branch knows best."""
+    branch = target.run_branch
+    return not target.outputs and not any(True for _ in target.api.changes(target.repository, target.base, branch))
 
 
 def _keep_from_cleaning(target: Target) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -28,6 +27,7 @@ from kedro_statisfactory.runs.target import (
     command,
 )
 from kedro_statisfactory.runs.use import Use
+from kedro_statisfactory.runs.written import find_outputs
 
 
 class Run:
@@ -46,9 +46,10 @@ class Run:
         only_read: The others, and the commits at which they are read.
         is_complete: Whether all nodes have done their work: nothing is dropped any more.
         temporary: Folder of the journal in which its processes note what they write.
+        may_skip: Whether nodes are skipped whose outputs are there, so that there may be nothing to write.
     """
 
-    def __init__(self, kedro_id: str, project: Project, uses: Sequence[Use]) -> None:
+    def __init__(self, kedro_id: str, project: Project, uses: Sequence[Use], may_skip: bool = False) -> None:
         self.after = project
         self.project = self.inputs = dataclasses.replace(project, head=project.read_head())
         self.kedro_id = kedro_id
@@ -61,6 +62,7 @@ class Run:
         self.only_read: list[tuple[LakeFSAPI, str, str]] = []
         self.is_complete = False
         self.temporary: Temporary | None = None
+        self.may_skip = may_skip
 
     def finish(self) -> None:
         """Let what the run wrote appear on the data branches.
@@ -74,29 +76,42 @@ class Run:
         # A part is done again when it fails; what a run of its own has computed is not thrown away.
         self.is_complete = isolated and not self.is_joined
         try:
+            self._find_outputs()
             self._commit_all()
             if isolated:
                 self._land_all()
         finally:
             self.abandon()
 
-    def _commit_all(self) -> None:
+    def _find_outputs(self) -> None:
+        """Find out what was written; a repository to which nothing was written is one that was only read."""
         if not self.targets:
             return
         try:
             written = self.project.written()
         except (OSError, ValueError):  # a cleaner of temporary files was here, or a writer was killed
             written = None
+        for target in list(self.targets):
+            has_written = find_outputs(target, None if written is None else written.get(target.key, {}))
+            # A part of a run says on the run's own branch, out of sight, that it was there.
+            if not has_written and self.may_skip and not target.joined:
+                self.targets.remove(target)
+                if target.run_branch:
+                    self.only_read.append((target.api, target.repository, self.inputs.pins[target.key].read))
+                    self._drop(target)
+        if not self.targets:
+            LOGGER.info("The run %r had nothing to write to lakeFS: its outputs are there already.", self.id)
+
+    def _commit_all(self) -> None:
         inputs = {use.name: self._described(use) for use in self.uses if use.is_input}
         isolated = self.project.settings.mode == "isolated"
         for target in self.targets:
-            outputs = _described_outputs(target.outputs, None if written is None else written.get(target.key, {}))
             target.metadata = {
                 **self.facts,
                 "kedro_run_id": self.id,
                 "kedro_finished": now(),
                 "kedro_inputs": json.dumps(inputs, sort_keys=True),
-                "kedro_outputs": json.dumps(outputs, sort_keys=True),
+                "kedro_outputs": json.dumps(target.written, sort_keys=True),
                 DATA_BRANCH: target.data_branch,
                 REPOSITORIES: json.dumps([each.repository for each in self.targets]),
                 **({TOKEN: target.joined or target.run_branch} if isolated else {}),
@@ -136,9 +151,11 @@ class Run:
         if self.targets and not failed and not self.is_joined:
             self._tag_only_read()
         if self.targets and not failed and self.is_joined:
+            has_written = any(target.written for target in self.targets)
             LOGGER.info(
-                "This part of the run %r is kept out of sight until `%s`.",
+                "This part of the run %r %s until `%s`.",
                 self.id,
+                "is kept out of sight" if has_written else "had nothing to write; the run goes on",
                 command("finish", self.targets[0].metadata),
             )
         if failed:
@@ -246,22 +263,3 @@ class Run:
             with contextlib.suppress(NoDataBranch):  # a repository that is only read, on a detached HEAD
                 found["ref"] = pin.read if pin else self.project.branch()
         return found
-
-
-def _described_outputs(paths: Mapping[str, str], written: Mapping[str, str] | None) -> dict[str, dict[str, str]]:
-    """Path and checksum of each entry that was written; for a folder, a checksum over those of its objects.
-
-    ``None`` for what was written: nobody knows any more, and a run that succeeded has written all of it.
-    """
-    found: dict[str, dict[str, str]] = {}
-    if written is None:
-        return {name: {"path": path} for name, path in paths.items()}
-    for name, path in paths.items():
-        if path in written:
-            found[name] = {"path": path, "checksum": written[path]}
-            continue
-        below = sorted((each, checksum) for each, checksum in written.items() if each.startswith(f"{path}/"))
-        if below:
-            digest = hashlib.sha256(json.dumps(below).encode()).hexdigest()
-            found[name] = {"path": path, "checksum": f"sha256:{digest}", "objects": str(len(below))}
-    return found

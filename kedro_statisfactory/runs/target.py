@@ -72,6 +72,7 @@ class Target:
         commit: The last commit on the hidden branch.
         landed: The commit by which the run is on its destination; empty: it is not.
         metadata: Of these commits.
+        written: Path and checksum, by the names of entries, of what the run wrote.
         parts: What the processes of a run that waits say of it, oldest first.
     """
 
@@ -86,6 +87,7 @@ class Target:
     commit: str = ""
     landed: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    written: dict[str, dict[str, str]] = field(default_factory=dict)
     parts: list[Part] = field(default_factory=list)
 
     @property

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from kedro.framework.session import KedroServiceSession
+from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError
 
 from kedro_statisfactory.backends import LakeFSBackend
@@ -636,6 +638,42 @@ def test_a_conflict_in_one_of_several_repositories_names_what_has_landed(
     assert done.exit_code == 1
     assert f"has reached the data branch 'main' of the repository '{first}'" in done.output
     assert f"kedro statisfactory run finish {ID}" in done.output
+
+
+def _nothing(joined: KedroProject, pipeline: str) -> None:
+    bootstrap_project(joined.path)
+    KedroServiceSession.create(project_path=joined.path).run(pipeline_names=[pipeline], only_missing_outputs=True)
+
+
+def test_a_run_all_of_whose_parts_had_nothing_to_do_leaves_nothing_when_it_is_finished(
+    joined: KedroProject, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv(RUN_ID)
+    joined.run(3, pipeline="wide")
+    before = [commit.id for commit in joined.log()], joined.branches(), joined.tags()
+    monkeypatch.setenv(RUN_ID, ID)
+    with caplog.at_level("INFO", "kedro.statisfactory"):
+        for _ in range(2):
+            _nothing(joined, "wide")
+    assert caplog.text.count(f"This part of the run {ID!r} had nothing to write") == 2
+    done = joined.invoke("run", "finish")
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[-1] == f"The run {ID} is finished: nothing was left to land."
+    assert ([commit.id for commit in joined.log()], joined.branches(), joined.tags()) == before
+
+
+def test_a_repository_to_which_no_part_wrote_gets_no_commit_when_the_run_is_finished(
+    joined: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(RUN_ID)
+    joined.run(3)
+    commits = len(joined.log())
+    monkeypatch.setenv(RUN_ID, ID)
+    _nothing(joined, "both")
+    assert joined.invoke("run", "finish").exit_code == 0
+    assert joined.read(repository=joined.other) == {"elsewhere": 30}
+    assert len(joined.log()) == commits
+    assert joined.branches() == joined.branches(joined.other) == ["main"]
 
 
 # -- cleaning up ---------------------------------------------------------------------------------------------------

@@ -220,6 +220,11 @@ class LakeFSAPI:
         with _branch_or_error(repository, branch):
             return bool(self._server.json("GET", where, lambda found: list_of(found, "results"), {"amount": "1"}))
 
+    def uncommitted(self, repository: str, branch: str) -> Iterator[str]:
+        """The paths that have changed on a branch and that no commit has."""
+        for found in self._server.pages(api_path("repositories", repository, "branches", branch, "diff"), {}):
+            yield found["path"]
+
     def log(self, repository: str, ref: str, path: str | None = None, amount: int | None = None) -> Iterator[Commit]:
         """Commits from ``ref`` back along first parents; with ``path`` all that changed it, or what is below it."""
         # lakeFS never names a merge as a change of an object: what it brought is found behind its second parent.

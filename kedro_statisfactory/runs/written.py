@@ -1,0 +1,58 @@
+"""What a run wrote to a repository: its journal tells most of it, and its branch the rest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK
+from kedro_statisfactory.errors import StatisfactoryError
+from kedro_statisfactory.runs.target import Target
+
+
+def find_outputs(target: Target, journal: Mapping[str, str] | None) -> bool:
+    """Find out which entries were written to a repository; gives whether anything may have been.
+
+    A worker on another host cannot write the journal of the run. So the branch is asked, where the journal names fewer
+    entries than the pipeline has; it does not tell of those that were written with the bytes that were there before.
+
+    Args:
+        target: The repository; gets what was found.
+        journal: Checksums by path; ``None``: the journal is gone, and a run that succeeded has written all of it.
+    """
+    if journal is None:
+        target.written = {name: {"path": path} for name, path in target.outputs.items()}
+        return True
+    target.written = _described(target.outputs, journal)
+    if len(target.written) == len(target.outputs):
+        return True
+    api, repository, branch = target.api, target.repository, target.run_branch or target.data_branch
+    try:
+        changed = [path.removeprefix(FOLDER_MARK) for path in api.uncommitted(repository, branch)]
+        for name, path in target.outputs.items():
+            if name not in target.written and any(_is_at(each, path) for each in changed):
+                found = {stat.path: stat.checksum for stat in api.list(repository, branch, path)}
+                target.written.update(_described({name: path}, found))
+    except StatisfactoryError:  # the commit, which comes next, says what is wrong
+        return True
+    # On a data branch there may be what others have changed meanwhile; on a hidden one all is the run's.
+    return bool(target.written or (changed and target.run_branch))
+
+
+def _is_at(path: str, output: str) -> bool:
+    return path == output or path.startswith(f"{output}/")
+
+
+def _described(paths: Mapping[str, str], written: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Path and checksum of each entry that was written; for a folder, a checksum over those of its objects."""
+    found: dict[str, dict[str, str]] = {}
+    for name, path in paths.items():
+        if path in written:
+            found[name] = {"path": path, "checksum": written[path]}
+            continue
+        below = sorted((each, checksum) for each, checksum in written.items() if each.startswith(f"{path}/"))
+        if below:
+            digest = hashlib.sha256(json.dumps(below).encode()).hexdigest()
+            found[name] = {"path": path, "checksum": f"sha256:{digest}", "objects": str(len(below))}
+    return found
