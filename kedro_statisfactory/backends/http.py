@@ -58,7 +58,7 @@ class Peer:
         self,
         pool: PoolManager,
         method: str,
-        url: str,
+        url: Hidden[str],
         headers: Mapping[str, str],
         body: Callable[[], Any] | None = None,
         stream: bool = False,
@@ -69,7 +69,7 @@ class Peer:
         Args:
             pool: Connections.
             method: Of HTTP.
-            url: Where; no error shows it, since it may be signed.
+            url: Where; nothing shows it, since it may be signed.
             headers: Of the request.
             body: Gives what is sent, anew for each try.
             stream: Whether the caller reads the answer as it comes.
@@ -115,7 +115,7 @@ class Peer:
 def _ask_once(
     pool: PoolManager,
     method: str,
-    url: str,
+    url: Hidden[str],
     headers: Mapping[str, str],
     body: Callable[[], Any] | None,
     stream: bool,
@@ -128,10 +128,11 @@ def _ask_once(
     content = body() if body else None
     if isinstance(content, bytes):
         # All that is sent by one call has to be sent within the time-out for a connection.
-        headers, content = {**headers, "Content-Length": str(len(content))}, _pieces(content)
+        headers = HiddenDict({**headers, "Content-Length": str(len(content))})
+        content = _pieces(content)
     response: BaseHTTPResponse = pool.request(
         method,
-        url,
+        url.reveal(),
         body=content,
         headers=headers,
         preload_content=not stream,

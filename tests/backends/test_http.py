@@ -14,6 +14,7 @@ from urllib3.exceptions import HTTPError
 
 from kedro_statisfactory.backends import http
 from kedro_statisfactory.backends.http import plain
+from kedro_statisfactory.hidden import Hidden
 
 CLOSED = "http://127.0.0.1:9"
 
@@ -96,4 +97,4 @@ def test_a_slow_network_may_take_longer_than_a_connection(monkeypatch: pytest.Mo
     monkeypatch.setattr(http, "ATTEMPTS", 1)
     peer = http.Peer("a server", "wait", lambda *_: False)
     with server(slowly) as url, PoolManager() as pool:
-        assert peer.send(pool, "PUT", url, {}, lambda: payload).status == 204
+        assert peer.send(pool, "PUT", Hidden(url), {}, lambda: payload).status == 204

@@ -128,7 +128,7 @@ class Seen:
 
 @dataclass
 class Gateway:
-    """Where the gateway listens; each request takes the next of ``answers``: for ``None``, or without one, the real one."""
+    """Where the gateway listens; each request takes the next of ``answers``; ``None`` or none: the real one."""
 
     endpoint_url: str
     answers: deque[Canned | None] = field(default_factory=deque)

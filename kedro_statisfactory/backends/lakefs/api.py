@@ -37,6 +37,7 @@ from kedro_statisfactory.errors import (
     RefNotFound,
     TransferError,
 )
+from kedro_statisfactory.hidden import Hidden
 from kedro_statisfactory.session import Session
 
 _OCTETS = "application/octet-stream"
@@ -222,8 +223,8 @@ class LakeFSAPI:
 
     def uncommitted(self, repository: str, branch: str) -> Iterator[str]:
         """The paths that have changed on a branch and that no commit has."""
-        for found in self._server.pages(api_path("repositories", repository, "branches", branch, "diff"), {}):
-            yield found["path"]
+        where = api_path("repositories", repository, "branches", branch, "diff")
+        yield from self._server.pages(where, {}, lambda found: text_of(found, "path"))
 
     def log(self, repository: str, ref: str, path: str | None = None, amount: int | None = None) -> Iterator[Commit]:
         """Commits from ``ref`` back along first parents; with ``path`` all that changed it, or what is below it."""
@@ -346,7 +347,9 @@ class LakeFSAPI:
         storage = self._server.json("GET", CONFIG, lambda found: mapping_of(found, "storage_config"))
         return bool(storage.get("pre_sign_support")), bool(storage.get("pre_sign_multipart_upload"))
 
-    def begin_parts(self, repository: str, branch: str, path: str, count: int) -> tuple[str, str, Sequence[str]]:
+    def begin_parts(
+        self, repository: str, branch: str, path: str, count: int
+    ) -> tuple[str, str, Sequence[Hidden[str]]]:
         """Begin an upload in parts; gives its id, its address and a signed URL for each part.
 
         It is not repeated when its answer was lost: lakeFS lists no uploads, so that nobody could end the first one.
@@ -359,14 +362,14 @@ class LakeFSAPI:
         with _branch_or_error(repository, branch):
             return self._server.json("POST", where, lambda found: begun_of(found, count), query, repeatable=False)
 
-    def sign_part(self, repository: str, branch: str, path: str, upload: tuple[str, str], number: int) -> str:
+    def sign_part(self, repository: str, branch: str, path: str, upload: tuple[str, str], number: int) -> Hidden[str]:
         """A new signed URL for a part, where the first one is too old."""
         where = api_path(
             "repositories", repository, "branches", branch, "staging", "pmpu", upload[0], "parts", str(number)
         )
         body = {"physical_address": upload[1]}
         return self._server.json(
-            "PUT", where, lambda found: text_of(found, "presigned_url"), {"path": path}, json_body=body
+            "PUT", where, lambda found: Hidden(text_of(found, "presigned_url")), {"path": path}, json_body=body
         )
 
     def complete_parts(

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from kedro_statisfactory.hidden import Hidden
+
 _Kind = TypeVar("_Kind")
 
 #: Bytes of the longest path that lakeFS allows.
@@ -28,7 +30,7 @@ class Stat:
     size: int
     checksum: str
     mtime: int
-    address: str
+    address: str = field(repr=False)  # it may be a signed URL
     metadata: Mapping[str, str] = field(default_factory=dict)
     content_type: str = ""
 
@@ -106,9 +108,9 @@ def text_of(found: Any, key: str) -> str:
     return _of_kind(str, found[key])
 
 
-def begun_of(found: Any, count: int) -> tuple[str, str, list[str]]:
+def begun_of(found: Any, count: int) -> tuple[str, str, list[Hidden[str]]]:
     """An upload in ``count`` parts: its id, its address, and a signed URL for each part."""
-    urls = [_of_kind(str, each) for each in list_of(found, "presigned_urls")]
+    urls = [Hidden(_of_kind(str, each)) for each in list_of(found, "presigned_urls")]
     if len(urls) != count:
         raise ValueError
     return text_of(found, "upload_id"), text_of(found, "physical_address"), urls

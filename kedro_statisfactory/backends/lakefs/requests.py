@@ -31,7 +31,7 @@ from kedro_statisfactory.errors import (
     StatisfactoryError,
     TransferError,
 )
-from kedro_statisfactory.hidden import HiddenDict
+from kedro_statisfactory.hidden import Hidden, HiddenDict
 from kedro_statisfactory.session import Session
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ class LakeFSRequests:
 
         url = f"{client.configuration.host}{where}{'?' + urlencode(query, quote_via=quote) if query else ''}"
         peer = Peer(f"the lakeFS server {self.host}", "check endpoint_url, and that the server runs", _may_soon_do_it)
-        response = peer.send(client.rest_client.pool_manager, method, url, sent, body, stream, repeatable)
+        response = peer.send(client.rest_client.pool_manager, method, Hidden(url), sent, body, stream, repeatable)
         if response.status >= 300 and response.status not in accept:
             self._raise(response, url)
         return response

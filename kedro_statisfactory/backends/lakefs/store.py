@@ -29,6 +29,7 @@ from kedro_statisfactory.errors import (
     StatisfactoryError,
     StoreFailed,
 )
+from kedro_statisfactory.hidden import Hidden
 from kedro_statisfactory.session import Session
 
 if TYPE_CHECKING:
@@ -58,18 +59,18 @@ class _Host:
 class _SignedURL:
     """A URL that the server has signed, and how to get a new one: it is good for some minutes only."""
 
-    def __init__(self, sign: Callable[[], str], first: str = "") -> None:
+    def __init__(self, sign: Callable[[], Hidden[str]], first: Hidden[str] | None = None) -> None:
         self._sign, self._now = sign, first
         self._lock = threading.Lock()
 
-    def now(self) -> str:
+    def now(self) -> Hidden[str]:
         """The URL, signed when it is first asked for."""
-        return self._now or self.renewed("")
+        return self._now or self.renewed(None)
 
-    def renewed(self, old: str) -> str:
+    def renewed(self, old: Hidden[str] | None) -> Hidden[str]:
         """The URL, signed anew unless another thread has had that done since ``old``."""
         with self._lock:
-            if self._now == old:
+            if self._now is None or self._now == old:
                 self._now = self._sign()
             return self._now
 
@@ -123,12 +124,12 @@ class LakeFSStore:
         """
         found: Stat
 
-        def sign() -> str:
+        def sign() -> Hidden[str]:
             nonlocal found
             found = self._api.stat(repository, ref, path, presign=True)
             if (found.checksum, found.size) != (answer.checksum, answer.size):
                 raise IntegrityError(f"{path!r} was replaced while it was read")
-            return found.address
+            return Hidden(found.address)
 
         url = _SignedURL(sign)
 
@@ -163,7 +164,7 @@ class LakeFSStore:
         upload = upload_id, address
 
         def send(part: Part, _: threading.Event) -> tuple[str, int]:
-            def sign() -> str:
+            def sign() -> Hidden[str]:
                 return self._api.sign_part(repository, branch, path, upload, part.number)
 
             payload = transfer.read_part(source, part)
@@ -256,7 +257,9 @@ class LakeFSStore:
                 raise
         return self._ask_at(url.renewed(signed), method, headers, payload)
 
-    def _ask_at(self, url: str, method: str, headers: Mapping[str, str], payload: bytes | None) -> BaseHTTPResponse:
+    def _ask_at(
+        self, url: Hidden[str], method: str, headers: Mapping[str, str], payload: bytes | None
+    ) -> BaseHTTPResponse:
         origin = _origin(url)
         host = self._session.connection(("lakefs object store host", origin), _Host)
         name = f"the object store {origin} behind the lakeFS server {self._api.host}"
@@ -279,10 +282,10 @@ def _may_soon_do_it(status: int, _: str) -> bool:
     return status == 429 or status >= 500
 
 
-def _origin(url: str) -> str:
+def _origin(url: Hidden[str]) -> str:
     """Scheme and host of a signed URL."""
     with contextlib.suppress(ValueError):
-        parts = urlsplit(url)
-        if parts.scheme in ("http", "https") and parts.netloc:
-            return f"{parts.scheme}://{parts.netloc}"
+        scheme, netloc = urlsplit(url.reveal())[:2]
+        if scheme in ("http", "https") and netloc:
+            return f"{scheme}://{netloc}"
     raise StoreFailed("the lakeFS server has signed a URL of no HTTP server.")

@@ -50,6 +50,7 @@ from kedro_statisfactory.errors import (
     UnknownCredential,
     UnknownOption,
 )
+from kedro_statisfactory.hidden import Hidden
 from kedro_statisfactory.location import parse
 from kedro_statisfactory.project import AT, Pin, Project, announce
 from kedro_statisfactory.project.branches import git_tag, run_tag
@@ -1564,10 +1565,11 @@ def store_network(seaweed: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterato
     """A bad network between us and the store behind lakeFS, which leaves lakeFS itself alone."""
     ask_at = LakeFSStore._ask_at
 
-    def divert(self: LakeFSStore, url: str, method: str, headers: Mapping[str, str], *more: Any) -> Any:
-        headers = {**headers, "Host": urlsplit(url).netloc}  # which is signed
-        diverted = urlsplit(url)._replace(netloc=urlsplit(state.endpoint_url).netloc).geturl()
-        return ask_at(self, diverted, method, headers, *more)
+    def divert(self: LakeFSStore, url: Hidden[str], method: str, headers: Mapping[str, str], *more: Any) -> Any:
+        parts = urlsplit(url.reveal())
+        headers = {**headers, "Host": parts.netloc}  # which is signed
+        diverted = parts._replace(netloc=urlsplit(state.endpoint_url).netloc).geturl()
+        return ask_at(self, Hidden(diverted), method, headers, *more)
 
     with proxy(seaweed.endpoint_url) as state:
         monkeypatch.setattr(LakeFSStore, "_ask_at", divert)
@@ -1636,7 +1638,7 @@ def test_a_part_that_is_damaged_on_its_way_never_becomes_an_object(
     ask_at, refused = LakeFSStore._ask_at, list[int]()
     damaged = threading.Semaphore(1)
 
-    def damage(self: LakeFSStore, url: str, method: str, headers: Any, payload: bytes | None) -> Any:
+    def damage(self: LakeFSStore, url: Hidden[str], method: str, headers: Any, payload: bytes | None) -> Any:
         if payload and damaged.acquire(blocking=False):
             payload = payload[:-1] + bytes([payload[-1] ^ 1])
         try:

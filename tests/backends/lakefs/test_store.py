@@ -23,11 +23,13 @@ from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.store import LakeFSStore, _SignedURL
 from kedro_statisfactory.backends.s3.client import s3_client
 from kedro_statisfactory.errors import IntegrityError, StoreFailed, TransferError
+from kedro_statisfactory.hidden import Hidden
 from kedro_statisfactory.location import parse
 from kedro_statisfactory.session import Session
 from tests.servers.faults import Canned, Gateway, gateway
 from tests.servers.lakefs import LakeFSServer, NoServer, lakefs
 from tests.servers.s3 import S3Server
+from tests.test_hidden import locals_shown
 
 LARGE = transfer.SMALL + 123_457
 
@@ -53,7 +55,7 @@ def store(lakefs_s3: LakeFSServer) -> LakeFSStore:
 @pytest.fixture
 def url(between: Gateway) -> _SignedURL:
     """A URL as it could be signed, which stays the same when it is signed anew."""
-    signed = f"{between.endpoint_url}/blocks/x?X-Amz-Signature=hush"
+    signed = Hidden(f"{between.endpoint_url}/blocks/x?X-Amz-Signature=hush")
     return _SignedURL(lambda: signed, signed)
 
 
@@ -123,8 +125,10 @@ def test_a_signed_url_is_never_shown(store: LakeFSStore, url: _SignedURL, betwee
 @pytest.mark.parametrize("wrong", ["http://127.0.0.1:9/x?sign=hush", "http://[/x?sign=hush", "nonsense://x?sign=hush"])
 def test_a_signed_url_that_leads_nowhere_is_not_shown_either(store: LakeFSStore, wrong: str) -> None:
     with pytest.raises(StoreFailed) as failed:
-        store._put(_SignedURL(lambda: wrong, wrong), b"abc")
+        store._put(_SignedURL(lambda: Hidden(wrong)), b"abc")
     assert "hush" not in "".join(traceback.format_exception(failed.value))
+    assert "hush" not in locals_shown(lambda: store._put(_SignedURL(lambda: Hidden(wrong)), b"abc"))
+    assert "hush" not in locals_shown(lambda: list(store._get(_SignedURL(lambda: Hidden(wrong)), 0, 3)))
 
 
 def test_urls_that_have_grown_old_are_signed_anew(
@@ -148,10 +152,11 @@ def test_urls_that_have_grown_old_are_signed_anew(
 
 
 def test_a_url_is_signed_when_it_is_needed_and_anew_but_once_for_all_threads() -> None:
-    signed = iter(["first", "second", "third"])
+    first, second, third = (Hidden(each) for each in ("first", "second", "third"))
+    signed = iter([first, second, third])
     url = _SignedURL(lambda: next(signed))
-    assert (url.now(), url.now()) == ("first", "first")
-    assert (url.renewed("first"), url.renewed("first"), url.now()) == ("second", "second", "second")
+    assert (url.now(), url.now()) == (first, first)
+    assert (url.renewed(first), url.renewed(first), url.now()) == (second, second, second)
 
 
 def _after_a_while(work: Any) -> Any:
@@ -172,7 +177,7 @@ def test_an_object_that_was_replaced_when_its_url_is_signed_anew_is_read_again(
     backend.upload(source=tmp_path / "old", fragment=where)
     ask_at = LakeFSStore._ask_at
 
-    def refuse_once(self: LakeFSStore, url: str, method: str, *more: Any) -> Any:
+    def refuse_once(self: LakeFSStore, url: Hidden[str], method: str, *more: Any) -> Any:
         if method == "GET":
             monkeypatch.undo()
             monkeypatch.setattr(http, "LONGEST_PAUSE", 0.0)
@@ -202,14 +207,14 @@ def test_where_signed_urls_are_of_no_use_the_server_takes_and_gives_large_object
     backend, where = LakeFSBackend(session), parse(f"lakefs://{repository}/large")
     ask_at = LakeFSStore._ask_at
 
-    def astray(self: LakeFSStore, url: str, *more: Any) -> Any:
-        parts = urlsplit(url)
+    def astray(self: LakeFSStore, url: Hidden[str], *more: Any) -> Any:
+        parts = urlsplit(url.reveal())
         wrong = {
             "unreachable": parts._replace(netloc="127.0.0.1:9"),
             "refused": parts._replace(query=f"{parts.query}0"),
             "of no server": parts._replace(scheme="quantum"),
         }
-        return ask_at(self, wrong[how].geturl(), *more)
+        return ask_at(self, Hidden(wrong[how].geturl()), *more)
 
     backend._store.use.reads = backend._store.use.writes = True
     monkeypatch.setattr(LakeFSStore, "_ask_at", astray)
@@ -277,9 +282,9 @@ def test_a_host_that_this_machine_does_not_reach_is_tried_once_and_told_in_one_l
     ask_at, asked = LakeFSStore._ask_at, list[str]()
     with host() as address:
 
-        def astray(self: LakeFSStore, url: str, *more: Any) -> Any:
-            asked.append(urlsplit(url).query)
-            return ask_at(self, urlsplit(url)._replace(netloc=address).geturl(), *more)
+        def astray(self: LakeFSStore, url: Hidden[str], *more: Any) -> Any:
+            asked.append(urlsplit(url.reveal()).query)
+            return ask_at(self, Hidden(urlsplit(url.reveal())._replace(netloc=address).geturl()), *more)
 
         monkeypatch.setattr(LakeFSStore, "_ask_at", astray)
         monkeypatch.setattr(http, "FIRST_CONNECT_TIMEOUT", 0.2)
