@@ -345,6 +345,17 @@ class Backend(ABC):
         """
         return None
 
+    def check_versioned_save(self, **options: Any) -> None:
+        """Refuse to save an entry that has versions, where the service would keep none of what is saved.
+
+        Args:
+            options: As for ``put``.
+
+        Raises:
+            NotSupported: It would not.
+        """
+        return
+
     def versions(self, *, fragment: ParseResult) -> Iterator[str]:
         """Versions of a location, newest first, where the service itself keeps them.
 

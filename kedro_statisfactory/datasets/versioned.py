@@ -25,6 +25,7 @@ class VersionedEntry(AbstractVersionedDataset[Any, Any]):
 
     filepath: str
     _load_args: Mapping[str, Any]
+    _save_args: Mapping[str, Any]
 
     # In a run these travel to all of its processes.
     _part_of: str | None = None
@@ -82,7 +83,13 @@ class VersionedEntry(AbstractVersionedDataset[Any, Any]):
         """Whether each save makes a folder for its version, which is written once."""
         return self._version is not None and not self._by_service
 
+    def check_versioned_save(self) -> None:
+        """Refuse a save of which the service would keep no version, where it is the service that keeps them."""
+        if self._by_service:
+            self._backend().check_versioned_save(**self._save_args)
+
     def _save_location(self) -> ParseResult:
+        self.check_versioned_save()
         return self._at_version(self.resolve_save_version()) if self._makes_version else self._location()
 
     def _version_to_load(self) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kedro.io import DatasetError
@@ -76,6 +76,24 @@ def refuse_lost_versions(run_params: Mapping[str, Any], follow: Mapping[str, lis
                 "(on lakeFS it makes no folders), or pin it by `load_args: {lake_ref: …}`."
             )
             raise DatasetError(f"catalog entry {name!r}: {error}") from error
+
+
+def refuse_unkept_versions(outputs: Iterable[str], ours: Mapping[str, list[ArtifactDataset]]) -> None:
+    """Refuse to run a pipeline that writes versions which would not be kept.
+
+    Args:
+        outputs: Names of the entries that the pipeline writes.
+        ours: Our entries, bound to the run that has begun.
+
+    Raises:
+        DatasetError: An entry could not be loaded again by its version.
+    """
+    for name in sorted(outputs):
+        for each in ours.get(name, ()):
+            try:
+                each.check_versioned_save()
+            except StatisfactoryError as error:
+                raise DatasetError(f"catalog entry {name!r}: {error}") from error
 
 
 def refuse_lost_chunks(pipeline: Pipeline, ours: Mapping[str, list[ArtifactDataset]]) -> None:

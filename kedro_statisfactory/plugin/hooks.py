@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 from collections.abc import Generator, Mapping
@@ -18,6 +19,7 @@ from kedro_statisfactory.plugin.checks import (
     refuse_lost_versions,
     refuse_partitions,
     refuse_unfit_formats,
+    refuse_unkept_versions,
     refuse_unknown_options,
 )
 from kedro_statisfactory.plugin.entries import artifacts, fix_versions, uses_of
@@ -150,22 +152,28 @@ class StatisfactoryHooks:
             for each in bound:
                 each.bind(project)
             uses = list(uses_of(pipeline, entries, ours))
-            run = runs.begin(
-                str(run_params["run_id"]),
-                project,
-                uses,
-                lambda of: _facts(of, run_params, catalog, bound),
-                may_skip=bool(run_params.get("only_missing_outputs")),
-            )
+            facts = functools.partial(_facts, run_params=run_params, catalog=catalog, entries=bound)
+            may_skip = bool(run_params.get("only_missing_outputs"))
+            run = runs.begin(str(run_params["run_id"]), project, uses, facts, may_skip)
         except StatisfactoryError as error:
             # What is wrong with the settings is wrong for no entry in particular.
             where = f"catalog entry {error.entry!r}: " if error.entry else ""
             raise DatasetError(f"{where}{error}") from error
+        self._runs[id(catalog)] = catalog, run, bound
+        try:
+            self._bind(run, pipeline, ours)
+        except DatasetError:
+            self._abandon(catalog)
+            raise
+
+    @staticmethod
+    def _bind(run: Run, pipeline: Pipeline, ours: Mapping[str, list[ArtifactDataset]]) -> None:
+        """Let the entries work in the run, where that keeps what they promise."""
         inputs = pipeline.inputs()
         for name, found in ours.items():
             for each in found:
                 each.bind(run.inputs if name in inputs else run.project)
-        self._runs[id(catalog)] = catalog, run, bound
+        refuse_unkept_versions(pipeline.all_outputs(), ours)
 
 
 def _facts(

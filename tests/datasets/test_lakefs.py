@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,11 +15,18 @@ from kedro.io import DataCatalog, DatasetError
 
 from kedro_statisfactory.backends import http
 from kedro_statisfactory.backends.lakefs.client import lakefs_client
+from kedro_statisfactory.project import Project, announce
 from kedro_statisfactory.session import Session
 from tests.servers.lakefs import LakeFSServer
 from tests.servers.process import free_ports
 
 SECRET = "a-very-secret-value"
+
+
+@pytest.fixture(autouse=True)
+def in_a_run(on_main: Project, tmp_path: Path) -> None:
+    """Entries with versions are saved in runs only, and know a run by its journal."""
+    announce(lambda: dataclasses.replace(on_main, journal=tmp_path / "journal"))
 
 
 def _config(server: LakeFSServer, url: str, **more: Any) -> dict[str, Any]:
@@ -90,7 +99,7 @@ def test_load_versions_pin_a_ref(lakefs_local: LakeFSServer) -> None:
 def test_a_pinned_version_goes_before_the_ref_in_load_args(lakefs_local: LakeFSServer) -> None:
     repository = lakefs_local.new_repository()
     _branch(lakefs_local, repository, "other")
-    _catalog(lakefs_local, repository, save_args={"lake_ref": "other"}).save("x", {"n": 1})
+    _catalog(lakefs_local, repository, versioned=False, save_args={"lake_ref": "other"}).save("x", {"n": 1})
     _catalog(lakefs_local, repository).save("x", {"n": 2})
     reading = _catalog(lakefs_local, repository, load_args={"lake_ref": "other"})
     assert reading.load("x") == {"n": 1}

@@ -209,3 +209,22 @@ def test_an_engine_on_other_machines_is_told_before_anything_runs(
     with pytest.raises(DatasetError, match=r"catalog entry 'out': .*TextDataset works elsewhere"):
         _begin(pipeline([node(lambda: "x", None, "out")]), catalog)
     _begin(pipeline([node(print, "out", None)]), catalog)  # it is read where it is
+
+
+def test_a_service_that_keeps_versions_of_all_that_is_saved_is_left_alone() -> None:
+    saved: list[bytes] = []
+
+    class Keeping(Backend, prefix="keeping"):
+        def put(self, *, payload: bytes, fragment: ParseResult, **kwargs: Any) -> None:
+            saved.append(payload)
+
+        def get(self, *, fragment: ParseResult, **kwargs: Any) -> bytes:
+            return saved[-1]
+
+        def version_options(self, version: str) -> dict[str, Any]:
+            return {}
+
+    catalog = _out(filepath="keeping://x/y", versioned=True)
+    catalog.save("out", b"data")
+    assert Keeping.backends()["keeping"] is Keeping
+    assert catalog.load("out") == b"data"

@@ -372,3 +372,48 @@ def test_reading_follows_git(project: KedroProject) -> None:
     assert catalog.load("total") == {"n": 5}
     project.git("switch", "-q", "main")
     assert catalog.load("total") == {"n": 1}
+
+
+# -- what is no version --------------------------------------------------------------------------------------------
+
+
+def _refused(project: KedroProject) -> None:
+    assert project.branches() == ["main"]
+    assert "b" not in project.read()
+    assert not project.api.has_uncommitted(project.repository, "main")
+
+
+def test_an_entry_with_versions_is_not_saved_outside_of_a_run(project: KedroProject) -> None:
+    with pytest.raises(DatasetError, match=r"E0203.*a version on lakeFS is a run.*save it in a `kedro run`.*lake_ref"):
+        project.catalog().save("b", {"n": 1})
+    _refused(project)
+    run_id = project.run(1)
+    with pytest.raises(DatasetError, match="E0203"):
+        project.catalog(load_versions={"b": run_id}).save("b", {"n": 2})
+    assert project.catalog().load("b", version=run_id) == project.catalog().load("b") == {"n": 10}
+
+
+def test_a_run_that_commits_nothing_is_refused_before_it_writes_versions(project: KedroProject) -> None:
+    project.settings(mode="off")
+    with pytest.raises(DatasetError, match=r"catalog entry 'b': .*E0203.*a version on lakeFS is a run"):
+        project.run(1)
+    assert "a" not in project.read()
+    _refused(project)
+
+
+def test_a_branch_by_name_gets_no_versions(project: KedroProject) -> None:
+    file = project.path / "conf/base/catalog.yml"
+    catalog = yaml.safe_load(file.read_text())
+    catalog["b"]["save_args"] = {"lake_ref": "main"}
+    file.write_text(yaml.safe_dump(catalog))
+    with pytest.raises(DatasetError, match=r"catalog entry 'b': .*E0203"):
+        project.run(1)
+    _refused(project)
+
+
+@pytest.mark.parametrize("runner", [None, ParallelRunner(max_workers=2)])
+def test_a_direct_run_makes_versions(project: KedroProject, runner: ParallelRunner | None) -> None:
+    project.settings(mode="direct")
+    first = project.run(1, runner)
+    project.run(2, runner)
+    assert project.catalog().load("b", version=first) == {"n": 10}

@@ -24,7 +24,7 @@ from kedro_statisfactory.backends.lakefs.putting_back import PuttingBack
 from kedro_statisfactory.backends.lakefs.refs import LakeFSRefs, check_lake_ref
 from kedro_statisfactory.backends.lakefs.store import LakeFSStore
 from kedro_statisfactory.backends.part_writer import PartBuffer
-from kedro_statisfactory.errors import InvalidURL, ObjectNotFound, UnknownOption
+from kedro_statisfactory.errors import InvalidURL, NotSupported, ObjectNotFound, UnknownOption
 from kedro_statisfactory.location import checked, full_path, refuse_placeholder, unparse
 from kedro_statisfactory.project import Project
 from kedro_statisfactory.project.branches import LEGAL_BRANCH
@@ -32,6 +32,12 @@ from kedro_statisfactory.session import Session
 
 _REPOSITORY = re.compile(r"[a-z0-9][a-z0-9-]{2,62}")
 _OPTIONS = ("lake_ref", "verify")
+#: Why an entry with versions is not saved.
+NO_VERSION = (
+    "the entry is `versioned: true`, a version on lakeFS is a run, and this would be written outside of one, so that "
+    "it could not be loaded again: save it in a `kedro run` (`mode` isolated or direct, no `lake_ref` under "
+    "`save_args`), or take `versioned` away, without which `load_args: {lake_ref: …}` loads the past as well."
+)
 
 
 class LakeFSBackend(Backend, prefix="lakefs"):
@@ -261,6 +267,12 @@ class LakeFSBackend(Backend, prefix="lakefs"):
     def version_options(self, version: str) -> dict[str, Any]:
         """A version is a ref: a run id, tag, branch, commit or git SHA."""
         return {"lake_ref": version}
+
+    def check_versioned_save(self, *, lake_ref: str | None = None, **kwargs: Any) -> None:
+        """Refuse what no run commits: a save outside of runs, in a run with ``mode: off``, or to a branch by name."""
+        # Only the entries of a run know its journal.
+        if lake_ref is not None or self.project.journal is None:
+            raise NotSupported(NO_VERSION)
 
     def versions(self, *, fragment: ParseResult) -> Iterator[str]:
         """Ids of the runs that changed an object on its data branch, newest first; other commits by their own id."""
