@@ -92,7 +92,7 @@ class LakeFSRefs:
         except BranchNotFound:
             if pin and pin.write:
                 raise BranchNotFound(
-                    f"the branch {branch!r} of the run is gone from {repository!r}: the run was ended elsewhere."
+                    f"the branch of the run is gone from {repository!r}: the run was ended elsewhere."
                 ) from None
             self._rules._create_branch(branch, repository=repository)
             send(branch)

@@ -44,6 +44,7 @@ from kedro_statisfactory.errors import (
     StatisfactoryError,
     TransferError,
 )
+from kedro_statisfactory.hidden import Hidden
 from kedro_statisfactory.session import Session
 from tests.servers.faults import Canned, Fault, Gateway, gateway, proxy
 from tests.servers.lakefs import LakeFSServer
@@ -343,6 +344,17 @@ def test_metadata_that_is_no_texts_is_none_of_lakefs(
     between.answers.append(Canned(200, {**OBJECT, "metadata": metadata}))
     with pytest.raises(InvalidCredentials, match="no lakeFS server"):
         through.stat(repository, "main", "x")
+
+
+@pytest.mark.parametrize("urls", [["u"], ["u"] * 3, ["u", 1]])
+def test_an_upload_has_a_url_for_each_part(
+    through: LakeFSAPI, between: Gateway, repository: str, urls: list[Any]
+) -> None:
+    begun = {"upload_id": "i", "physical_address": "a", "presigned_urls": ["u", "v"]}
+    between.answers.extend([Canned(201, begun), Canned(201, {**begun, "presigned_urls": urls})])
+    assert through.begin_parts(repository, "main", "x", 2) == ("i", "a", [Hidden("u"), Hidden("v")])
+    with pytest.raises(BackendUnreachable, match="no lakeFS server"):
+        through.begin_parts(repository, "main", "x", 2)
 
 
 def test_a_page_of_a_listing_that_comes_again_is_an_error_and_no_endless_loop(

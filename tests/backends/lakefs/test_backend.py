@@ -783,9 +783,9 @@ def test_a_run_whose_branch_is_gone_does_not_make_it_again(
 ) -> None:
     backend = pinned(lakefs_local, local, Pin("run", "run"))
     where = parse(f"lakefs://{local}/x")
-    with pytest.raises(BranchNotFound, match="branch 'run' of the run is gone"):
+    with pytest.raises(BranchNotFound, match="the branch of the run is gone from"):
         backend.put(payload=b"x", fragment=where)
-    with pytest.raises(BranchNotFound, match="branch 'run' of the run is gone"):
+    with pytest.raises(BranchNotFound, match="the branch of the run is gone from"):
         backend.delete(fragment=where)
     for read in (backend.get, backend.exists, backend.stat):
         with pytest.raises(RefNotFound, match="'run'"):
@@ -1359,6 +1359,24 @@ def test_a_checksum_that_only_looks_like_an_md5_costs_a_second_read(
     assert sent == ["GET objects"]
 
 
+def test_a_crc32_decides_where_the_checksum_only_looks_like_an_md5(
+    lakefs_local: LakeFSServer, local: str, requests_of: Callable[[LakeFSBackend], list[str]]
+) -> None:
+    backend, where = on(lakefs_local, "main"), parse(f"lakefs://{local}/x")
+    backend.put(payload=b"x", fragment=where)
+    found = backend.api.stat(local, "main", "x")
+    copied = {
+        "physical_address": found.address,
+        "checksum": "0" * 32,
+        "size_bytes": 1,
+        "metadata": dict(found.metadata),
+    }
+    lakefs_local.call("PUT", f"/repositories/{local}/branches/main/objects?path=x", json=copied)
+    sent = requests_of(backend)
+    assert backend.get(fragment=where) == b"x"
+    assert sent == ["GET objects", "GET stat"]
+
+
 @pytest.mark.parametrize("path", ["small", "large"])
 def test_damage_of_what_this_package_stored_is_told_even_where_the_store_itself_is_damaged(
     lakefs_local: LakeFSServer, local: str, large_file: Path, path: str
@@ -1520,6 +1538,19 @@ def test_in_a_run_a_damaged_upload_is_told_and_stays_hidden(
     with pytest.raises(IntegrityError, match="what is there now is damaged"):
         over_network.put(payload=b"x" * 200_000, fragment=parse(f"lakefs://{local}/x"))
     assert uncommitted(lakefs_local, local) == []
+
+
+def test_in_a_run_nothing_is_looked_at_before_a_folder_is_sent(
+    lakefs_local: LakeFSServer, local: str, tmp_path: Path, requests_of: Callable[[LakeFSBackend], list[str]]
+) -> None:
+    make_branch(lakefs_local, local, "run")
+    backend = pinned(lakefs_local, local, Pin("run", "run"))
+    sent = requests_of(backend)
+    backend.upload(source=make_files(tmp_path / "source", "a"), fragment=parse(f"lakefs://{local}/tree"))
+    assert sent == ["POST objects", "GET ls", "POST delete", "POST objects"]
+    sent.clear()
+    on(lakefs_local, "main").upload(source=tmp_path / "source", fragment=parse(f"lakefs://{local}/tree"))
+    assert sent == ["GET ls", "POST objects", "GET ls", "POST delete", "POST objects"]
 
 
 def test_what_another_one_wrote_after_a_damaged_upload_stays(

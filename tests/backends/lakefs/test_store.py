@@ -408,10 +408,14 @@ def test_an_abort_that_fails_is_tried_again_and_leaves_no_parts(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     repository = lakefs_s3.new_repository()
-    before_lakefs.answers.extend([None, BUG, *answers])  # the completion fails
+    where = parse(f"lakefs://{repository}/large")
+    through.put(payload=b"old", fragment=where)
+    before_lakefs.answers.extend([None, BUG, None, *answers])  # the completion fails, and the old object is looked at
     with pytest.raises(TransferError, match="a bug"):
-        through.upload(source=large, fragment=parse(f"lakefs://{repository}/large"))
+        through.upload(source=large, fragment=where)
+    assert not before_lakefs.answers
     assert uploads_left(seaweed, repository) == []
+    assert through.get(fragment=where) == b"old"
     assert "unfinished" not in caplog.text
 
 
