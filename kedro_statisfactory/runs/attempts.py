@@ -6,7 +6,6 @@ and tag never change. Each further attempt is a run with an id of its own, and s
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
@@ -34,26 +33,28 @@ def attempt_to_join(places: _Places, run_id: str) -> int:
         places: The repositories that the process uses.
         run_id: As it was told.
     """
-    for number in itertools.count(1):
-        name = run_branch(attempt_id(run_id, number), JOINED)
-        if any(_is_there(api, repository, name) for api, repository in places):
-            break
-        if not _is_finished(places, attempt_id(run_id, number)):
-            break
+    number = 1
+    while not _goes_on(places, attempt_id(run_id, number)) and _is_finished(places, attempt_id(run_id, number)):
+        number += 1
     return number
 
 
 def attempt_to_end(places: _Places, run_id: str) -> str:
     """The id of the first attempt that waits; where none does, of the last one that was finished."""
-    last = run_id
-    for number in itertools.count(1):
-        current = attempt_id(run_id, number)
-        if any(branches_of(api, repository, current) for api, repository in places):
-            return current
+    number, last = 1, run_id
+    while not _waits(places, current := attempt_id(run_id, number)):
         if not _is_finished(places, current):
-            break
-        last = current
-    return last
+            return last
+        number, last = number + 1, current
+    return current
+
+
+def _goes_on(places: _Places, run_id: str) -> bool:
+    return any(_is_there(api, repository, run_branch(run_id, JOINED)) for api, repository in places)
+
+
+def _waits(places: _Places, run_id: str) -> bool:
+    return any(branches_of(api, repository, run_id) for api, repository in places)
 
 
 def _is_there(api: LakeFSAPI, repository: str, branch: str) -> bool:

@@ -178,12 +178,12 @@ def test_the_stock_dataset_and_ours_read_each_others_versions(tmp_path: Path) ->
     assert JSONDataset(filepath=path, version=Version("v1", None)).load() == {"by": "stock"}
 
 
-def test_after_a_save_the_same_entry_loads_what_it_saved(place: Place) -> None:
-    catalog = _catalog(place, generate_timestamp())
+def test_after_a_save_the_same_entry_loads_what_it_saved(folder_place: Place) -> None:
+    catalog = _catalog(folder_place, generate_timestamp())
     catalog.save("x", {"n": 1})
     assert catalog.load("x") == {"n": 1}
     pinned = DataCatalog.from_config(
-        {"x": place.entry("x.json", dataset="json.JSONDataset", versioned=True)},
+        {"x": folder_place.entry("x.json", dataset="json.JSONDataset", versioned=True)},
         save_version="9999",
         load_versions={"x": "0001"},
     )

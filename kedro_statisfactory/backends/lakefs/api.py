@@ -16,17 +16,16 @@ from kedro_statisfactory.backends.lakefs.model import (
     Commit,
     Ref,
     Stat,
-    begun_of,
     commit_id_of,
     commit_of,
     errors_of,
     list_of,
-    mapping_of,
     ref_of,
     stat_of,
     text_of,
 )
-from kedro_statisfactory.backends.lakefs.requests import CONFIG, LakeFSRequests, api_path, batches
+from kedro_statisfactory.backends.lakefs.requests import api_path, batches
+from kedro_statisfactory.backends.lakefs.uploads import OCTETS, LakeFSUploads, branch_or_error
 from kedro_statisfactory.errors import (
     BranchNotFound,
     Conflict,
@@ -37,21 +36,14 @@ from kedro_statisfactory.errors import (
     RefNotFound,
     TransferError,
 )
-from kedro_statisfactory.hidden import Hidden
-from kedro_statisfactory.session import Session
-
-_OCTETS = "application/octet-stream"
 
 
-class LakeFSAPI:
+class LakeFSAPI(LakeFSUploads):
     """One lakeFS server, asked with the credentials of a session.
 
     Args:
         session: Credentials, and the connections made from them.
     """
-
-    def __init__(self, session: Session) -> None:
-        self._server = LakeFSRequests(session)
 
     @property
     def host(self) -> str:
@@ -76,7 +68,7 @@ class LakeFSAPI:
         Raises:
             BranchNotFound: There is none.
         """
-        with _branch_or_error(repository, branch):
+        with branch_or_error(repository, branch):
             where = api_path("repositories", repository, "branches", branch)
             return self._server.json("GET", where, lambda found: ref_of(found, branch))
 
@@ -218,7 +210,7 @@ class LakeFSAPI:
             BranchNotFound: There is no branch.
         """
         where = api_path("repositories", repository, "branches", branch, "diff")
-        with _branch_or_error(repository, branch):
+        with branch_or_error(repository, branch):
             return bool(self._server.json("GET", where, lambda found: list_of(found, "results"), {"amount": "1"}))
 
     def uncommitted(self, repository: str, branch: str) -> Iterator[str]:
@@ -296,12 +288,12 @@ class LakeFSAPI:
             digest.update(content)
             return content
 
-        headers, kept = {"Content-Type": _OCTETS, "Content-Length": str(size)}, None
+        headers, kept = {"Content-Type": OCTETS, "Content-Length": str(size)}, None
         if crc32 is not None:
             headers[f"X-Lakefs-Meta-{CRC32_KEY}"] = kept = f"{crc32:08x}"
         where = api_path("repositories", repository, "branches", branch, "objects")
         for _ in range(ATTEMPTS):
-            with _branch_or_error(repository, branch):
+            with branch_or_error(repository, branch):
                 stored = self._server.json(
                     "POST", where, lambda found: stat_of(found, path), {"path": path}, headers=headers, body=hashed
                 )
@@ -339,68 +331,3 @@ class LakeFSAPI:
         for some in batches(paths):
             for found, message in self._server.json("POST", where, errors_of, json_body={"paths": some}):
                 raise TransferError(f"the object {found!r} was not deleted: {message}")
-
-    # -- large objects, which travel past the server ---------------------------------------------------------------
-
-    def presigns(self) -> tuple[bool, bool]:
-        """Whether the server hands out signed URLs for reading, and for writing in parts."""
-        storage = self._server.json("GET", CONFIG, lambda found: mapping_of(found, "storage_config"))
-        return bool(storage.get("pre_sign_support")), bool(storage.get("pre_sign_multipart_upload"))
-
-    def begin_parts(
-        self, repository: str, branch: str, path: str, count: int
-    ) -> tuple[str, str, Sequence[Hidden[str]]]:
-        """Begin an upload in parts; gives its id, its address and a signed URL for each part.
-
-        It is not repeated when its answer was lost: lakeFS lists no uploads, so that nobody could end the first one.
-
-        Raises:
-            BackendUnreachable: Nobody knows whether it was begun.
-        """
-        where = api_path("repositories", repository, "branches", branch, "staging", "pmpu")
-        query = {"path": path, "parts": str(count)}
-        with _branch_or_error(repository, branch):
-            return self._server.json("POST", where, lambda found: begun_of(found, count), query, repeatable=False)
-
-    def sign_part(self, repository: str, branch: str, path: str, upload: tuple[str, str], number: int) -> Hidden[str]:
-        """A new signed URL for a part, where the first one is too old."""
-        where = api_path(
-            "repositories", repository, "branches", branch, "staging", "pmpu", upload[0], "parts", str(number)
-        )
-        body = {"physical_address": upload[1]}
-        return self._server.json(
-            "PUT", where, lambda found: Hidden(text_of(found, "presigned_url")), {"path": path}, json_body=body
-        )
-
-    def complete_parts(
-        self,
-        repository: str,
-        branch: str,
-        path: str,
-        upload: tuple[str, str],
-        etags: Sequence[str],
-        crc32: int,
-        size: int,
-    ) -> Stat:
-        """Make the parts one object of ``size`` bytes."""
-        where = api_path("repositories", repository, "branches", branch, "staging", "pmpu", upload[0])
-        body = {
-            "physical_address": upload[1],
-            "parts": [{"part_number": number, "etag": etag} for number, etag in enumerate(etags, start=1)],
-            "user_metadata": {CRC32_KEY: f"{crc32:08x}"},
-            "content_type": _OCTETS,
-        }
-        return self._server.json("PUT", where, lambda found: stat_of(found, path, size), {"path": path}, json_body=body)
-
-    def abort_parts(self, repository: str, branch: str, path: str, upload: tuple[str, str]) -> None:
-        """Drop an upload in parts."""
-        where = api_path("repositories", repository, "branches", branch, "staging", "pmpu", upload[0])
-        self._server.delete(where, {"path": path}, json_body={"physical_address": upload[1]})
-
-
-@contextlib.contextmanager
-def _branch_or_error(repository: str, branch: str) -> Iterator[None]:
-    try:
-        yield
-    except ObjectNotFound:
-        raise BranchNotFound(f"the repository {repository!r} has no branch {branch!r}.") from None

@@ -419,6 +419,21 @@ def test_an_abort_that_fails_is_tried_again_and_leaves_no_parts(
     assert "unfinished" not in caplog.text
 
 
+def test_an_upload_that_is_gone_needs_no_end(
+    large: Path,
+    through: LakeFSBackend,
+    before_lakefs: Gateway,
+    lakefs_s3: LakeFSServer,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    gone = Canned(404, {"message": "no such upload"})
+    before_lakefs.answers.extend([None, BUG, None, gone])
+    with pytest.raises(TransferError, match="a bug"):
+        through.upload(source=large, fragment=parse(f"lakefs://{lakefs_s3.new_repository()}/large"))
+    assert [seen.method for seen in before_lakefs.seen] == ["POST", "PUT", "GET", "DELETE"]
+    assert "unfinished" not in caplog.text
+
+
 def test_parts_that_cannot_be_removed_are_told(
     lakefs_s3: LakeFSServer,
     seaweed: S3Server,

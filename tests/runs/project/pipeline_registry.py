@@ -91,6 +91,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "from_b": pipeline([node(second, ["b", "parameters"], "elsewhere", name="second")]),
         "local": pipeline([node(first, "parameters", "local", name="first")]),
         "both": whole + pipeline([node(second, ["a", "parameters"], "elsewhere", name="other")]),
+        "mixed": pipeline([node(first, "parameters", "local", name="local"), node(first, "parameters", "a", name="a")]),
         "confirms": pipeline([node(take, ["queue", "parameters"], "elsewhere", name="take", confirms="queue")]),
         "adds": pipeline([node(row, "parameters", "added", name="row")]),
         "wide": pipeline([node(first, "parameters", f"wide_{number}", name=f"n{number}") for number in range(40)]),
