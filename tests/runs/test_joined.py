@@ -181,7 +181,7 @@ def test_two_parts_that_begin_another_attempt_at_once_are_in_one(joined: KedroPr
         assert part.exitcode == 0
     assert len(_hidden(joined)) == 1
     assert joined.invoke("run", "finish").exit_code == 0
-    assert joined.read() == {"a": 4, "b": 30, "total": 3}
+    assert joined.read() in ({"a": 4, "b": b, "total": 3} for b in (30, 40)), "the one may have seen the other's"
 
 
 def test_a_part_that_only_reads_finds_the_attempt_as_well(joined: KedroProject) -> None:
