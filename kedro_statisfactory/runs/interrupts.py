@@ -10,6 +10,8 @@ import threading
 from types import FrameType
 from typing import Protocol
 
+# Those by which others end a process: a scheduler, and a terminal that is closed (Windows has none of these).
+_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _EXIT_WITHIN = 10.0  # seconds for dropping the branches of runs after a signal
 
 
@@ -34,16 +36,19 @@ class Interrupts:
         """From now on, end this run when the process ends."""
         with self._lock:
             self._runs.add(run)
-        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            # By default a process ends without giving anybody a chance. A handler of the user's own is left alone.
-            signal.signal(signal.SIGTERM, _exit)
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                # By default a process ends without giving anybody a chance. A handler of the user's own is left alone,
+                # and so is nohup, which ignores a closed terminal.
+                if signal.getsignal(number) is signal.SIG_DFL:
+                    signal.signal(number, _exit)
 
     def discard(self, run: Abandonable) -> None:
         """Forget a run that has ended by itself."""
         with self._lock:
             self._runs.discard(run)
         if not self._runs and threading.current_thread() is threading.main_thread():
-            _restore_sigterm()
+            _restore_signals()
 
     def abandon_all(self) -> None:
         """End all of them."""
@@ -71,16 +76,17 @@ def _exit(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-def _restore_sigterm() -> None:
-    if signal.getsignal(signal.SIGTERM) is _exit:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def _restore_signals() -> None:
+    for number in _SIGNALS:
+        if signal.getsignal(number) is _exit:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def forget_runs() -> None:
     """Leave the runs to the parent: a worker that was forked in mid-run has no business ending them."""
     global _current
     _current = Interrupts()
-    _restore_sigterm()
+    _restore_signals()
 
 
 if sys.platform != "win32":

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -171,9 +172,10 @@ def test_an_interrupt_while_a_run_lands_loses_nothing(
         assert project.tags(repository)[f"kedro-{run_id}"] == project.log(repository=repository)[0].id
 
 
-def test_sigterm_leaves_no_trace(project: KedroProject) -> None:
-    done = project.command("run", "--params", "signal.add=SIGTERM")
-    assert done.returncode == 143, done.stderr
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_to_end_leaves_no_trace(project: KedroProject, name: str) -> None:
+    done = project.command("run", "--params", f"signal.add={name}")
+    assert done.returncode == 128 + getattr(signal, name), done.stderr
     assert project.branches() == ["main"]
     assert project.read() == BEFORE
 
