@@ -96,7 +96,7 @@ def clean(metadata: ProjectMetadata, env: str | None, older_than: float | None, 
     """
     with _errors_as_text():
         entries = _entries(metadata, env)
-        _clean_disk(metadata.project_path, entries, dry_run)
+        _clean_disk(metadata.project_path, (entry for _, entry in entries), dry_run)
         for backend, repository in _repositories_of(entries):
             _clean_repository(backend, repository, older_than, dry_run)
 
@@ -140,7 +140,8 @@ def _errors_as_text() -> Iterator[None]:
     try:
         yield
     except StatisfactoryError as error:
-        raise click.ClickException(str(error)) from error
+        where = f"catalog entry {error.entry!r}: " if error.entry else ""
+        raise click.ClickException(f"{where}{error}") from error
 
 
 def _repositories(metadata: ProjectMetadata, env: str | None) -> list[tuple[LakeFSBackend, str]]:
@@ -151,8 +152,8 @@ def _repositories(metadata: ProjectMetadata, env: str | None) -> list[tuple[Lake
     return found
 
 
-def _entries(metadata: ProjectMetadata, env: str | None) -> list[ArtifactDataset]:
-    """Our entries of the catalog, those of dataset factories included, in the order of their names."""
+def _entries(metadata: ProjectMetadata, env: str | None) -> list[tuple[str, ArtifactDataset]]:
+    """Our entries of the catalog with their names, those of dataset factories included, in the order of these."""
     from kedro.framework.project import pipelines
     from kedro.framework.session import KedroSession
 
@@ -166,27 +167,29 @@ def _entries(metadata: ProjectMetadata, env: str | None) -> list[ArtifactDataset
         names = set(catalog.keys()).union(*(pipeline.datasets() for pipeline in pipelines.values()))
     except Exception as error:  # whatever is wrong with a project of somebody else's
         raise click.ClickException(f"the catalog cannot be read: {error}") from error
-    found: list[ArtifactDataset] = []
+    found: list[tuple[str, ArtifactDataset]] = []
     for name in sorted(names):
         try:
-            found += artifacts(catalog.get(name), ArtifactDataset)
+            found += [(name, each) for each in artifacts(catalog.get(name), ArtifactDataset)]
         except Exception as error:  # a package that is not installed here must not keep the others from being ended
             click.echo(f"The entry {name} is left out: {error}", err=True)
     return found
 
 
-def _repositories_of(entries: Iterable[ArtifactDataset]) -> list[tuple[LakeFSBackend, str]]:
+def _repositories_of(entries: Iterable[tuple[str, ArtifactDataset]]) -> list[tuple[LakeFSBackend, str]]:
     """The lakeFS repositories of entries, as far as they are there, in the order of their servers and names."""
     from kedro_statisfactory.backends import LakeFSBackend
+    from kedro_statisfactory.runs.use import named
 
     found: dict[tuple[str, str], tuple[LakeFSBackend, str]] = {}
-    for entry in entries:
+    for name, entry in entries:
         backend = entry.backend
         if isinstance(backend, LakeFSBackend):
             repository = backend.split(entry.location)[0]
-            key = (backend.api.host, repository)
-            if key not in found and _is_there(backend, repository):
-                found[key] = (backend, repository)
+            with named(name):
+                key = (backend.api.host, repository)
+                if key not in found and _is_there(backend, repository):
+                    found[key] = (backend, repository)
     return [found[key] for key in sorted(found)]
 
 

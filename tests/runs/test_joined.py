@@ -818,6 +818,16 @@ def test_a_catalog_without_lakefs_is_told(project: KedroProject) -> None:
     assert project.invoke("clean").exit_code == 0, "there may be something to clean up on the disk"
 
 
+def test_credentials_that_are_missing_are_told_with_an_entry(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY")
+    for command in (["clean"], ["run", "finish", "x"], ["run", "abort", "x"]):
+        done = project.invoke(*command)
+        assert done.exit_code == 1
+        assert "Error: catalog entry 'a': [E0402]" in done.output
+
+
 def test_a_server_that_is_gone_is_told_in_one_line(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAKECTL_SERVER_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setattr("kedro_statisfactory.backends.http.ATTEMPTS", 1)
