@@ -822,8 +822,8 @@ def test_credentials_that_are_missing_are_told_with_an_entry(
     project: KedroProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY")
-    for command in (["clean"], ["run", "finish", "x"], ["run", "abort", "x"]):
-        done = project.invoke(*command)
+    for arguments in (["clean"], ["run", "finish", "x"], ["run", "abort", "x"]):
+        done = project.invoke(*arguments)
         assert done.exit_code == 1
         assert "Error: catalog entry 'a': [E0402]" in done.output
 
