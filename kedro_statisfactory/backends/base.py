@@ -24,6 +24,9 @@ from kedro_statisfactory.session import Session
 #: How the names of files and folders begin that are written beside their target and not published yet.
 STAGING_NAME = ".statisfactory-"
 
+#: How the name of an object begins by which somebody who is about to store it claims what the rest of the name says.
+CLAIM = "_statisfactory-claim-"
+
 #: Distributions name the modules of their backends in this group of entry points.
 ENTRY_POINTS = "kedro_statisfactory.backends"
 

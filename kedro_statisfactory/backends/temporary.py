@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kedro_statisfactory.backends.base import STAGING_NAME
+from kedro_statisfactory.errors import TransferError
 
 _DIGITS = 10
 # Only what was made here is ever removed: older versions of this package, which held no locks, used other lengths.
@@ -40,6 +41,21 @@ class Temporary:
 
     path: Path
     lock: int | None
+
+    def check(self) -> None:
+        """See that it is still the one that was made.
+
+        Raises:
+            TransferError: Somebody has removed it meanwhile, and perhaps a part of what was written to it.
+        """
+        if self.lock is None:
+            return
+        try:
+            is_there = os.path.samestat(os.fstat(self.lock), os.stat(self.path))
+        except FileNotFoundError:
+            is_there = False
+        if not is_there:
+            raise TransferError(f"somebody has removed {str(self.path)!r} while it was in use: save again.")
 
     def remove(self) -> None:
         """Remove it, if it is still there, and let go of the lock."""
@@ -151,8 +167,14 @@ def _is_left_behind(path: Path, dry_run: bool) -> bool:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
+    """Remove a file, or a folder with all in it; most have a file or none, for which this is the fastest way."""
+    try:
+        if not path.is_symlink():
+            for name in os.listdir(path):
+                os.unlink(os.path.join(path, name))
+            path.rmdir()
+            return
+    except OSError:  # a file, or a folder with folders in it
         shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink()
+    with contextlib.suppress(OSError):
+        path.unlink()

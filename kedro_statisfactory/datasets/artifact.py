@@ -7,7 +7,6 @@ import dataclasses
 import functools
 import importlib
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,7 +25,7 @@ from kedro_statisfactory.datasets.members import has_member, member_of
 from kedro_statisfactory.datasets.reading import FormatReader
 from kedro_statisfactory.datasets.replaced import Replaced
 from kedro_statisfactory.datasets.saving import StagedSave
-from kedro_statisfactory.datasets.staging import staged_path
+from kedro_statisfactory.datasets.staging import staged_path, staging_folder
 from kedro_statisfactory.datasets.versioned import VersionedEntry
 from kedro_statisfactory.datasets.versions import never_overwritten
 from kedro_statisfactory.errors import InvalidFormat, InvalidURL
@@ -206,7 +205,9 @@ class ArtifactDataset(VersionedEntry):
         """
         if self._format is None:
             return
-        self._format.on(staged_path(Path(tempfile.gettempdir()), basename(self._location())), self.filepath)
+        if self._format.is_of_kedro:  # a class of somebody else's may need its file to be made
+            with staging_folder(None) as folder:
+                self._format.on(staged_path(folder.path, basename(self._location())), self.filepath)
         try:
             is_copied = self._backend().local_path(fragment=self._location(), **self._load_args) is None
         except FileNotFoundError:  # where there is nothing yet

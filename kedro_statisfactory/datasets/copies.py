@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import glob
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -31,12 +32,14 @@ class Copy:
         folder: The private folder that goes with it; ``None``: it is used where it is.
         is_private: Whether it is a copy, so that a change of it changes nothing else.
         pattern: Of the files in it, for a format that is given one.
+        is_alias: Whether its files are links to those that are meant, which take no room.
     """
 
     whole: Path
     folder: StagingFolder | None = None
     is_private: bool = False
     pattern: str = ""
+    is_alias: bool = False
 
     @property
     def path(self) -> Path:
@@ -49,8 +52,7 @@ class Copy:
         Args:
             url: Of which it is a copy.
         """
-        is_linked = self.whole.is_symlink()
-        kept = same_as(self.whole, url) if self.is_private and not is_linked else None
+        kept = same_as(self.whole, url) if self.is_private and not self.is_alias else None
         return dataclasses.replace(self, whole=kept.copy, folder=kept.folder) if kept else self
 
     def state(self) -> object:
@@ -95,12 +97,15 @@ def local_copy(
         whole = staged_path(folder.path, basename(where))
         if path is not None:  # the same file under a name that is no pattern
             _link(path, whole)
+            for each in path.parent.glob(f"{glob.escape(path.stem)}*") if path.is_file() else ():
+                if each != path and each.is_file():  # what a format may have beside it
+                    _link(each, whole.with_name(each.name.replace(path.name, whole.name, 1)))
         else:
             with named_when_full(folder.path):
                 backend.download(target=whole, fragment=where, **options)
                 if whole.is_file():
                     _fetch_beside(backend, where, options, format_, whole)
-        yield Copy(whole, folder, is_private=True, pattern=format_.pattern)
+        yield Copy(whole, folder, is_private=True, pattern=format_.pattern, is_alias=path is not None)
 
 
 def _link(path: Path, alias: Path) -> None:

@@ -36,7 +36,7 @@ class Format:
     """
 
     kind: type[AbstractDataset[Any, Any]]
-    args: Mapping[str, Any] = field(default_factory=dict)
+    args: Mapping[str, Any] = field(default_factory=dict, repr=False)  # passwords travel in them
     pattern: str = ""
 
     @property
@@ -70,6 +70,11 @@ class Format:
         if self._is_of("kedro_datasets.ibis."):
             return "partition_by" in save_args
         return self._is_of("kedro_datasets.dask.") or not self._is_of(_OF_KEDRO)
+
+    @property
+    def is_of_kedro(self) -> bool:
+        """Whether it is a class of kedro-datasets, or inherits from one how it saves."""
+        return self._is_of(_OF_KEDRO)
 
     def names_files(self, name: str) -> bool:
         """Whether the last segment of a URL is a pattern for the files of a folder, as in ``days/*.csv`` of Dask."""
@@ -201,6 +206,7 @@ def _begin_anew(args: dict[str, Any]) -> None:
     writer = (args.get("save_args") or {}).get("writer") or {}
     if str(writer.get("mode", "")).startswith("a"):
         writer["mode"] = "w"
+        writer.pop("if_sheet_exists", None)  # which is about those that are there
 
 
 def type_name(kind: type) -> str:

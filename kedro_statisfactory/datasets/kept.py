@@ -30,9 +30,9 @@ _NOT_EAGER = frozenset(("memmap", "TextFileReader", "JsonReader", "HDFStore"))
 _EAGER_FORMATS = frozenset(f"kedro_datasets.{name}Dataset" for name in ("json.JSON", "text.Text", "yaml.YAML"))
 _PICKLE = "kedro_datasets.pickle.PickleDataset"
 
-#: The most copies that a process keeps.
+#: The most copies that a process keeps, but for the newest of each URL.
 MOST_COPIES = 50
-# And the most of the disk that they may take: the newest stays in any case.
+# And the most of the disk that they may take.
 _LARGEST_SHARE = 0.25
 
 
@@ -92,6 +92,8 @@ def keep_for_lazy(
 
 def same_as(copy: Path, url: str) -> _Kept | None:
     """A copy of the same URL with the same content that is kept already, and that nobody has changed."""
+    if not any(each.url == url for each in list(_kept)):
+        return None
     size = _size_of(copy)
     with _lock:
         for each in reversed(_kept):
@@ -103,12 +105,18 @@ def same_as(copy: Path, url: str) -> _Kept | None:
 
 
 def _remove_surplus() -> None:
-    """Remove the copies that were not used for the longest time, where there are too many or too large ones."""
+    """Remove copies of what was replaced since, those first that were not used for the longest time.
+
+    The newest copy of a URL stays: what was made of it is in use, as far as anybody knows.
+    """
     room = shutil.disk_usage(_kept[-1].folder.path).total * _LARGEST_SHARE
-    while len(_kept) > MOST_COPIES or (len(_kept) > 1 and sum(each.size for each in _kept) > room):
-        oldest = _kept.pop(0)
+    newest = {each.url: each for each in _kept}
+    for oldest in [each for each in _kept if newest[each.url] is not each]:
+        if len(_kept) <= MOST_COPIES and sum(each.size for each in _kept) <= room:
+            return
+        _kept.remove(oldest)
         _LOGGER.info(
-            "The copy that lazy data of %r may read from is dropped, because newer ones need room.", oldest.url
+            "The copy that lazy data of %r may read from is dropped, because it was replaced since.", oldest.url
         )
         oldest.folder.temporary.remove()
 
@@ -118,7 +126,7 @@ def _files_of(copy: Path) -> list[Path]:
 
 
 def _size_of(copy: Path) -> int:
-    return sum(path.stat().st_size for path in _files_of(copy))
+    return sum(path.lstat().st_size for path in _files_of(copy))  # a link takes no room
 
 
 def _state_of(copy: Path) -> object:

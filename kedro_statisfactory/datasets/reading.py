@@ -43,7 +43,6 @@ class FormatReader:
     def __init__(self, format_: Format, url: str) -> None:
         self._format, self._url = format_, url
         self._last: _Last | None = None
-        self._is_lazy = False  # whether what was loaded last may still read from its copy
 
     def load(self, backend: Backend, where: ParseResult, options: Mapping[str, Any]) -> Any:
         """Load an object.
@@ -58,8 +57,7 @@ class FormatReader:
             DatasetError: The format failed.
         """
         with local_copy(backend, where, options, self._format) as copy:
-            # An equal one may have to stay for what was loaded before.
-            copy = copy.or_the_same(self._url) if self._is_lazy else copy
+            copy = copy.or_the_same(self._url)  # which has to stay for what was loaded before
             # A dataset on the same local file can be used again, unless it remembers what it has read; to make one
             # costs more than to read a small file.
             path, last = copy.path, self._last
@@ -68,7 +66,7 @@ class FormatReader:
             before = dict(vars(inner))
             data = self._format.call(path, self._url, inner.load)
             self._last = _Last(copy, inner, _is_as_before(inner, before))
-            self._is_lazy = keep_for_lazy(copy.folder, copy.whole, self._url, data, inner)
+            keep_for_lazy(copy.folder, copy.whole, self._url, data, inner)
             return data
 
     def ask(

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends import Backend
+from kedro_statisfactory.datasets.sets import SET_MARK
 from kedro_statisfactory.errors import InvalidFormat, NotSupported, PreconditionFailed
 
 _REF = "lake_ref"
@@ -45,7 +46,7 @@ class Replaced:
         is_there = self.backend.exists(fragment=self.where, **self._options)
         if is_there and self.never is not None:
             with self.never:
-                raise PreconditionFailed
+                raise PreconditionFailed("the mode of the format asks for what is there")
         return is_there
 
     def fetch(self, staged: Path) -> None:
@@ -69,7 +70,8 @@ class Replaced:
         if self.never is not None:
             return
         with contextlib.suppress(NotSupported):  # a backend that cannot list has no folders
-            if any(True for _ in self.backend.list(fragment=self.where, **self._options)):
+            names = {info.path for info in self.backend.list(fragment=self.where, **self._options)}
+            if names and SET_MARK not in names:  # the files of a set are replaced all together
                 self.fetch(staged)
 
     def refuse_the_past(self) -> None:

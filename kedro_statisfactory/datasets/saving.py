@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +61,7 @@ class StagedSave:
             staged = staged_path(folder.path, basename(where))
             self._write(data, staged)
             whole = self._whole(staged)
+            folder.temporary.check()
             self.publish(whole)
 
     def _write(self, data: Any, staged: Path) -> None:
@@ -71,7 +71,8 @@ class StagedSave:
             scatter(staged)
         elif self.format.keeps_folder(data):
             self.replaced.fetch_folder(staged)
-            _remove_unless_folder(staged)
+            if staged.is_file():  # what is found before the folder, and is replaced
+                staged.unlink()
         old = Beginning(staged) if self.format.modes.appends_to_file and staged.is_file() else None
         path = staged
         if self.format.pattern:
@@ -81,14 +82,13 @@ class StagedSave:
         self.format.call(path, self.url, functools.partial(inner.save, data))
         if not staged.exists():
             written = ", ".join(sorted(path.name for path in staged.parent.iterdir()))
-            instead = f" but, in its place, {written}. Name in the URL the file or folder that it writes" * bool(
-                written
-            )
+            instead = f" but, in its place, {written}. Name what it writes in the URL" * bool(written)
             raise InvalidFormat(f"{self.format.name} did not write to the path that it was given{instead}.")
         if old and not old.is_kept():
             raise InvalidFormat(
-                f"{self.format.name} has replaced what was there, although a mode among its arguments asks to add to "
-                "it: name that mode under `fs_args: {open_args_save: {mode: …}}` of `dataset`, or take it away."
+                f"what {self.format.name} has written does not begin with what was there, although a mode among its "
+                "arguments asks to add to it: name that mode under `fs_args: {open_args_save: {mode: …}}` of "
+                "`dataset`, or take it away."
             )
         refuse_hollow(staged, self.format.name)
 
@@ -101,14 +101,3 @@ class StagedSave:
                 if there is not None and main_of(there) != there:
                     return as_set_of_one(staged)
         return whole
-
-
-def _remove_unless_folder(staged: Path) -> None:
-    """Remove what was fetched for a format that keeps what is in its folder, where it is none.
-
-    A file is replaced, and so are those of a set, all together.
-    """
-    if staged.is_file():
-        staged.unlink()
-    elif main_of(staged) != staged:
-        shutil.rmtree(staged)

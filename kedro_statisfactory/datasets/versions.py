@@ -10,6 +10,7 @@ from urllib.parse import ParseResult
 from kedro.io.core import DatasetError
 
 from kedro_statisfactory.backends import Backend
+from kedro_statisfactory.backends.base import CLAIM
 from kedro_statisfactory.errors import PreconditionFailed
 from kedro_statisfactory.location import basename, join
 
@@ -35,18 +36,16 @@ def never_overwritten(url: str, version: str | None) -> Iterator[None]:
     except PreconditionFailed as error:
         raise DatasetError(
             f"{url!r}: the version {version!r} is there already, and versions are never overwritten: save under "
-            "another one."
+            f"another one. ({error})"
         ) from error
 
 
 def versions_below(backend: Backend, where: ParseResult) -> list[ParseResult]:
     """The locations of all versions of what is at ``where``, newest first, from one listing."""
     name = basename(where)
-    found = {
-        folders[0]
-        for info in backend.list(fragment=where)
-        if len(folders := info.path.split("/")) > 1 and folders[1] == name
-    }
+    pairs = {(parts[0], parts[1]) for info in backend.list(fragment=where) if len(parts := info.path.split("/")) > 1}
+    # Where there is a claim, a saver has not come to its end yet, or was killed.
+    found = {version for version, each in pairs if each == name and (version, CLAIM + name) not in pairs}
     return [at_version(where, version) for version in sorted(found, reverse=True)]
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 
+_known: set[Path] = set()  # roots that were found; a folder that is none yet may become one
 
-@functools.lru_cache(maxsize=1024)
+
 def is_kedro_project(folder: Path) -> bool:
     """Whether a folder is the root of a Kedro project, by the rule of Kedro itself."""
-    try:
-        return b"[tool.kedro]" in (folder / "pyproject.toml").read_bytes()
-    except (OSError, ValueError):
-        return False
+    if folder not in _known:
+        try:
+            if b"[tool.kedro]" not in (folder / "pyproject.toml").read_bytes():
+                return False
+        except (OSError, ValueError):
+            return False
+        _known.add(folder)
+    return True
 
 
 def nearest_project(folder: Path) -> Path | None:

@@ -39,14 +39,16 @@ def attempt_to_join(places: _Places, run_id: str) -> int:
     return number
 
 
-def attempt_to_end(places: _Places, run_id: str) -> str:
-    """The id of the first attempt that waits; where none does, of the last one that was finished."""
-    number, last = 1, run_id
-    while not _waits(places, current := attempt_id(run_id, number)):
-        if not _is_finished(places, current):
-            return last
+def attempts_to_end(places: _Places, run_id: str) -> list[str]:
+    """The ids of the attempts that wait; where none does, that of the last one that was finished."""
+    number, last, waiting = 1, run_id, list[str]()
+    while True:
+        current = attempt_id(run_id, number)
+        if _waits(places, current):
+            waiting.append(current)
+        elif not _is_finished(places, current):
+            return waiting or [last]
         number, last = number + 1, current
-    return current
 
 
 def _goes_on(places: _Places, run_id: str) -> bool:

@@ -133,6 +133,8 @@ class _Beginning:
             if place := use.place:
                 with named(use.name):
                     places[place[0].api.host, place[1]] = (place[0].api, place[1])
+        if not places:
+            return
         told = self._run.id
         with named(next(iter(use.name for use in self._run.uses if use.place))):
             number = attempt_to_join(list(places.values()), told)

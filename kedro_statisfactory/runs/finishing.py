@@ -11,7 +11,7 @@ from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import Commit
 from kedro_statisfactory.errors import ObjectNotFound, RunError, StatisfactoryError
 from kedro_statisfactory.project.branches import run_branch, run_tag
-from kedro_statisfactory.runs.attempts import attempt_to_end
+from kedro_statisfactory.runs.attempts import attempts_to_end
 from kedro_statisfactory.runs.landing import TRIES, is_of, land, landed_at
 from kedro_statisfactory.runs.leftovers import branches_of, commits_on
 from kedro_statisfactory.runs.tags import seal
@@ -55,7 +55,17 @@ def finish(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, merge: str 
         MergeConflict: Another run has changed the same entries.
         RunError: The run is not complete.
     """
-    run_id = attempt_to_end([(backend.api, repository) for backend, repository in places], run_id)
+    done: list[str] = []
+    is_known = False
+    for attempt in attempts_to_end([(backend.api, repository) for backend, repository in places], run_id):
+        landed = _finish_attempt(places, attempt, merge)
+        is_known = is_known or landed is not None
+        done += landed or ()
+    return done if is_known else None
+
+
+def _finish_attempt(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, merge: str | None) -> list[str] | None:
+    """Land one attempt of a run; as :func:`finish`."""
     waiting: list[tuple[Target, str | None]] = []
     empty: list[tuple[LakeFSAPI, str, str]] = []
     for backend, repository in places:
@@ -211,8 +221,12 @@ def _keep_from_cleaning(target: Target) -> None:
 
 def abort(places: Sequence[tuple[LakeFSBackend, str]], run_id: str) -> bool:
     """Drop a run that has not landed; gives whether there was one."""
-    run_id = attempt_to_end([(backend.api, repository) for backend, repository in places], run_id)
-    found = [(backend, repository, branches_of(backend.api, repository, run_id)) for backend, repository in places]
+    attempts = attempts_to_end([(backend.api, repository) for backend, repository in places], run_id)
+    found = [
+        (backend, repository, branches_of(backend.api, repository, attempt))
+        for attempt in attempts
+        for backend, repository in places
+    ]
     for backend, repository, names in found:
         for name in names:
             backend.api.delete_branch(repository, name)

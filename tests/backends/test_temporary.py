@@ -17,6 +17,7 @@ import pytest
 from kedro_statisfactory.backends import temporary
 from kedro_statisfactory.backends.base import STAGING_NAME
 from kedro_statisfactory.backends.temporary import Temporary, new_file, new_folder, sweep
+from kedro_statisfactory.errors import TransferError
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
@@ -180,3 +181,27 @@ def test_a_path_is_used_again(tmp_path: Path) -> None:
 def test_without_a_folder_it_is_the_one_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert new_folder().path.parent == tmp_path
+
+
+@pytest.mark.parametrize("how", ["removed", "made again"])
+def test_what_somebody_has_removed_is_noticed(tmp_path: Path, how: str) -> None:
+    made = new_folder(tmp_path)
+    made.check()
+    made.path.rmdir()
+    if how == "made again":
+        made.path.mkdir()
+    with pytest.raises(TransferError, match="somebody has removed"):
+        made.check()
+    made.remove()
+    made.check()  # there is nothing to compare any more
+
+
+def test_a_link_goes_and_what_it_leads_to_stays(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/x").write_text("x")
+    made = new_folder(tmp_path)
+    made.path.rmdir()
+    made.path.symlink_to(tmp_path / "data")
+    made.remove()
+    assert names(tmp_path) == ["data"]
+    assert names(tmp_path / "data") == ["x"]

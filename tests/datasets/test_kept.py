@@ -135,7 +135,7 @@ def test_no_more_copies_are_kept_than_a_process_needs(
         return
     assert copies(temporary) == 3
     assert [each.collect()["a"].to_list() for each in loaded[2:]] == [[2], [3], [4]]
-    assert "is dropped, because newer ones need room" in caplog.text
+    assert "is dropped, because it was replaced since" in caplog.text
 
 
 def test_copies_take_no_more_of_the_disk_than_a_share_of_it(
@@ -183,3 +183,29 @@ def test_a_fork_leaves_the_copies_to_its_parent(temporary: Path) -> None:
         assert folder.path.is_dir()
     finally:
         kept._kept[:] = before
+
+
+def test_the_newest_copy_of_each_url_stays(place: Place, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "MOST_COPIES", 1)
+    monkeypatch.setattr(kept, "_LARGEST_SHARE", 0.0)
+    loaded = []
+    for number in range(4):
+        lazy = entry(place, f"{number}.parquet")
+        lazy.save(frame(number))
+        loaded.append(lazy.load())
+    assert [each.collect()["a"].to_list() for each in loaded] == [[0], [1], [2], [3]]
+
+
+def test_entries_of_one_url_share_a_copy(place: Place, temporary: Path) -> None:
+    entry(place).save(frame(1))
+    loaded = [entry(place).load() for _ in range(5)]
+    assert copies(temporary) <= 1
+    assert all(each.collect()["a"].to_list() == [1] for each in loaded)
+
+
+def test_links_to_a_file_with_an_odd_name_are_no_copies(tmp_path: Path, temporary: Path) -> None:
+    lazy = ArtifactDataset(filepath=str(tmp_path / "x[1].parquet"), dataset=LAZY)
+    lazy.save(frame(1))
+    loaded = [lazy.load() for _ in range(3)]
+    assert sum(each.size for each in kept._kept) < 10_000
+    assert all(each.collect()["a"].to_list() == [1] for each in loaded)

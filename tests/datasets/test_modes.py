@@ -93,7 +93,7 @@ def test_a_class_that_opens_the_old_file_finds_it(place: Place) -> None:
 def test_a_class_that_replaces_what_it_should_add_to_is_an_error_and_replaces_nothing(place: Place) -> None:
     dataset = {"type": Truncating, "save_args": {"mode": "a"}}
     entry(place, "x", dataset).save("one")
-    with pytest.raises(DatasetError, match="Truncating has replaced what was there"):
+    with pytest.raises(DatasetError, match="what Truncating has written does not begin with what was there"):
         entry(place, "x", dataset).save("two")
     assert entry(place, "x", dataset).load() == "one"
 

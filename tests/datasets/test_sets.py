@@ -176,6 +176,39 @@ def test_a_set_does_not_mix_with_what_another_tool_has_stored(place: Place, tmp_
         assert entry(place, "areas.shp", Shapes).load() == "newnew"
 
 
+class Odd(AbstractDataset[str, str]):
+    """A folder with files beside it that are called otherwise."""
+
+    def __init__(self, filepath: str) -> None:
+        self._filepath = Path(filepath)
+
+    def _load(self) -> str:
+        beside = [self._filepath.with_name("config.json"), self._filepath.with_name(".x.crc")]
+        return "".join(path.read_text() for path in (self._filepath / "part", *beside))
+
+    def _save(self, data: str) -> None:
+        self._filepath.mkdir(exist_ok=True)
+        for path in (self._filepath / "part", self._filepath.with_name("config.json")):
+            path.write_text(data)
+        self._filepath.with_name(".x.crc").write_text(data)
+
+    def _describe(self) -> dict[str, Any]:
+        return {}
+
+
+def test_a_set_may_be_a_folder_with_files_of_any_name_beside_it(place: Place) -> None:
+    for text in ("a", "b"):
+        entry(place, "x", Odd).save(text)
+        assert entry(place, "x", Odd).load() == 3 * text
+
+
+def test_a_folder_with_a_file_of_its_own_name_is_no_set(place: Place) -> None:
+    entry(place, "table", Parts).save(["table", "table_2"])
+    assert entry(place, "table", Parts).load() == ["table", "table_2"]
+    entry(place, "table", Parts).save(["other"])
+    assert entry(place, "table", Parts).load() == ["other", "table", "table_2"]
+
+
 def test_a_format_that_writes_elsewhere_is_told_where(place: Place) -> None:
     with pytest.raises(DatasetError, match=r"did not write to the path that it was given but, in its place, x\.npz"):
         entry(place, "x", Beside).save("data")
@@ -206,6 +239,24 @@ def test_a_format_finds_no_folder_where_a_file_was(place: Place) -> None:
     else:
         entry(place, "x", Parts).save(["a"])
         assert entry(place, "x", Parts).load() == ["a"]
+
+
+def test_a_file_in_the_place_of_a_folder_is_not_handed_to_the_format(place: Place, tmp_path: Path) -> None:
+    if place.root.startswith("/"):
+        return  # a disk has one thing under a name
+    entry(place, "x", Parts).save(["a"])
+    (tmp_path / "file").write_text("a file")
+    place.write_file(tmp_path / "file", "x")
+    entry(place, "x", Parts).save(["b"])
+    assert entry(place, "x", Parts).load() == ["b"]
+
+
+def test_a_set_in_a_folder_of_an_odd_name_is_read_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "[1]").mkdir()
+    for name in ("m", "m.ckpt", "other"):
+        (tmp_path / "[1]" / name).write_text(name)
+    found = ArtifactDataset(filepath=str(tmp_path / "[1]" / "m"), dataset=WithWeights)
+    assert found.load() == ("m", "m.ckpt")
 
 
 def test_dask_leaves_the_files_of_before_unless_it_is_told_to_overwrite(place: Place) -> None:

@@ -124,6 +124,15 @@ def test_what_is_pinned_stays_pinned(folder_place: Place) -> None:
     assert catalog.load("found") == {"n": 7}
 
 
+def test_a_version_that_a_node_asks_for_is_the_one_that_it_gets(folder_place: Place) -> None:
+    for number, version in enumerate(("2020", "2021")):
+        catalog_of(folder_place, version).save("x", {"n": number})
+    for nodes in (pipeline([INTRUDE, READ]), pipeline([MAKE, INTRUDE, READ])):
+        catalog = catalog_of(folder_place)
+        begin(nodes, catalog)
+        assert catalog.load("x", version="2020") == {"n": 0}
+
+
 def test_parts_of_a_run_read_the_version_of_their_run(folder_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STATISFACTORY_RUN_ID", "nightly")
     first = catalog_of(folder_place)

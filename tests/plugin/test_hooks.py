@@ -14,6 +14,7 @@ from kedro.framework.hooks.manager import _create_hook_manager
 from kedro.io import DataCatalog, DatasetError
 from kedro.pipeline import Pipeline, node, pipeline
 from kedro.runner import SequentialRunner
+from kedro_datasets.text import TextDataset
 from pluggy import PluginManager
 
 from kedro_statisfactory.backends import Backend
@@ -196,6 +197,24 @@ def test_a_format_that_refuses_its_arguments_is_told_before_anything_runs(tmp_pa
     nodes = node(lambda: 1, None, "model") if is_written else node(print, "model", None)
     with pytest.raises(DatasetError, match=r"(?s)catalog entry 'model'.*no_such_library"):
         _begin(pipeline([nodes]), catalog)
+
+
+class NeedsItsFile(TextDataset):  # type: ignore[misc]
+    """A class of somebody else's that opens its file when it is made."""
+
+    def __init__(self, filepath: str) -> None:
+        Path(filepath).read_text()
+        super().__init__(filepath=filepath)
+
+    def save(self, data: str) -> None: ...
+
+
+def test_a_class_that_needs_its_file_is_not_made_without_it(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("text")
+    entry = {"type": "kedro_statisfactory.ArtifactDataset", "filepath": str(tmp_path / "x"), "dataset": NeedsItsFile}
+    catalog = DataCatalog.from_config({"x": entry})
+    _begin(pipeline([node(print, "x", None)]), catalog)
+    assert catalog.load("x") == "text"
 
 
 def test_an_engine_on_other_machines_is_told_before_anything_runs(

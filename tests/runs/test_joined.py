@@ -25,7 +25,7 @@ from kedro_statisfactory.backends.temporary import new_folder
 from kedro_statisfactory.errors import BackendUnreachable, MergeConflict, PermissionDenied, RefNotFound, RunError
 from kedro_statisfactory.project import AT
 from kedro_statisfactory.project.branches import RUN_BRANCH, run_branch, run_tag
-from kedro_statisfactory.runs import RUN_ID, Run, finishing, interrupts, landing
+from kedro_statisfactory.runs import RUN_ID, Run, begin, finishing, interrupts, landing
 from kedro_statisfactory.runs.leftovers import leftovers
 from kedro_statisfactory.runs.target import JOINED, TOKEN, Target, command
 from kedro_statisfactory.session import Session
@@ -289,6 +289,12 @@ def test_a_part_may_write_elsewhere_as_well(joined: KedroProject) -> None:
     assert joined.invoke("run", "finish").exit_code == 0
     assert joined.read()["a"] == 3
     assert json.loads((joined.path / "data/local.json").read_text()) == {"n": 3}
+
+
+def test_a_part_without_entries_on_lakefs_is_of_no_attempt(joined: KedroProject) -> None:
+    run = begin("now", joined.on("main"), [], lambda _: {})
+    assert run.id == ID
+    run.finish()
 
 
 def test_direct_runs_cannot_be_joined(joined: KedroProject) -> None:

@@ -62,10 +62,12 @@ class PuttingBack:
             return None
 
         def put_back(damaged: Stat) -> None:
+            nonlocal before
             try:
                 there = self.look(damaged.path)
                 if there is None or there.address != damaged.address:
-                    return  # another one's, who came later
+                    before = there  # another one's, who came later, and what the next try replaces
+                    return
                 if before is None:
                     self._api.delete(self._repository, self._branch, [damaged.path])
                 else:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger(__name__)
 
 # Tries to end an upload; each of them repeats what was not answered.
+_PATIENCE_AT_ONCE = 1.0  # seconds, of a user who has interrupted
 _ABORTS = 3
 
 
@@ -175,8 +176,12 @@ class LakeFSStore:
             pairs = zip(sent, cut, strict=True)
             whole = crc32.combined((crc32, part.length) for (_, crc32), part in pairs)
             return self._complete(repository, branch, path, upload, [etag for etag, _ in sent], whole, size)
-        except BaseException:  # an interrupt, too, must not leave parts that somebody pays for
+        except Exception:
             self._abort(repository, branch, path, upload)
+            raise
+        except BaseException:  # an interrupt, too, must not leave parts that somebody pays for, and does not wait long
+            with contextlib.suppress(TimeoutError):
+                transfer.beside(lambda: self._abort(repository, branch, path, upload)).result(_PATIENCE_AT_ONCE)
             raise
 
     def _complete(

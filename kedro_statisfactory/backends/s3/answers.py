@@ -7,6 +7,7 @@ kind of answer is looked at for that, asked for once more when it lacks it, and 
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +23,17 @@ _ALWAYS_THERE: Mapping[str, frozenset[str]] = {
     "CreateMultipartUpload": frozenset(("UploadId",)),
     "UploadPart": frozenset(("ETag",)),
     "CompleteMultipartUpload": frozenset(("ETag",)),
+    "ListParts": frozenset(("IsTruncated",)),
+    "ListMultipartUploads": frozenset(("IsTruncated",)),
 }
 # … nor any object in a listing.
 _OF_AN_OBJECT = frozenset(("Key", "Size"))
 # boto3's own number where the user configures retries and names none.
 _ATTEMPTS = 3
 _FIRST_PAUSE = 0.05  # seconds; each is up to twice as long as the one before
+
+
+_of_thread = threading.local()
 
 
 class ForeignAnswer(Exception):
@@ -50,7 +56,23 @@ def refuse_foreign_answers(client: S3Client) -> None:
             raise ForeignAnswer(f"the answer to {model.name} has nothing that an answer of S3 has")
 
     events.register_first("needs-retry.s3", ask_again)
+    events.register_first("needs-retry.s3.CreateMultipartUpload", _count_lost)
     events.register_first("after-call.s3", refuse)
+
+
+def lost_answers() -> int:
+    """How many answers to beginnings of uploads this thread has lost: nobody knows whether these were begun."""
+    return getattr(_of_thread, "lost", 0)
+
+
+def _count_lost(response: Any, **_: Any) -> None:
+    """Count a try that got no answer, or one of a gateway; what S3 refuses by name was not begun."""
+    if response is not None:
+        http_response, parsed = response
+        code = str(parsed.get("Error", {}).get("Code", ""))
+        if http_response.status_code < 500 or code.strip("0123456789"):
+            return
+    _of_thread.lost = lost_answers() + 1
 
 
 def _is_foreign(operation: str, http_response: Any, parsed: Mapping[str, Any]) -> bool:

@@ -14,26 +14,31 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends import transfer
-from kedro_statisfactory.backends.base import Backend, ObjectInfo
+from kedro_statisfactory.backends.base import CLAIM, Backend, ObjectInfo
 from kedro_statisfactory.backends.s3.client import SECRET_VARIABLES, s3_client
 from kedro_statisfactory.backends.s3.credentials import s3_configuration
 from kedro_statisfactory.backends.s3.errors import code_of, kind_of, translated
 from kedro_statisfactory.backends.s3.options import is_about_one_request, known_to, members
 from kedro_statisfactory.backends.s3.reading import S3Reader
 from kedro_statisfactory.backends.s3.writing import S3Writer, goes_in_parts
-from kedro_statisfactory.errors import BucketNotFound, InvalidURL, ObjectNotFound, PreconditionFailed, UnknownOption
+from kedro_statisfactory.errors import (
+    BucketNotFound,
+    InvalidURL,
+    ObjectNotFound,
+    PermissionDenied,
+    PreconditionFailed,
+    UnknownOption,
+)
 from kedro_statisfactory.location import checked, full_path, join, refuse_placeholder, unparse
 from kedro_statisfactory.session import Session
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-#: How the name of an object begins by which somebody claims what the rest of the name says.
-CLAIM = "_statisfactory-claim-"
-
 # Seconds that a user who has interrupted waits until a claim is taken away.
 _PATIENCE_AT_ONCE = 1.0
-_NOT_IMPLEMENTED = "NotImplemented"
+# What services say to a condition that they do not know.
+_CONDITION_REFUSED = frozenset(("NotImplemented", "InvalidArgument", "InvalidRequest", "MethodNotAllowed"))
 # The ARN of an access point, of S3, of an Outpost or of Object Lambda, stands for a bucket; a key follows.
 _ACCESS_POINT = re.compile(r"(arn(?::[^:/]*){4}:(?:outpost[:/][^:/]+[:/])?accesspoint[:/][^:/]+)/(.+)", re.DOTALL)
 _CREATE_BUCKET = "create_bucket"
@@ -113,12 +118,16 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         save. So nobody adds to a folder of which another has stored a part; but after a ``kill -9`` that part and the
         claim stay until the location is deleted.
 
-        Services that do not know the condition are asked what is there before: of several that save at the same
-        moment, more than one may succeed.
+        What is there is looked for in any case. On services that do not care for the condition that is all: of several
+        that save at the same moment, more than one may succeed.
 
         Raises:
             PreconditionFailed: Something is there, or another saver is about to store it.
         """
+        # Not every service, and nothing on the way, has to care for the condition.
+        with contextlib.suppress(PermissionDenied):  # who may write may not always look
+            if self.exists(fragment=fragment, **known_to("GetObject", kwargs)):
+                raise self._already_there(fragment)
         is_folder = isinstance(source, Path) and source.is_dir()
         if is_folder or goes_in_parts(source, kwargs):
             self._create_claimed(source, fragment, kwargs)
@@ -136,9 +145,9 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             except self._client.exceptions.ClientError as error:
                 if kind_of(code_of(error)) is PreconditionFailed:
                     raise self._already_there(fragment) from error
-                if code_of(error) != _NOT_IMPLEMENTED:
+                if code_of(error) not in _CONDITION_REFUSED:
                     raise
-                return False
+                return False  # if it was for another reason, the same is said once more
             return True
 
     def _create_claimed(self, source: Path | bytes, fragment: ParseResult, kwargs: Mapping[str, Any]) -> None:

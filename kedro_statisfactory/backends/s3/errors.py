@@ -50,6 +50,8 @@ _ERRORS_BY_CODE: dict[str, type[StatisfactoryError]] = {
 }
 
 
+# What a HEAD cannot say, since its answer has no text.
+_HEAD_400 = "It may be an expired token, or an object that is encrypted by a key of its own, which has to be named."
 # For R2, B2, GCS and others that do not know the newer integrity headers.
 _WITHOUT_CHECKSUMS = (
     " If it is a server that does not know S3's newer integrity headers, set `config_kwargs: "
@@ -110,9 +112,10 @@ def translated(fragment: ParseResult, session: Session, redacted: Callable[[str]
     except (ClientError, BotoCoreError, Boto3Error, HTTPError, ValueError) as error:
         text = redacted(str(error))
         if isinstance(error, ClientError):
-            ours = _refused(code_of(error), text, redacted(_details_of(error)), fragment, endpoint())
-        elif _is_about_an_answer(error):
-            ours = _foreign(text, fragment, endpoint())
+            is_named = _is_of_service(error)
+            ours = _refused(code_of(error), text, redacted(_details_of(error)), fragment, endpoint(), is_named)
+        elif _is_about_an_answer(error) and (where := _where_asked(endpoint)):
+            ours = _foreign(text, fragment, where)
         else:
             ours = _failed(error, text, fragment)
         # A cause is shown as well: not one with a secret, nor one of boto3's that print the value of an option.
@@ -120,12 +123,31 @@ def translated(fragment: ParseResult, session: Session, redacted: Callable[[str]
         raise ours from (None if shows_secret else error)
 
 
-def _refused(code: str, text: str, details: str, fragment: ParseResult, endpoint: str) -> StatisfactoryError:
+def _is_of_service(error: Any) -> bool:
+    """Whether an answer has headers of an S3 service."""
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return any(name.lower().startswith(("x-amz-", "x-goog-")) for name in headers)
+
+
+def _where_asked(endpoint: Callable[[], str]) -> str:
+    """The endpoint; empty where no client can be made, so that nothing has been asked."""
+    try:
+        return endpoint()
+    except ValueError:
+        return ""
+
+
+def _refused(
+    code: str, text: str, details: str, fragment: ParseResult, endpoint: str, is_of_service: bool
+) -> StatisfactoryError:
     """Our error for what the service answered."""
     url, bucket = unparse(fragment), fragment.netloc
     kind = kind_of(code)
     if kind is TransferError and not code.strip("0123456789"):
-        return _foreign(text, fragment, endpoint)  # errors of S3 have names; boto3 puts the HTTP status for other pages
+        # Errors of S3 have names; boto3 puts the HTTP status for other pages, and for a HEAD, which has no page.
+        if not is_of_service:
+            return _foreign(text, fragment, endpoint)
+        details = details or _HEAD_400 * (code == "400")
     told_by_service = text.rstrip(".")  # the code, the operation and the service's own words
     told: dict[type[StatisfactoryError], str] = {
         ObjectNotFound: f"there is no object {url!r}.",

@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from kedro_statisfactory.backends import transfer
+from kedro_statisfactory.backends.s3.answers import lost_answers
 from kedro_statisfactory.backends.s3.options import known_to
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 # Tries of an end, each of which boto3 repeats a few times itself, and the pause before the second in seconds.
 _ATTEMPTS = 5
 _FIRST_PAUSE = 0.2
+_LONGEST = 30.0  # seconds after which no further try is begun
 # Seconds after which the first part of an upload that is alive has arrived.
 _PATIENCE = 3.0
 _PATIENCE_AT_ONCE = 1.0  # of a user who has interrupted
@@ -61,15 +63,17 @@ class PartsUpload:
             more: Further arguments of ``create_multipart_upload``.
         """
         known: Any = known_to("CreateMultipartUpload", self._options)
-        self._since = time.time()
+        self._since, before, is_answered = time.time(), lost_answers(), False
         try:
             answer = self._client.create_multipart_upload(Bucket=self._bucket, Key=self._key, **known, **more)
-        except BaseException as error:
-            self._lost = self._tries_of(error)
+            is_answered = True
+        except Exception as error:
+            # Else the answer is counted among those that were lost.
+            is_answered = not isinstance(error, transfer.Stopped)
             raise
         finally:
             self._until = time.time()
-        self._lost = answer["ResponseMetadata"]["RetryAttempts"]
+            self._lost = lost_answers() - before + (not is_answered)
         self._id = answer["UploadId"]
         _begun.add(self._id)
 
@@ -99,18 +103,13 @@ class PartsUpload:
         with contextlib.suppress(Exception):
             transfer.beside(tidy_up).result(_PATIENCE_AT_ONCE if at_once else None)
 
-    def _tries_of(self, error: BaseException) -> int:
-        """How many tries of the beginning may have reached the service, at most."""
-        config: Any = self._client.meta.config
-        if isinstance(error, self._client.exceptions.ClientError):
-            status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
-            return int(error.response["ResponseMetadata"].get("RetryAttempts", 0)) + (status >= 500)
-        return int((config.retries or {}).get("total_max_attempts") or 1)
-
     def _abort(self, upload_id: str) -> None:
         """End an upload, again and a bounded number of times while nobody knows whether that was done."""
         request: Any = {"Bucket": self._bucket, "Key": self._key, "UploadId": upload_id}
+        until = time.monotonic() + _LONGEST
         for attempt in range(_ATTEMPTS):
+            if time.monotonic() > until:
+                return
             if attempt:
                 time.sleep(_FIRST_PAUSE * 2**attempt / 2)
             with contextlib.suppress(Exception):

@@ -17,7 +17,7 @@ from kedro_statisfactory.backends.s3.errors import code_of, kind_of
 from kedro_statisfactory.backends.s3.options import is_about_one_request, known_to
 from kedro_statisfactory.backends.s3.unfinished import PartsUpload
 from kedro_statisfactory.backends.transfer import Part, Stopped
-from kedro_statisfactory.errors import ObjectNotFound, PreconditionFailed
+from kedro_statisfactory.errors import ObjectNotFound, PermissionDenied, PreconditionFailed
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -131,9 +131,10 @@ class S3Writer:
         try:
             found = self._client.head_object(**request)
         except self._client.exceptions.ClientError as error:
-            if kind_of(code_of(error)) is not ObjectNotFound:
+            kind = kind_of(code_of(error))
+            if kind not in (ObjectNotFound, PermissionDenied):
                 raise
-            return False
+            return kind is PermissionDenied  # who may write may not always look: the answer is all there is
         return found["ETag"] == answer["ETag"] and found["ContentLength"] == transfer.size_of(source)
 
     def _put_parts(self, source: Path | bytes, bucket: str, key: str, options: Mapping[str, Any], create: bool) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from botocore.awsrequest import AWSResponse
-from kedro.io import DataCatalog
+from kedro.io import DataCatalog, DatasetError
 
 from kedro_statisfactory.backends import S3Backend
 from kedro_statisfactory.backends.s3.client import s3_client
-from kedro_statisfactory.errors import BucketNotFound, InvalidURL
+from kedro_statisfactory.errors import BucketNotFound, InvalidURL, PreconditionFailed
 from kedro_statisfactory.location import parse
 from kedro_statisfactory.session import Session
 
@@ -74,11 +74,12 @@ def test_every_verb_goes_to_the_access_point(service: Service, arn: str, host: s
     backend.put(payload=b"", fragment=where)
     backend.get(fragment=where)
     backend.exists(fragment=where)
-    backend.create(source=b"", fragment=where)
+    with pytest.raises(PreconditionFailed):  # whatever is asked for is there
+        backend.create(source=b"", fragment=where)
     list(backend.list(fragment=where))
     backend.delete(fragment=where)
     key = f"https://{host}/a%20folder/x.csv"
-    assert service.urls[:4] == [f"PUT {key}", f"GET {key}", f"HEAD {key}", f"PUT {key}"]
+    assert service.urls[:4] == [f"PUT {key}", f"GET {key}", f"HEAD {key}", f"HEAD {key}"]
     assert all(url.partition(" ")[2].startswith(f"https://{host}/?") for url in service.urls[4:])
     assert "prefix=a%20folder%2Fx.csv%2F" in service.urls[4]
 
@@ -90,8 +91,9 @@ def test_a_catalog_leaves_the_url_whole(service: Service, arn: str) -> None:
     entry: Any = catalog.get("x")
     assert entry.filepath == f"s3://{arn}/x"
     if ACCESS_POINTS[arn]:
-        catalog.save("x", b"")
-        assert service.urls == [f"PUT https://{ACCESS_POINTS[arn]}/x/v1/x"]
+        with pytest.raises(DatasetError, match="is there already"):  # whatever is asked for is there
+            catalog.save("x", b"")
+        assert service.urls == [f"HEAD https://{ACCESS_POINTS[arn]}/x/v1/x"]
 
 
 def test_no_bucket_is_created_for_an_access_point(service: Service) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from kedro_statisfactory.backends import S3Backend, transfer
 from kedro_statisfactory.backends.s3.client import s3_client
-from kedro_statisfactory.errors import BackendUnreachable, PermissionDenied
+from kedro_statisfactory.errors import BackendUnreachable, InvalidCredentials, TransferError
 from kedro_statisfactory.location import parse
 from kedro_statisfactory.session import Session
 from tests.servers.faults import Canned, Gateway, gateway
@@ -189,10 +189,19 @@ def test_what_is_not_found_again_is_sent_again_and_an_error_in_the_end(
         backend.put(payload=b"newer", fragment=where)
 
 
-def test_who_may_not_look_is_told_so(seaweed: S3Server, between: Gateway, bucket: str) -> None:
+def test_who_may_write_and_not_look_has_stored(seaweed: S3Server, between: Gateway, bucket: str) -> None:
     between.answers.extend([STORED, Canned(403)])
-    with pytest.raises(PermissionDenied, match="HeadObject"):
+    through(between, seaweed).put(payload=b"new", fragment=parse(f"s3://{bucket}/x"))
+    between.answers.extend([STORED, *[Canned(400, headers={"x-amz-request-id": "1"})] * 9])
+    with pytest.raises(TransferError, match="It may be an expired token"):
         through(between, seaweed).put(payload=b"new", fragment=parse(f"s3://{bucket}/x"))
+    between.answers.clear()
+
+
+def test_a_configuration_that_makes_no_sense_is_told(seaweed: S3Server) -> None:
+    credentials = {**seaweed.credentials, "config_kwargs": {"read_timeout": "long"}}
+    with pytest.raises(InvalidCredentials, match="boto3 cannot use the configuration"):
+        S3Backend(Session(credentials)).get(fragment=parse("s3://bucket/x"))
 
 
 # -- damage -------------------------------------------------------------------------------------------------------

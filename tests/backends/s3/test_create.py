@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from kedro_statisfactory.backends import S3Backend, transfer
+from kedro_statisfactory.backends.base import CLAIM
 from kedro_statisfactory.backends.s3 import backend as s3_backend
-from kedro_statisfactory.backends.s3.backend import CLAIM
 from kedro_statisfactory.backends.s3.client import s3_client
 from kedro_statisfactory.errors import PreconditionFailed, StatisfactoryError, TransferError, UnknownOption
 from kedro_statisfactory.location import parse
@@ -120,14 +120,14 @@ def test_a_try_whose_answer_was_lost_is_known_and_anothers_of_the_same_bytes_is_
     assert kept["of"] == "a user"
 
 
-def test_an_object_is_created_by_one_request_and_a_large_one_by_two_more_than_it_has(
+def test_an_object_is_created_after_a_look_and_a_large_one_with_a_claim(
     seaweed: S3Server, between: Gateway, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     through(between, seaweed).create(source=b"x", fragment=parse(f"s3://{bucket}/x"))
-    assert [seen.method for seen in between.seen] == ["PUT"]
+    assert [seen.method for seen in between.seen] == ["HEAD", "GET", "PUT"]
     monkeypatch.setattr(transfer, "SMALL", 64)
     through(between, seaweed).create(source=bytes(65), fragment=parse(f"s3://{bucket}/y"), StorageClass="STANDARD")
-    assert [seen.method for seen in between.seen[1:]] == ["PUT", "POST", "PUT", "POST", "POST"]
+    assert [seen.method for seen in between.seen[3:]] == ["HEAD", "GET", "PUT", "POST", "PUT", "POST", "POST"]
     assert keys(seaweed, bucket) == ["x", "y"]
 
 
@@ -136,14 +136,46 @@ def test_metadata_of_the_wrong_type_is_an_error(backend: S3Backend, bucket: str)
         backend.create(source=b"x", fragment=parse(f"s3://{bucket}/x"), Metadata="x")
 
 
+@pytest.mark.parametrize("size", [1, 100])
+def test_a_service_that_does_not_care_for_the_condition_replaces_nothing(
+    seaweed: S3Server, between: Gateway, bucket: str, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(transfer, "SMALL", 64)
+    backend, where = through(between, seaweed), parse(f"s3://{bucket}/x")
+    events: Any = backend._client.meta.events
+
+    def ignore(request: Any, **_: Any) -> None:
+        del request.headers["If-None-Match"]
+
+    events.register("before-sign.s3", ignore)
+    try:
+        backend.create(source=b"1" * size, fragment=where)
+        with pytest.raises(PreconditionFailed):
+            backend.create(source=b"2" * size, fragment=where)
+    finally:
+        events.unregister("before-sign.s3", ignore)
+    assert backend.get(fragment=where) == b"1" * size
+
+
+def test_who_may_write_and_not_look_creates_by_the_condition(seaweed: S3Server, between: Gateway, bucket: str) -> None:
+    denied = Canned(403, headers={"x-amz-request-id": "1"})
+    for is_first in (True, False):
+        between.answers.append(denied)
+        if is_first:
+            through(between, seaweed).create(source=b"x", fragment=parse(f"s3://{bucket}/x"))
+        else:
+            with pytest.raises(PreconditionFailed):
+                through(between, seaweed).create(source=b"y", fragment=parse(f"s3://{bucket}/x"))
+
+
 @pytest.mark.parametrize("code", ["ConditionalRequestConflict", "OperationAborted"])
 def test_a_conflict_of_two_at_once_is_decided_by_the_next_try(
     seaweed: S3Server, between: Gateway, bucket: str, code: str
 ) -> None:
     backend, conflict = through(between, seaweed), Canned(409, f"<Error><Code>{code}</Code></Error>".encode())
-    between.answers.extend([conflict] * 2)
+    between.answers.extend([None, None, *[conflict] * 2])  # it looks what is there first
     backend.create(source=b"x", fragment=parse(f"s3://{bucket}/x"))
-    between.answers.extend([conflict] * 99)
+    between.answers.extend([None, None, *[conflict] * 99])
     with pytest.raises(StatisfactoryError):
         backend.create(source=b"x", fragment=parse(f"s3://{bucket}/y"))
 
@@ -170,7 +202,7 @@ def test_a_service_that_does_not_know_the_condition_is_asked_before(
 
 
 def test_what_the_service_refuses_for_another_reason_is_told(seaweed: S3Server, between: Gateway, bucket: str) -> None:
-    between.answers.append(Canned(400, b"<Error><Code>MyCode</Code></Error>"))
+    between.answers.extend([None, None, Canned(400, b"<Error><Code>MyCode</Code></Error>")])
     with pytest.raises(TransferError, match="MyCode"):
         through(between, seaweed).create(source=b"x", fragment=parse(f"s3://{bucket}/x"))
 

@@ -250,3 +250,13 @@ def test_after_an_interrupt_nothing_is_sent_or_sent_again_but_what_ends_the_uplo
     assert events.count("UploadPart") <= (3 if of == "one object" else 6), "each part once at most: it was under way"
     assert not any(thread.name == "statisfactory" for thread in threading.enumerate())
     assert uploads(client, bucket) == []
+
+
+def test_an_end_that_takes_too_long_is_given_up(
+    seaweed: S3Server, between: Gateway, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unfinished, "_LONGEST", -1.0)
+    upload = unfinished.PartsUpload(s3_client(Session(seaweed.credentials)), bucket, "x", {})
+    upload.begin({})
+    upload.end(is_object=False)
+    assert [each["UploadId"] for each in upload._client.list_multipart_uploads(Bucket=bucket)["Uploads"]]
