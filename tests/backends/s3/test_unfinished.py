@@ -260,3 +260,16 @@ def test_an_end_that_takes_too_long_is_given_up(
     upload.begin({})
     upload.end(is_object=False)
     assert [each["UploadId"] for each in upload._client.list_multipart_uploads(Bucket=bucket)["Uploads"]]
+
+
+@pytest.mark.parametrize(("body", "lost"), [(b"<Error><Code>SlowDown</Code></Error>", 0), (b"", 1)])
+def test_a_beginning_that_the_service_has_refused_by_name_is_not_looked_for(
+    seaweed: S3Server, between: Gateway, bucket: str, body: bytes, lost: int
+) -> None:
+    between.answers.append(Canned(503, body))
+    client = s3_client(Session({**seaweed.credentials, "endpoint_url": between.endpoint_url}))
+    upload = unfinished.PartsUpload(client, bucket, "x", {})
+    upload.begin({})
+    assert upload._lost == lost
+    upload._lost = 0
+    upload.end(is_object=False)
