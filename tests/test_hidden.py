@@ -85,6 +85,7 @@ def lakefs(**credentials: Any) -> dict[str, Any]:
         {**s3(), "filepath": "s3://b/../x"},
         {**s3(), "no_such_argument": SECRET},
         {**s3(), "dataset": "no.SuchDataset"},
+        {**s3(), "dataset": {"type": "text.TextDataset", "credentials": {"secret": SECRET}, "no_such": 1}},
         lakefs(no_such_key=SECRET),
         lakefs(verify_ssl=SECRET),
         lakefs(endpoint=f"http://user:{SECRET}@host"),

@@ -93,7 +93,8 @@ class ArtifactDataset(VersionedEntry):
         version: Version | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        credentials, fs_args = _hidden(credentials), _hidden(fs_args)  # whatever fails below may show its locals
+        # Whatever fails below may show its locals.
+        credentials, fs_args, dataset = _hidden(credentials), _hidden(fs_args), _hidden(dataset)
         if not isinstance(filepath, str | os.PathLike):
             raise InvalidURL(f"`filepath` of the entry is of type {type(filepath).__name__}: name a URL or path.")
         self.filepath = os.fspath(filepath)

@@ -15,6 +15,7 @@ from kedro.io.core import VERSIONED_FLAG_KEY, AbstractDataset, DatasetError, par
 from kedro_statisfactory.datasets.engines import keeps_partitions
 from kedro_statisfactory.datasets.modes import SaveModes
 from kedro_statisfactory.errors import InvalidFormat
+from kedro_statisfactory.hidden import HiddenDict
 
 _Data = TypeVar("_Data")
 
@@ -172,7 +173,7 @@ def parse_format(dataset: str | type[AbstractDataset[Any, Any]] | Mapping[str, A
     """
     if dataset is None:
         return None
-    config = dict(dataset) if isinstance(dataset, Mapping) else {"type": dataset}
+    config = HiddenDict(dataset if isinstance(dataset, Mapping) else {"type": dataset})
     if not isinstance(config.get("type", ""), str | type):
         raise InvalidFormat(f"`dataset` is of type {type(dataset).__name__}: name a dataset of kedro-datasets as text.")
     if "type" not in config:
