@@ -122,6 +122,16 @@ def join(fragment: ParseResult, *segments: str) -> ParseResult:
     return fragment._replace(path=path, params="", query="", fragment="")
 
 
+def beside(fragment: ParseResult, name: str) -> ParseResult:
+    """The location called ``name`` in the same folder as ``fragment``.
+
+    >>> unparse(beside(parse("s3://bucket/maps/areas.shp"), "areas.dbf"))
+    's3://bucket/maps/areas.dbf'
+    """
+    path = full_path(fragment).removesuffix(basename(fragment)) + name
+    return fragment._replace(path=path, params="", query="", fragment="")
+
+
 def basename(fragment: ParseResult) -> str:
     """The last segment of the path: the name of the file or object."""
     return full_path(fragment).rpartition("/")[2]

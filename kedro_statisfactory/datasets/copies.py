@@ -20,7 +20,7 @@ from kedro_statisfactory.datasets.kept import same_as
 from kedro_statisfactory.datasets.sets import main_of, names_beside
 from kedro_statisfactory.datasets.staging import StagingFolder, is_odd, named_when_full, staged_path, staging_folder
 from kedro_statisfactory.errors import InvalidFormat
-from kedro_statisfactory.location import basename, full_path
+from kedro_statisfactory.location import basename, beside
 
 
 @dataclass(frozen=True)
@@ -124,9 +124,7 @@ def _fetch_beside(
     backend: Backend, where: ParseResult, options: Mapping[str, Any], format_: Format, whole: Path
 ) -> None:
     """Fetch what another tool has stored beside a file that cannot be read without it."""
-    above, _, name = full_path(where).rpartition("/")
-    pairs = zip(names_beside(name, format_.kind), names_beside(whole.name, format_.kind), strict=True)
-    for beside, staged in pairs:
+    names = names_beside(basename(where), format_.kind)
+    for name, staged in zip(names, names_beside(whole.name, format_.kind), strict=True):
         with contextlib.suppress(FileNotFoundError):
-            location = where._replace(path=f"{above}/{beside}", params="", query="", fragment="")
-            backend.download(target=whole.with_name(staged), fragment=location, **options)
+            backend.download(target=whole.with_name(staged), fragment=beside(where, name), **options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from urllib.parse import ParseResult
 from kedro_statisfactory.backends import Backend
 from kedro_statisfactory.datasets.sets import SET_MARK
 from kedro_statisfactory.errors import InvalidFormat, NotSupported, PreconditionFailed
+from kedro_statisfactory.location import beside
 
 _REF = "lake_ref"
 
@@ -73,6 +74,22 @@ class Replaced:
             names = {info.path for info in self.backend.list(fragment=self.where, **self._options)}
             if names and SET_MARK not in names:  # the files of a set are replaced all together
                 self.fetch(staged)
+
+    def refuse_beside(self, names: Iterable[str]) -> None:
+        """Refuse a single file where another tool has stored a set: what is beside it would belong to it.
+
+        Args:
+            names: Of the files that belong to one of that name.
+
+        Raises:
+            InvalidFormat: Some of them are there; the text names them.
+        """
+        there = [name for name in names if self.backend.exists(fragment=beside(self.where, name), **self._options)]
+        if there:
+            raise InvalidFormat(
+                f"{', '.join(there)} would stay beside what is saved, and be read as a part of it: move it away, or "
+                "save all files together."
+            )
 
     def refuse_the_past(self) -> None:
         """See that a save which depends on what is there does not look at another time than it writes to.

@@ -12,7 +12,7 @@ from typing import Any
 from kedro_statisfactory.datasets.engines import refuse_cluster, refuse_hollow
 from kedro_statisfactory.datasets.formats import Format
 from kedro_statisfactory.datasets.replaced import Replaced
-from kedro_statisfactory.datasets.sets import as_set_of_one, gathered, main_of, scatter
+from kedro_statisfactory.datasets.sets import as_set_of_one, gathered, main_of, names_beside, scatter
 from kedro_statisfactory.datasets.staging import Beginning, is_odd, staged_path, staging_folder
 from kedro_statisfactory.errors import InvalidFormat
 from kedro_statisfactory.location import basename
@@ -100,4 +100,5 @@ class StagedSave:
                 there = self.replaced.backend.local_path(fragment=self.replaced.where)
                 if there is not None and main_of(there) != there:
                     return as_set_of_one(staged)
+            self.replaced.refuse_beside(names_beside(basename(self.replaced.where), self.format.kind))
         return whole

@@ -163,6 +163,15 @@ def test_a_set_that_another_tool_has_stored_side_by_side_is_read(
     assert "".join(loaded) == "".join(names)
 
 
+def test_a_file_is_not_saved_beside_the_rest_of_a_set_of_another_tool(place: Place, tmp_path: Path) -> None:
+    for name in ("m", "m.ckpt"):
+        (tmp_path / name).write_text("old")
+        place.write_file(tmp_path / name, name)
+    with pytest.raises(DatasetError, match=r"E0501.*m\.ckpt would stay beside what is saved"):
+        entry(place, "m", DartsTorchModelDataset).save(("new", None))
+    assert entry(place, "m", DartsTorchModelDataset).load() == ("old", "old")
+
+
 def test_a_set_does_not_mix_with_what_another_tool_has_stored(place: Place, tmp_path: Path) -> None:
     for name in ("areas.shp", "areas.dbf"):
         (tmp_path / name).write_text("old")
