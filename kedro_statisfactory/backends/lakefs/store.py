@@ -8,7 +8,7 @@ import hashlib
 import logging
 import threading
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -135,9 +135,11 @@ class LakeFSStore:
         url = _SignedURL(sign)
 
         def fetch(part: Part, stop: threading.Event) -> None:
-            writer.fill(part, chunks(part), stop)
+            # One that is stopped would else keep its connection until the garbage is collected.
+            with contextlib.closing(chunks(part)) as arriving:
+                writer.fill(part, arriving, stop)
 
-        def chunks(part: Part) -> Iterator[bytes]:
+        def chunks(part: Part) -> Generator[bytes, None, None]:
             start, end = part.offset, part.offset + part.length
             if part.number == 1:
                 with contextlib.suppress(IntegrityError):  # it broke off, and the store may give the rest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -92,9 +92,11 @@ class S3Reader:
         size, body = response["ContentLength"], response["Body"]
 
         def fetch(part: Part, stop: threading.Event) -> None:
-            writer.fill(part, chunks(part), stop)
+            # One that is stopped would else keep its connection until the garbage is collected.
+            with contextlib.closing(chunks(part)) as arriving:
+                writer.fill(part, arriving, stop)
 
-        def chunks(part: Part) -> Iterator[bytes]:
+        def chunks(part: Part) -> Generator[bytes, None, None]:
             got, stream, attempts = 0, body, 0
             while True:
                 attempts += 1

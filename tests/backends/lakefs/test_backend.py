@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import functools
 import hashlib
 import logging
@@ -29,7 +30,9 @@ from kedro_statisfactory.backends.lakefs.client import lakefs_client, object_sto
 from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK, LONGEST_PATH, Stat
 from kedro_statisfactory.backends.lakefs.putting_back import PuttingBack
 from kedro_statisfactory.backends.lakefs.store import LakeFSStore
+from kedro_statisfactory.backends.part_writer import PartWriter
 from kedro_statisfactory.backends.s3.client import s3_client
+from kedro_statisfactory.backends.transfer import Part
 from kedro_statisfactory.errors import (
     BackendUnreachable,
     BranchNotFound,
@@ -1069,6 +1072,28 @@ def test_versions_are_the_runs_and_commits_that_changed_an_entry(lakefs_local: L
 
 
 # -- large objects ------------------------------------------------------------------------------------------------
+
+
+def test_a_part_that_is_stopped_closes_its_answer_at_once(
+    lakefs_s3: LakeFSServer, large_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend, where = (
+        LakeFSBackend(Session(lakefs_s3.credentials)),
+        parse(f"lakefs://{lakefs_s3.new_repository()}/large"),
+    )
+    backend.upload(source=large_file, fragment=where)
+    arriving: list[Any] = []
+
+    def stopped(self: PartWriter, part: Part, chunks: Any, stop: threading.Event) -> None:
+        arriving.append(chunks)
+        next(chunks)
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(PartWriter, "fill", stopped)
+    with pytest.raises(OSError, match="full"):
+        backend.download(target=tmp_path / "large", fragment=where)
+    assert arriving
+    assert all(each.gi_frame is None for each in arriving), "each is closed, and is not left to the garbage collector"
 
 
 @pytest.mark.parametrize("of", ["a file", "bytes"])

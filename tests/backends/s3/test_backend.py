@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import functools
 import hashlib
 import json
@@ -23,8 +24,10 @@ import boto3
 import pytest
 
 from kedro_statisfactory.backends import S3Backend, transfer
+from kedro_statisfactory.backends.part_writer import PartWriter
 from kedro_statisfactory.backends.s3.checksums import etag_of_parts
 from kedro_statisfactory.backends.s3.client import s3_client
+from kedro_statisfactory.backends.transfer import Part
 from kedro_statisfactory.errors import (
     BackendUnreachable,
     BucketNotFound,
@@ -322,6 +325,24 @@ def test_an_object_that_is_replaced_again_and_again_is_an_error(
             backend.download(target=tmp_path / "large", fragment=parse(f"s3://{bucket}/large"))
     finally:
         events.unregister("before-call.s3.GetObject", pretend)
+
+
+def test_a_part_that_is_stopped_closes_its_answer_at_once(
+    backend: S3Backend, bucket: str, large_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend.upload(source=large_file, fragment=parse(f"s3://{bucket}/large"))
+    arriving: list[Any] = []
+
+    def stopped(self: PartWriter, part: Part, chunks: Any, stop: threading.Event) -> None:
+        arriving.append(chunks)
+        next(chunks)
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(PartWriter, "fill", stopped)
+    with pytest.raises(OSError, match="full"):
+        backend.download(target=tmp_path / "large", fragment=parse(f"s3://{bucket}/large"))
+    assert arriving
+    assert all(each.gi_frame is None for each in arriving), "each is closed, and is not left to the garbage collector"
 
 
 @pytest.mark.parametrize("checksums", ["when_supported", "when_required"])
