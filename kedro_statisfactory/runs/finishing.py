@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kedro_statisfactory.backends import LakeFSBackend
+from kedro_statisfactory.backends.lakefs import records
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import Commit
+from kedro_statisfactory.backends.lakefs.records import RECORDS
 from kedro_statisfactory.errors import ObjectNotFound, RunError, StatisfactoryError
 from kedro_statisfactory.project.branches import run_branch, run_tag
 from kedro_statisfactory.runs.attempts import attempts_to_end
@@ -187,9 +190,10 @@ def _has_landed_in(target: Target, repository: str) -> bool:
 def _waiting(api: LakeFSAPI, repository: str, name: str) -> Target | None:
     """What waits on the branch of a run; ``None``: nothing that is complete."""
     commits = commits_on(api, repository, name)
-    complete = [commit for commit in commits if "kedro_outputs" in commit.metadata]
+    complete = list(filter(records.tells_of_run, commits))
     if not complete:
         return None
+    complete = [replace(each, metadata=records.metadata_of(api, repository, each)) for each in complete]
     try:
         metadata = _combined(complete)
         outputs = {entry: each["path"] for entry, each in json.loads(metadata["kedro_outputs"]).items()}
@@ -207,8 +211,8 @@ def _waiting(api: LakeFSAPI, repository: str, name: str) -> Target | None:
 
 def _has_nothing(target: Target) -> bool:
     """Whether no part of a run has written anything to a repository, as its branch knows best."""
-    branch = target.run_branch
-    return not target.outputs and not any(True for _ in target.api.changes(target.repository, target.base, branch))
+    changes = target.api.changes(target.repository, target.base, target.run_branch)
+    return not target.outputs and all(path.startswith(RECORDS) for path, _ in changes)
 
 
 def _keep_from_cleaning(target: Target) -> None:

@@ -7,6 +7,7 @@ import itertools
 import json
 from collections.abc import Iterable, Mapping
 
+from kedro_statisfactory.backends.lakefs import records
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK, Commit
 from kedro_statisfactory.errors import (
@@ -25,14 +26,18 @@ from kedro_statisfactory.runs.target import LOGGER, MERGED, PART_ID, TOKEN, Targ
 TRIES = 5
 
 
-def commit_run(api: LakeFSAPI, repository: str, branch: str, metadata: Mapping[str, str]) -> str:
+def commit_run(target: Target) -> str:
     """Commit what a run wrote to its branch, once: when the answer is lost, the log tells whether it was done."""
+    api, repository, branch = target.api, target.repository, target.run_branch or target.data_branch
+    packed = records.pack(target.metadata)
+    records.store(api, repository, branch, packed)
+    target.record = packed.path
     for _ in range(TRIES):
         try:
-            return api.create_commit(repository, branch, _message(metadata), metadata, allow_empty=True)
+            return api.create_commit(repository, branch, _message(target.metadata), packed.metadata, allow_empty=True)
         except BackendUnreachable:
             newest = api.commit(repository, branch)
-            if newest.metadata == dict(metadata):
+            if newest.metadata == dict(packed.metadata):
                 return newest.id
     raise RunError(f"the branch {branch!r} of {repository!r} could not be committed: the server does not answer.")
 
@@ -61,7 +66,7 @@ def land(target: Target, merge: str | None) -> str:
                 if api.ensure_branch(repository, target.destination, target.commit):
                     return target.commit
                 is_new = False
-            metadata = {**target.metadata, MERGED: target.commit}
+            metadata = {**_packed(target), MERGED: target.commit}
             return api.merge(repository, target.run_branch, target.destination, message, metadata, merge)
         except MergeConflict:
             raise _conflict(target) from None
@@ -84,6 +89,18 @@ def land(target: Target, merge: str | None) -> str:
             if found := landed_at(target):
                 return found
     raise RunError(f"the run could not be merged into {target.name}, which changes all the time or does not answer.")
+
+
+def _packed(target: Target) -> Mapping[str, str]:
+    """What the commit says by which a run lands; what it has no room for is on the branch of the run then."""
+    packed = records.pack(target.metadata)
+    if packed.record and packed.path != target.record:  # it says something else than the commits on that branch
+        mark = {"kedro_run_id": target.metadata["kedro_run_id"], TOKEN: target.metadata[TOKEN]}
+        message = f"kedro run {target.metadata['kedro_run_id']}: record"
+        records.store(target.api, target.repository, target.run_branch, packed)
+        target.api.create_commit(target.repository, target.run_branch, message, mark, allow_empty=True)
+        target.record = packed.path
+    return packed.metadata
 
 
 def landed_at(target: Target) -> str | None:

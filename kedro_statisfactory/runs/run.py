@@ -117,9 +117,8 @@ class Run:
                 **({TOKEN: target.joined or target.run_branch} if isolated else {}),
                 **({PART: target.run_branch, PART_ID: self.kedro_id} if target.joined else {}),
             }
-            branch = target.run_branch or target.data_branch
             try:
-                target.commit = commit_run(target.api, target.repository, branch, target.metadata)
+                target.commit = commit_run(target)
             except StatisfactoryError as error:
                 raise self._not_committed(target, error) from error
         if not isolated:

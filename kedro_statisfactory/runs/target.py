@@ -46,7 +46,7 @@ class Part:
 
     @classmethod
     def of(cls, commit: Commit) -> Part:
-        """Read it from the metadata of that process's commit."""
+        """Read it from that process's commit, whose metadata is whole."""
         metadata = commit.metadata
         return cls(
             metadata.get(PART_ID, metadata["kedro_run_id"]),
@@ -71,7 +71,8 @@ class Target:
         is_new: Whether there was no data branch when the run began.
         commit: The last commit on the hidden branch.
         landed: The commit by which the run is on its destination; empty: it is not.
-        metadata: Of these commits.
+        metadata: Of these commits, whole.
+        record: Path of the object on the hidden branch with what they have no room for; empty: there is none.
         written: Path and checksum, by the names of entries, of what the run wrote.
         parts: What the processes of a run that waits say of it, oldest first.
     """
@@ -87,6 +88,7 @@ class Target:
     commit: str = ""
     landed: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    record: str = ""
     written: dict[str, dict[str, str]] = field(default_factory=dict)
     parts: list[Part] = field(default_factory=list)
 

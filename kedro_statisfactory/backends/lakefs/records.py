@@ -1,0 +1,102 @@
+"""What a commit says of a run, in full: what has no room in its metadata is an object beside the data."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK, Commit
+from kedro_statisfactory.backends.transfer import CHUNK
+from kedro_statisfactory.errors import IntegrityError, ObjectNotFound
+
+#: Key of the metadata that names the object with the rest.
+RECORD = "kedro_record"
+#: Below this are such objects. No entry is below the marks of folders, so no folder has its mark here.
+RECORDS = f"{FOLDER_MARK}{FOLDER_MARK}"
+#: Bytes of metadata that a commit has room for, beside those that are always there.
+MOST = 4096
+#: What is asked of a commit by itself, as a log does.
+_KEPT = frozenset(
+    "git_branch git_commit_id git_dirty kedro_data_branch kedro_env kedro_finish kedro_finished kedro_part "
+    "kedro_part_branch kedro_replaces kedro_run_branch kedro_run_commit kedro_run_id kedro_started".split()
+)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Metadata, cut in two.
+
+    Attributes:
+        metadata: What the commit keeps.
+        record: The content of the object with the rest; empty: there is none.
+    """
+
+    metadata: Mapping[str, str]
+    record: bytes = b""
+
+    @property
+    def path(self) -> str:
+        """Of that object; empty: there is none."""
+        return self.metadata.get(RECORD, "")
+
+
+def pack(metadata: Mapping[str, str]) -> Packed:
+    """Take out of metadata, the largest values first, what a commit has no room for.
+
+    >>> pack({"kedro_run_id": "mine", "kedro_user": "me"}).metadata
+    {'kedro_run_id': 'mine', 'kedro_user': 'me'}
+    >>> pack({"kedro_run_id": "mine", "kedro_inputs": "x" * 10_000}).metadata.keys()
+    dict_keys(['kedro_run_id', 'kedro_record'])
+    """
+    sizes = {
+        key: len(key) + len(value.encode())
+        for key, value in metadata.items()
+        if key not in _KEPT and not key.startswith("::lakefs::")
+    }
+    taken: set[str] = set()
+    for key in sorted(sizes, key=lambda key: (-sizes[key], key)):
+        if sum(size for other, size in sizes.items() if other not in taken) <= MOST:
+            break
+        taken.add(key)
+    if not taken:
+        return Packed(metadata)
+    record = json.dumps({key: metadata[key] for key in taken}, sort_keys=True).encode()
+    kept = {key: value for key, value in metadata.items() if key not in taken}
+    return Packed({**kept, RECORD: path_of(record, "json")}, record)
+
+
+def path_of(content: bytes, suffix: str) -> str:
+    """The path of an object with some content, which is named by its digest."""
+    return f"{RECORDS}{hashlib.sha256(content).hexdigest()}.{suffix}"
+
+
+def store(api: LakeFSAPI, repository: str, branch: str, packed: Packed) -> None:
+    """Write to a branch what its next commit has no room for."""
+    if packed.record:
+        api.upload(repository, branch, packed.path, lambda: packed.record, len(packed.record))
+
+
+def tells_of_run(commit: Commit) -> bool:
+    """Whether a commit is the record of a run, or of a part of one."""
+    return "kedro_outputs" in commit.metadata or RECORD in commit.metadata
+
+
+def metadata_of(api: LakeFSAPI, repository: str, commit: Commit) -> Mapping[str, str]:
+    """All that a commit says; asks for an object where it does not say that itself.
+
+    Raises:
+        IntegrityError: That object is missing, or is another one.
+    """
+    if RECORD not in commit.metadata:
+        return commit.metadata
+    path, content = commit.metadata[RECORD], b""
+    with contextlib.suppress(ObjectNotFound), api.open(repository, commit.id, path) as answer:
+        content = b"".join(answer.chunks(CHUNK))
+    if path_of(content, "json") != path:
+        raise IntegrityError(f"the record {path!r} of the commit {commit.id} of {repository!r} is missing or damaged.")
+    rest: Mapping[str, str] = json.loads(content)
+    return {**{key: value for key, value in commit.metadata.items() if key != RECORD}, **rest}
