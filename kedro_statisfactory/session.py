@@ -75,6 +75,11 @@ class Session:
         """The project whose git and settings decide about data branches."""
         return self._project or current_project()
 
+    @property
+    def input_of(self) -> Project | None:
+        """The project in whose run the entry of this session is an input, so that what is read is noted."""
+        return self._project if self._project is not None and self._project.reads is not None else None
+
     def __repr__(self) -> str:
         return f"Session(credentials={'<redacted>' if self.credentials else None})"
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kedro_statisfactory.backends.base import Backend, ObjectInfo
+from kedro_statisfactory.backends.base import Backend
+from kedro_statisfactory.backends.info import ObjectInfo
 from kedro_statisfactory.backends.lakefs import LakeFSBackend
 from kedro_statisfactory.backends.local import LocalFS
 from kedro_statisfactory.backends.s3 import S3Backend

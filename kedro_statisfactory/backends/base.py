@@ -9,14 +9,13 @@ import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 from urllib.parse import ParseResult
 
+from kedro_statisfactory.backends.info import ObjectInfo
 from kedro_statisfactory.errors import NotSupported, PreconditionFailed, PrefixTaken, UnknownOption, UnknownPrefix
 from kedro_statisfactory.location import unparse
 from kedro_statisfactory.session import Session
@@ -43,23 +42,6 @@ def _loading() -> threading.RLock:
     A thread may take it twice, since a module that is loaded may ask for backends itself.
     """
     return _locks.setdefault(os.getpid(), threading.RLock())
-
-
-@dataclass(frozen=True)
-class ObjectInfo:
-    """What a service tells of one object without sending it.
-
-    Attributes:
-        path: Path of the object below the listed location, with ``/``; ``""`` for the location itself.
-        size: Bytes.
-        modified: Time of the last write, aware of its time zone; ``None`` where the service keeps none.
-        checksum: The service's own fingerprint of the content (an ETag, say); ``None`` where it has none.
-    """
-
-    path: str
-    size: int
-    modified: datetime | None = None
-    checksum: str | None = None
 
 
 class Backend(ABC):
@@ -170,6 +152,9 @@ class Backend(ABC):
     #: Whether it depends on the project's git and settings where bytes go.
     follows_git: ClassVar[bool] = False
 
+    #: Whether loads say by themselves what they have read, through ``note_read``.
+    notes_reads: ClassVar[bool] = False
+
     #: Environment variables that hold secrets of the service: no text that the package shows has their values.
     secret_variables: ClassVar[tuple[str, ...]] = ()
 
@@ -215,6 +200,20 @@ class Backend(ABC):
         kinds = tuple(Backend._backends.values())  # another thread may register one meanwhile
         variables = {name for kind in kinds for name in kind.secret_variables}
         return self._session.redacted(text, variables)
+
+    @property
+    def is_noted(self) -> bool:
+        """Whether the entry is an input of a run that tells in its record what it has read."""
+        return self._session.input_of is not None
+
+    def note_read(self, info: ObjectInfo) -> None:
+        """Note for the record of a run what was read, as the answer or the file itself has told it.
+
+        Args:
+            info: Of the object; ``path`` is its full path.
+        """
+        if project := self._session.input_of:
+            project.note_read(info.path, info.fingerprint())
 
     @abstractmethod
     def put(self, *, payload: bytes, fragment: ParseResult, **kwargs: Any) -> None:

@@ -22,6 +22,7 @@ from kedro_statisfactory.datasets.arguments import connection_of, mapping_of, sa
 from kedro_statisfactory.datasets.engines import refuse_cluster, refuse_handle
 from kedro_statisfactory.datasets.formats import Format, parse_format, type_name
 from kedro_statisfactory.datasets.members import has_member, member_of
+from kedro_statisfactory.datasets.noting import note_payload
 from kedro_statisfactory.datasets.reading import FormatReader
 from kedro_statisfactory.datasets.replaced import Replaced
 from kedro_statisfactory.datasets.saving import StagedSave
@@ -131,7 +132,9 @@ class ArtifactDataset(VersionedEntry):
             backend = self._backend()
             where, options = self._load_from()
             if self._format is None:
-                return backend.get(fragment=where, **options)
+                payload = backend.get(fragment=where, **options)
+                note_payload(backend, payload)
+                return payload
             return self._format_reader().load(backend, where, options)
 
     def _save(self, data: Any) -> None:

@@ -17,6 +17,7 @@ from kedro_statisfactory.backends import Backend
 from kedro_statisfactory.datasets.engines import refuse_cluster, refuse_handle
 from kedro_statisfactory.datasets.formats import Format
 from kedro_statisfactory.datasets.kept import same_as
+from kedro_statisfactory.datasets.noting import note_copy, noting_in_place
 from kedro_statisfactory.datasets.sets import main_of, names_beside
 from kedro_statisfactory.datasets.staging import StagingFolder, is_odd, named_when_full, staged_path, staging_folder
 from kedro_statisfactory.errors import InvalidFormat
@@ -80,7 +81,8 @@ def local_copy(
     """
     path = backend.local_path(fragment=where, **options)
     if path is not None and not (format_.takes_patterns and is_odd(path)):
-        yield Copy(path, pattern=format_.pattern)
+        with noting_in_place(backend, path, names_beside(path.name, format_.kind)):
+            yield Copy(path, pattern=format_.pattern)
         return
     if path is None:
         refuse_cluster(format_.kind)
@@ -96,16 +98,24 @@ def local_copy(
             )
         whole = staged_path(folder.path, basename(where))
         if path is not None:  # the same file under a name that is no pattern
-            _link(path, whole)
-            for each in path.parent.glob(f"{glob.escape(path.stem)}*") if path.is_file() else ():
-                if each != path and each.is_file():  # what a format may have beside it
-                    _link(each, whole.with_name(each.name.replace(path.name, whole.name, 1)))
-        else:
-            with named_when_full(folder.path):
-                backend.download(target=whole, fragment=where, **options)
-                if whole.is_file():
-                    _fetch_beside(backend, where, options, format_, whole)
-        yield Copy(whole, folder, is_private=True, pattern=format_.pattern, is_alias=path is not None)
+            _link_all(path, whole)
+            with noting_in_place(backend, path, names_beside(path.name, format_.kind)):
+                yield Copy(whole, folder, is_private=True, pattern=format_.pattern, is_alias=True)
+            return
+        with named_when_full(folder.path):
+            backend.download(target=whole, fragment=where, **options)
+            if whole.is_file():
+                _fetch_beside(backend, where, options, format_, whole)
+        note_copy(backend, folder.path)
+        yield Copy(whole, folder, is_private=True, pattern=format_.pattern)
+
+
+def _link_all(path: Path, alias: Path) -> None:
+    """Give a file or folder another path, and what a format may have beside a file as well."""
+    _link(path, alias)
+    for each in path.parent.glob(f"{glob.escape(path.stem)}*") if path.is_file() else ():
+        if each != path and each.is_file():
+            _link(each, alias.with_name(each.name.replace(path.name, alias.name, 1)))
 
 
 def _link(path: Path, alias: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from kedro.io.core import AbstractDataset
 
+from kedro_statisfactory.datasets.noting import files_of
 from kedro_statisfactory.datasets.staging import StagingFolder
 
 _LOGGER = logging.getLogger("kedro.statisfactory")
@@ -122,7 +123,7 @@ def _remove_surplus() -> None:
 
 
 def _files_of(copy: Path) -> list[Path]:
-    return sorted(path for path in copy.rglob("*") if path.is_file()) if copy.is_dir() else [copy]
+    return files_of(copy) if copy.is_dir() else [copy]
 
 
 def _size_of(copy: Path) -> int:

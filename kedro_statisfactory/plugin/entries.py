@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset, DatasetError
@@ -67,7 +68,9 @@ def uses_of(pipeline: Pipeline, entries: Mapping[str, Any], ours: Mapping[str, l
             )
         path = getattr(entry, "_filepath", None)
         if name not in ours and name in inputs and path is not None:
-            yield Use(name, public_url(str(getattr(entry, "_protocol", "")), str(path)), is_input=True)
+            protocol = str(getattr(entry, "_protocol", ""))
+            file = Path(str(path)) if protocol in ("", "file") else None
+            yield Use(name, public_url(protocol, str(path)), is_input=True, file=file)
 
 
 def _version_now(entry: ArtifactDataset) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import sys
 import threading
@@ -139,14 +140,14 @@ class StatisfactoryHooks:
         refuse_unfit_formats(ours, pipeline.all_outputs())
         refuse_lost_chunks(pipeline, ours)
         fix_versions(pipeline, ours)
-        follow = {name: bound for name, found in ours.items() if (bound := [e for e in found if e.backend.follows_git])}
+        follow = {name: those for name, found in ours.items() if (those := [e for e in found if e.backend.follows_git])}
         if not follow:
             return
         from kedro_statisfactory import runs
 
         refuse_lost_versions(run_params, follow)
         read = getattr(self._of_thread, "project", Project)
-        bound = [each for found in follow.values() for each in found]
+        bound = [each for found in ours.values() for each in found]
         try:
             project = read()
             for each in bound:
@@ -172,7 +173,7 @@ class StatisfactoryHooks:
         inputs = pipeline.inputs()
         for name, found in ours.items():
             for each in found:
-                each.bind(run.inputs if name in inputs else run.project)
+                each.bind(dataclasses.replace(run.inputs, entry=name) if name in inputs else run.project)
         refuse_unkept_versions(pipeline.all_outputs(), ours)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,6 +51,8 @@ class Project:
         refs: Commits at which a run reads refs that single entries name, by server, repository and ref.
         names: Names that git knows, and data branches made of them; ``None``: lakeFS is asked.
         journal: File in which the processes of a run note what they have written; ``None``: nobody asks.
+        reads: File in which they note what they have read of the run's inputs; ``None``: nobody asks.
+        entry: Name of the input whose reads are noted.
     """
 
     path: Path = field(default_factory=_project_here)
@@ -60,6 +62,8 @@ class Project:
     refs: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
     names: frozenset[str] | None = None
     journal: Path | None = None
+    reads: Path | None = None
+    entry: str = ""
 
     def read_head(self) -> Head:
         """What is checked out: as pinned, else as git says now."""
@@ -87,17 +91,8 @@ class Project:
         return os.environ.get(AT) or self.settings.at
 
     def note_written(self, host: str, repository: str, path: str, checksum: str) -> None:
-        """Note in the journal that an object was written; the processes of a run append side by side."""
-        if self.journal is None:
-            return
-        line = json.dumps([host, repository, path, checksum]).encode() + b"\n"
-        # A run that was ended meanwhile has taken its journal away, and nobody will ask for the note.
-        with contextlib.suppress(FileNotFoundError):
-            descriptor = os.open(self.journal, os.O_WRONLY | os.O_APPEND)
-            try:
-                os.write(descriptor, line)  # one call, so that the lines of two processes do not mix
-            finally:
-                os.close(descriptor)
+        """Note in the journal that an object was written."""
+        _append(self.journal, [host, repository, path, checksum])
 
     def written(self) -> dict[tuple[str, str], dict[str, str]]:
         """Checksums by path, by server and repository, of all that the journal tells."""
@@ -106,6 +101,33 @@ class Project:
             host, repository, path, checksum = json.loads(line)
             found.setdefault((host, repository), {})[path] = checksum
         return found
+
+    def note_read(self, path: str, fingerprint: Mapping[str, str]) -> None:
+        """Note what an object of an input was when it was read."""
+        _append(self.reads, [self.entry, path, fingerprint])
+
+    def read(self) -> dict[str, dict[str, list[dict[str, str]]]]:
+        """What the objects of each input were, by name and path; more than one where an object changed meanwhile."""
+        found: dict[str, dict[str, list[dict[str, str]]]] = {}
+        for line in self.reads.read_text().splitlines() if self.reads else ():
+            entry, path, fingerprint = json.loads(line)
+            of_path = found.setdefault(entry, {}).setdefault(path, [])
+            if fingerprint not in of_path:
+                of_path.append(fingerprint)
+        return found
+
+
+def _append(journal: Path | None, note: Sequence[object]) -> None:
+    """Add a line to a journal, if there is one; the processes of a run append side by side."""
+    if journal is None:
+        return
+    # A run that was ended meanwhile has taken its journal away, and nobody will ask for the note.
+    with contextlib.suppress(FileNotFoundError):
+        descriptor = os.open(journal, os.O_WRONLY | os.O_APPEND)
+        try:
+            os.write(descriptor, json.dumps(note).encode() + b"\n")  # one call, so that lines do not mix
+        finally:
+            os.close(descriptor)
 
 
 _announced: Callable[[], Project] | None = None

@@ -17,6 +17,7 @@ from kedro_statisfactory.project.branches import data_branch, run_branch, run_ta
 from kedro_statisfactory.project.git import ref_names
 from kedro_statisfactory.runs import interrupts
 from kedro_statisfactory.runs.attempts import attempt_id, attempt_to_join
+from kedro_statisfactory.runs.inputs import state_of
 from kedro_statisfactory.runs.landing import TRIES, commit_strays, has_uncommitted
 from kedro_statisfactory.runs.run import Run
 from kedro_statisfactory.runs.target import DATA_BRANCH, JOINED, LOGGER, REPLACES, TOKEN, Target
@@ -88,6 +89,10 @@ class _Beginning:
                     self._commit_strays(target)
             run.inputs = run.project
         self._refuse_refs_in_paths()
+        if run.temporary:
+            reads = run.temporary.path / "reads"
+            reads.touch()
+            run.inputs = dataclasses.replace(run.inputs, reads=reads)
 
     def _refuse_contradictions(self) -> None:
         """See that the settings let processes be joined, where they are."""
@@ -125,6 +130,7 @@ class _Beginning:
         journal.touch()
         interrupts.current().add(run)
         run.project = dataclasses.replace(run.project, journal=journal)
+        run.states = {use.name: state_of(use.file) for use in run.uses if use.file}
 
     def _choose_attempt(self) -> None:
         """Find out of which attempt of the run this is a part: a run that was finished is not begun again."""

@@ -6,13 +6,14 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.temporary import Temporary
 from kedro_statisfactory.errors import MergeConflict, NoDataBranch, RunError, StatisfactoryError
 from kedro_statisfactory.project import RUN_ID, Project
 from kedro_statisfactory.runs import interrupts
+from kedro_statisfactory.runs.inputs import fingerprint, unchanged
 from kedro_statisfactory.runs.landing import commit_run, land
 from kedro_statisfactory.runs.provenance import now
 from kedro_statisfactory.runs.tags import seal, tag_run
@@ -46,6 +47,7 @@ class Run:
         only_read: The others, and the commits at which they are read.
         is_complete: Whether all nodes have done their work: nothing is dropped any more.
         temporary: Folder of the journal in which its processes note what they write.
+        states: What files were that other packages' entries read, by the names of entries.
         may_skip: Whether nodes are skipped whose outputs are there, so that there may be nothing to write.
     """
 
@@ -62,6 +64,7 @@ class Run:
         self.only_read: list[tuple[LakeFSAPI, str, str]] = []
         self.is_complete = False
         self.temporary: Temporary | None = None
+        self.states: dict[str, os.stat_result | None] = {}
         self.may_skip = may_skip
 
     def finish(self) -> None:
@@ -103,7 +106,8 @@ class Run:
             LOGGER.info("The run %r had nothing to write to lakeFS: its outputs are there already.", self.id)
 
     def _commit_all(self) -> None:
-        inputs = {use.name: self._described(use) for use in self.uses if use.is_input}
+        read = self._read()
+        inputs = {use.name: {**self._described(use), **read(use)} for use in self.uses if use.is_input}
         isolated = self.project.settings.mode == "isolated"
         for target in self.targets:
             target.metadata = {
@@ -250,6 +254,16 @@ class Run:
                 target.repository,
                 error,
             )
+
+    def _read(self) -> Callable[[Use], Mapping[str, str]]:
+        """What tells of each input what it held when it was read, as far as anybody knows."""
+        try:
+            noted = self.inputs.read()
+        except (OSError, ValueError):  # a cleaner of temporary files was here, or a writer was killed
+            noted = {}
+        return lambda use: (
+            unchanged(use.file, self.states.get(use.name)) if use.file else fingerprint(noted.get(use.name, {}))
+        )
 
     def _described(self, use: Use) -> dict[str, str]:
         found = {"url": use.url}

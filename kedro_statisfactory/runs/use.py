@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends import Backend, LakeFSBackend
@@ -24,6 +25,7 @@ class Use:
         written: Whether the pipeline writes it, to the data branch where there is one.
         is_input: Whether the pipeline reads it as it was before.
         version: Version or ref that is read; ``None``: the newest.
+        file: The file of another package's entry, where it is on this machine.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Use:
     written: bool = False
     is_input: bool = False
     version: str | None = None
+    file: Path | None = None
 
     @property
     def place(self) -> tuple[LakeFSBackend, str, str] | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
 import json
 import re
 import socket
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,17 @@ import yaml
 from kedro.framework.session import KedroServiceSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import AbstractDataset, DatasetError
+from kedro.runner import AbstractRunner, ParallelRunner, SequentialRunner
 
+from kedro_statisfactory.backends.s3.client import s3_client
 from kedro_statisfactory.errors import GitNotFound
 from kedro_statisfactory.project import Project, git
 from kedro_statisfactory.project.git import Head
 from kedro_statisfactory.runs import provenance
+from kedro_statisfactory.runs.inputs import state_of, unchanged
+from kedro_statisfactory.session import Session
 from tests.runs.conftest import KedroProject
+from tests.servers.s3 import S3Server
 
 
 def _metadata(project: KedroProject) -> dict[str, str]:
@@ -60,7 +67,14 @@ def test_a_commit_says_what_was_read_and_written(project: KedroProject) -> None:
     stat = project.api.stat(project.repository, "main", "b.json")
     assert written["b"]["checksum"] == stat.checksum
     read = json.loads(found["kedro_inputs"])
-    assert read["total_before"] == {"url": f"lakefs://{project.repository}/total.json", "ref": begin}
+    before = project.api.stat(project.repository, begin, "total.json")
+    assert read["total_before"] == {
+        "url": f"lakefs://{project.repository}/total.json",
+        "ref": begin,
+        "checksum": before.checksum,
+        "size": str(before.size),
+        "modified": datetime.fromtimestamp(before.mtime, timezone.utc).isoformat(timespec="milliseconds"),
+    }, "as it was read, not as the run has left it"
     project.run(pipeline="elsewhere")
     other = json.loads(project.log(repository=project.other)[0].metadata["kedro_inputs"])
     assert other["a"]["ref"] == project.log()[0].id
@@ -72,7 +86,11 @@ def test_a_pinned_input_is_told_with_its_version(project: KedroProject) -> None:
     project.run(pipeline="from_b", load_versions={"b": run_id})
     read = json.loads(project.log(repository=project.other)[0].metadata["kedro_inputs"])
     commit = project.tags()[f"kedro-{run_id}"]
-    assert read["b"] == {"url": f"lakefs://{project.repository}/b.json", "version": run_id, "ref": commit}
+    pinned = {"url": f"lakefs://{project.repository}/b.json", "version": run_id, "ref": commit}
+    assert (
+        read["b"].items()
+        >= {**pinned, "checksum": project.api.stat(project.repository, commit, "b.json").checksum}.items()
+    )
     assert project.read(repository=project.other) == {"elsewhere": 300}
 
 
@@ -86,17 +104,69 @@ def test_what_was_not_written_is_not_told(project: KedroProject) -> None:
     assert project.log()[0].message == "kedro run wide: 1 entry written"
 
 
-def test_inputs_of_other_packages_are_named(project: KedroProject) -> None:
+def _with_input(project: KedroProject, **entry: Any) -> None:
+    """Let the pipeline read its total from elsewhere."""
     file = project.path / "conf/base/catalog.yml"
     catalog = yaml.safe_load(file.read_text())
-    catalog["total_before"] = {"type": "json.JSONDataset", "filepath": "data/before.json"}
+    catalog["total_before"] = entry
     file.write_text(yaml.safe_dump(catalog))
+
+
+def _input(project: KedroProject) -> dict[str, str]:
+    found: dict[str, str] = json.loads(_metadata(project)["kedro_inputs"])["total_before"]
+    return found
+
+
+def test_inputs_of_other_packages_are_told_as_far_as_they_stay_the_same(project: KedroProject) -> None:
+    _with_input(project, type="json.JSONDataset", filepath="data/before.json")
     (project.path / "data").mkdir()
-    (project.path / "data/before.json").write_text('{"n": 5}')
+    path = project.path / "data/before.json"
+    path.write_text('{"n": 5}')
     project.run(1)
     assert project.read()["total"] == 6
-    read = json.loads(_metadata(project)["kedro_inputs"])
-    assert read["total_before"] == {"url": str(project.path / "data/before.json")}
+    found = _input(project)
+    assert found.keys() == {"url", "size", "modified"}
+    assert (found["url"], found["size"]) == (str(path), "8")
+    with project.waiting_run("add") as waiting:
+        path.write_text('{"n": 7}')
+    waiting.result()
+    assert _input(project) == {"url": str(path)}, "nobody knows whether it was read before or after that"
+
+
+@pytest.mark.parametrize("runner", [SequentialRunner, ParallelRunner])
+def test_inputs_on_disk_and_in_s3_are_told_from_every_process(
+    project: KedroProject, seaweed: S3Server, bucket: str, runner: type[AbstractRunner]
+) -> None:
+    ours = {"type": "kedro_statisfactory.ArtifactDataset", "dataset": "json.JSONDataset"}
+    if runner is SequentialRunner:
+        path = project.path / "before.json"
+        path.write_text('{"n": 5}')
+        _with_input(project, **ours, filepath=str(path))
+        checksum = f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+    else:
+        client = s3_client(Session(seaweed.credentials))
+        checksum = client.put_object(Bucket=bucket, Key="x.json", Body=b'{"n": 5}')["ETag"].strip('"')
+        _with_input(project, **ours, filepath=f"s3://{bucket}/x.json", credentials="store")
+        (project.path / "conf/local/credentials.yml").write_text(yaml.safe_dump({"store": seaweed.credentials}))
+    project.run(1, runner=runner())
+    assert _input(project).items() >= {"checksum": checksum, "size": "8"}.items()
+    assert seaweed.credentials["aws_secret_access_key"] not in json.dumps(_metadata(project))
+
+
+def test_a_run_whose_notes_are_gone_tells_what_it_has(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(_: Project) -> None:
+        raise FileNotFoundError("a cleaner of temporary files was here")
+
+    monkeypatch.setattr(Project, "read", gone)
+    project.run(1)
+    assert _input(project).keys() == {"url", "ref"}
+
+
+def test_a_file_that_nobody_may_look_at_is_told_by_its_name_alone(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert state_of(tmp_path / "file" / "x") is None
+    assert state_of(tmp_path / ("x" * 300)) is None
+    assert unchanged(tmp_path / "missing", None) == {}
 
 
 class Signed(AbstractDataset[None, dict[str, int]]):
@@ -115,15 +185,11 @@ class Signed(AbstractDataset[None, dict[str, int]]):
 
 
 def test_urls_of_inputs_are_told_without_passwords_and_signatures(project: KedroProject) -> None:
-    file = project.path / "conf/base/catalog.yml"
-    catalog = yaml.safe_load(file.read_text())
-    catalog["total_before"] = {
-        "type": "tests.runs.test_provenance.Signed",
-        "filepath": "https://me:hunter2@example.org/x.csv?sig=hunter2",
-    }
-    file.write_text(yaml.safe_dump(catalog))
+    _with_input(
+        project, type="tests.runs.test_provenance.Signed", filepath="https://me:hunter2@example.org/x.csv?sig=hunter2"
+    )
     project.run(1)
-    assert json.loads(_metadata(project)["kedro_inputs"])["total_before"] == {"url": "https://example.org/x.csv"}
+    assert _input(project) == {"url": "https://example.org/x.csv"}
 
 
 def test_the_version_of_an_input_in_folders_is_told(project: KedroProject) -> None:

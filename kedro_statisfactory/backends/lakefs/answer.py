@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from kedro_statisfactory.backends.http import read_chunks
@@ -40,6 +43,13 @@ class Answer:
                 "an object came without its length or checksum: what answers at endpoint_url is no lakeFS server, or a "
                 "proxy changes its answers."
             ) from None
+
+    @property
+    def modified(self) -> datetime | None:
+        """When the object was written; ``None`` where that is not told."""
+        with contextlib.suppress(KeyError, ValueError):
+            return parsedate_to_datetime(self._response.headers["Last-Modified"])
+        return None
 
     def chunks(self, size: int) -> Iterator[bytes]:
         """The bytes as they come.

@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends import transfer
-from kedro_statisfactory.backends.base import Backend, ObjectInfo
+from kedro_statisfactory.backends.base import Backend
+from kedro_statisfactory.backends.info import ObjectInfo
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.client import lakefs_client
 from kedro_statisfactory.backends.lakefs.credentials import SECRET_VARIABLE, checked_lakefs_credentials
@@ -58,6 +59,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
     REG_VALID_SLUG: ClassVar[re.Pattern[str]] = LEGAL_BRANCH
 
     follows_git = True
+    notes_reads = True
     secret_variables = (SECRET_VARIABLE,)
 
     def __init__(self, session: Session, logger_name: str = __name__) -> None:
@@ -65,7 +67,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         checked_lakefs_credentials(session.credentials)
         self._api = LakeFSAPI(session)
         self._store = LakeFSStore(session, self._api)
-        self._objects = LakeFSObjects(session, self._api, self._store)
+        self._objects = LakeFSObjects(session, self._api, self._store, self.note_read)
         self._refs = LakeFSRefs(session, self._api, self._logger, self)
 
     def redacted(self, text: str) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 from kedro_statisfactory.backends import transfer
+from kedro_statisfactory.backends.info import ObjectInfo
 from kedro_statisfactory.backends.lakefs.answer import Answer
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import Stat
@@ -30,10 +30,13 @@ class LakeFSObjects:
         session: Credentials; its project keeps the journal of what a run writes.
         api: The server.
         store: What the server keeps its objects in, where this machine reaches it.
+        note: Called with what was read, as its own answer has told it.
     """
 
-    def __init__(self, session: Session, api: LakeFSAPI, store: LakeFSStore) -> None:
-        self._session, self._api, self._store = session, api, store
+    def __init__(
+        self, session: Session, api: LakeFSAPI, store: LakeFSStore, note: Callable[[ObjectInfo], None]
+    ) -> None:
+        self._session, self._api, self._store, self._note = session, api, store, note
 
     def fetch_file(self, repository: str, ref: str, path: str, target: Path, verify: bool) -> None:
         """Fetch one object into a new file; arguments as for :meth:`fetch`."""
@@ -60,29 +63,33 @@ class LakeFSObjects:
 
         proof = Proof(path, lambda: self._api.stat(repository, ref, path)) if verify else None
 
-        def once() -> None:
+        def once() -> Answer:
             if self._store.may_give:
                 # Where the rest of a large object has a signed URL, its first part is all that the server has to give.
                 try:
                     with self._api.open(repository, ref, path, transfer.DOWNLOAD_PART) as answer:
                         if answer.length == answer.size:
                             self._fetch_whole(repository, ref, path, answer, writer, proof)
-                            return
+                            return answer
                         if self._store.use.reads:
                             found = self._store.fetch(repository, ref, path, answer, writer)
                             if proof:
                                 proof.check(answer, writer.chunks, writer.crc32, found)
-                            return
+                            return answer
                 except StoreFailed as error:
                     self._store.give_up(error)
             with self._api.open(repository, ref, path) as answer:
                 self._fetch_whole(repository, ref, path, answer, writer, proof)
+                return answer
 
-        for _ in range(_ATTEMPTS - 1):
-            with contextlib.suppress(IntegrityError):
-                once()
-                return
-        once()
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                answer = once()
+                break
+            except IntegrityError:
+                if attempt == _ATTEMPTS:
+                    raise
+        self._note(ObjectInfo(path, answer.size, answer.modified, answer.checksum))
 
     def _fetch_whole(
         self, repository: str, ref: str, path: str, answer: Answer, writer: PartWriter, proof: Proof | None

@@ -7,12 +7,12 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import ParseResult
 
-from kedro_statisfactory.backends.base import Backend, ObjectInfo
+from kedro_statisfactory.backends.base import Backend
+from kedro_statisfactory.backends.info import ObjectInfo, checksum_of, info_of_file
 from kedro_statisfactory.backends.local.publish import publish, publish_file, publish_new, sync_folder, temporary_beside
 from kedro_statisfactory.backends.local.staging import IS_STAGING, staging_folder_for
 from kedro_statisfactory.errors import InvalidURL, ObjectNotFound, PermissionDenied, StatisfactoryError, TransferError
@@ -31,6 +31,8 @@ class LocalFS(Backend, prefix="", aliases=("file",)):
 
     Credentials are accepted and not needed, so that an entry can move between disk and S3 by its URL alone.
     """
+
+    notes_reads = True
 
     def check_options(self, *, load_args: Mapping[str, Any], save_args: Mapping[str, Any]) -> None:
         """Refuse any: there are none."""
@@ -59,8 +61,12 @@ class LocalFS(Backend, prefix="", aliases=("file",)):
             PermissionDenied: It may not be read.
         """
         self._refuse_unknown(kwargs)
-        with _translated(fragment):
-            return _path(fragment).read_bytes()
+        path = _path(fragment)
+        with _translated(fragment), path.open("rb") as file:
+            payload = file.read()
+            if self.is_noted:
+                self.note_read(info_of_file(str(path), os.fstat(file.fileno()), checksum_of(payload)))
+            return payload
 
     def upload(self, *, source: Path, fragment: ParseResult, consume: bool = False, **kwargs: Any) -> None:
         """Store a file or folder; one that may be consumed is renamed when it stands on the same file system."""
@@ -241,5 +247,4 @@ def _raise_unless_absent(error: OSError) -> None:
 
 
 def _info(path: str, file: Path) -> ObjectInfo:
-    status = file.stat()
-    return ObjectInfo(path, status.st_size, datetime.fromtimestamp(status.st_mtime, tz=timezone.utc))
+    return info_of_file(path, file.stat())

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends import transfer
-from kedro_statisfactory.backends.base import CLAIM, Backend, ObjectInfo
+from kedro_statisfactory.backends.base import CLAIM, Backend
+from kedro_statisfactory.backends.info import ObjectInfo
 from kedro_statisfactory.backends.s3.client import SECRET_VARIABLES, s3_client
 from kedro_statisfactory.backends.s3.credentials import s3_configuration
 from kedro_statisfactory.backends.s3.errors import code_of, kind_of, translated
@@ -62,6 +63,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         UnknownCredential: The session's credentials have a key that S3 does not know.
     """
 
+    notes_reads = True
     secret_variables = SECRET_VARIABLES
 
     def __init__(self, session: Session, logger_name: str = __name__) -> None:
@@ -90,7 +92,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         """Fetch one object, its length and, where the service keeps one, its checksum verified."""
         bucket, key = _bucket_and_key(fragment)
         with self._translated(fragment):
-            return S3Reader(self._client).read(bucket, key, self._read_options(kwargs))
+            return self._reader.read(bucket, key, self._read_options(kwargs))
 
     def upload(self, *, source: Path, fragment: ParseResult, consume: bool = False, **kwargs: Any) -> None:
         """Store a file as an object, or each file of a folder as an object below the key.
@@ -206,7 +208,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         """Fetch an object into a file or, where there is none, all objects below the key into a folder."""
         bucket, key = _bucket_and_key(fragment)
         with self._translated(fragment):
-            options, reader = self._read_options(kwargs), S3Reader(self._client)
+            options, reader = self._read_options(kwargs), self._reader
             try:
                 reader.download(target, bucket, key, options)
                 return
@@ -269,6 +271,10 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
     @property
     def _client(self) -> S3Client:
         return s3_client(self._session)
+
+    @property
+    def _reader(self) -> S3Reader:
+        return S3Reader(self._client, self.note_read)
 
     def _create_bucket(self, bucket: str) -> None:
         """Create a bucket in the client's region; one that is there already, or just being made, is as good.

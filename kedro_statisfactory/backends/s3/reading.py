@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kedro_statisfactory.backends import transfer
+from kedro_statisfactory.backends.info import ObjectInfo
 from kedro_statisfactory.backends.part_writer import PartBuffer, PartFile, PartWriter
 from kedro_statisfactory.backends.s3.checksums import base64_crc32, crc32_of_answer
 from kedro_statisfactory.backends.s3.errors import broken_stream, code_of, kind_of
@@ -30,10 +31,11 @@ class S3Reader:
 
     Args:
         client: boto3's.
+        note: Called with what was read, as its own answer has told it.
     """
 
-    def __init__(self, client: S3Client) -> None:
-        self._client = client
+    def __init__(self, client: S3Client, note: Callable[[ObjectInfo], None]) -> None:
+        self._client, self._note = client, note
 
     def read(self, bucket: str, key: str, options: Mapping[str, Any]) -> bytes:
         """Fetch one object into memory; arguments as for :meth:`download`."""
@@ -41,9 +43,11 @@ class S3Reader:
 
         def take(response: GetObjectOutputTypeDef) -> bytes:
             if not _comes_in_parts(response):
-                return response["Body"].read()
+                payload = response["Body"].read()
+                self._note(_info(key, response))
+                return payload
             buffer = PartBuffer()
-            self._fetch_large(buffer, request, response)
+            self._note(_info(key, self._fetch_large(buffer, request, response)))
             return buffer.payload()
 
         return self._read(request, take)
@@ -61,11 +65,12 @@ class S3Reader:
 
         def take(response: GetObjectOutputTypeDef) -> None:
             if _comes_in_parts(response):
-                self._fetch_large(PartFile(target), request, response)
+                self._note(_info(key, self._fetch_large(PartFile(target), request, response)))
                 return
             with target.open("wb") as file:
                 while chunk := response["Body"].read(CHUNK):
                     file.write(chunk)
+            self._note(_info(key, response))
 
         try:
             self._read(request, take)
@@ -73,8 +78,14 @@ class S3Reader:
             target.unlink(missing_ok=True)
             raise
 
-    def _fetch_large(self, writer: PartWriter, request: Mapping[str, Any], response: GetObjectOutputTypeDef) -> None:
-        """Fetch an object in parts or, where something on the way does not care for ranges, from one answer."""
+    def _fetch_large(
+        self, writer: PartWriter, request: Mapping[str, Any], response: GetObjectOutputTypeDef
+    ) -> GetObjectOutputTypeDef:
+        """Fetch an object in parts or, where something on the way does not care for ranges, from one answer.
+
+        Returns:
+            The answer that tells of what was fetched.
+        """
         try:
             self._fetch_parts(writer, {**request, "IfMatch": response["ETag"]}, response)
         except _RangeIgnored:
@@ -86,6 +97,7 @@ class S3Reader:
         expected = crc32_of_answer(response)
         if expected is not None and base64_crc32(writer.crc32()) != expected:
             raise IntegrityError("its bytes do not have the checksum that the service keeps for it")
+        return response
 
     def _fetch_parts(self, writer: PartWriter, request: Mapping[str, Any], response: GetObjectOutputTypeDef) -> None:
         """Fetch an object's first part from the answer that told its size, the others by requests for their range."""
@@ -151,6 +163,18 @@ class S3Reader:
 
 class _RangeIgnored(Exception):
     """What was asked for a part of an object has sent something else."""
+
+
+def _info(key: str, response: GetObjectOutputTypeDef) -> ObjectInfo:
+    """What an answer tells of its object."""
+    version = response.get("VersionId")
+    return ObjectInfo(
+        key,
+        response["ContentLength"],
+        response.get("LastModified"),
+        response["ETag"],
+        None if version == "null" else version,  # which is said of objects from before there were versions
+    )
 
 
 def _comes_in_parts(response: GetObjectOutputTypeDef) -> bool:
