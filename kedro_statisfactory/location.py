@@ -14,6 +14,13 @@ from kedro_statisfactory.errors import InvalidURL
 _PREFIX = re.compile(r"([A-Za-z][\w+.-]+)://(.*)", re.DOTALL | re.ASCII)
 #: What becomes of a URL in a ``Path``, which keeps one slash of two.
 _ONE_SLASH = re.compile(r"([A-Za-z][\w+.-]+):/(?!/)(.*)", re.DOTALL | re.ASCII)
+#: Several places in one URL, as fsspec chains them.
+_CHAIN = re.compile(r"[^/]*(://.*)?::[A-Za-z][\w+.-]+(://.*)?", re.DOTALL | re.ASCII)
+
+#: The prefixes of web pages, where a URL has a query, and its path may end with a slash.
+WEB = frozenset(("http", "https"))
+# Prefixes of URLs in which a container, or a user without a password, stands in front of the host.
+_NAMED_BEFORE_HOST = frozenset("abfs abfss az ftp hdfs oci sftp smb ssh webhdfs".split())
 
 
 # Each load and save looks at its location anew, and a catalog has a bounded number of them.
@@ -44,6 +51,8 @@ def parse(url: str) -> ParseResult:
     ''
     """
     match = _PREFIX.fullmatch(url)
+    if "://" in url and _CHAIN.fullmatch(url):
+        raise InvalidURL(f"{shown(url)!r} is a chain of places of fsspec, and an entry is in one: name that.")
     if found := _ONE_SLASH.fullmatch(url):
         slashes = ":///" if found[1].lower() == "file" else "://"
         raise InvalidURL(
@@ -51,8 +60,9 @@ def parse(url: str) -> ParseResult:
         )
     if match is None:
         return checked(ParseResult("", "", url, "", "", ""))
-    authority, slash, path = match[2].partition("/")
-    return checked(ParseResult(match[1].lower(), authority, slash + path, "", "", ""))
+    prefix = match[1].lower()
+    authority = re.split(r"[/?#]" if prefix in WEB else "/", match[2], maxsplit=1)[0]
+    return checked(ParseResult(prefix, authority, match[2].removeprefix(authority), "", "", ""))
 
 
 @_remembered
@@ -62,23 +72,24 @@ def checked(fragment: ParseResult) -> ParseResult:
     Raises:
         InvalidURL: As for :func:`parse`.
     """
-    url, path = unparse(fragment), full_path(fragment)
-    if "@" in fragment.netloc:
+    url, is_web = shown(unparse(fragment)), fragment.scheme in WEB
+    user, at, _ = fragment.netloc.rpartition("@")
+    if at and (":" in user or fragment.scheme not in _NAMED_BEFORE_HOST):
         raise InvalidURL(
-            f"the URL {fragment.scheme}://<redacted>{path!r} carries a user or password. "
+            f"the URL {fragment.scheme}://<redacted>{_without_query(fragment)!r} carries a user or password. "
             "Put them into `credentials` of the entry."
         )
-    segments = path.removeprefix("/").split("/")
-    if segments == [""]:
+    segments = _without_query(fragment).removeprefix("/").split("/")
+    if segments == [""] and not (is_web and full_path(fragment).strip("/")):
         raise InvalidURL(f"the URL {url!r} names no object: write a path behind it.")
     for number, segment in enumerate(segments):
-        if segment == "" and number == len(segments) - 1:
+        if segment == "" and not is_web and number == len(segments) - 1:
             raise InvalidURL(f"the URL {url!r} ends with a slash: leave the slash away, for folders too.")
-        if segment == "":
+        if segment == "" and not is_web:
             raise InvalidURL(f"the URL {url!r} has an empty segment ('//'): write one slash.")
         if segment == ".." or (segment == "." and fragment.scheme not in ("", "file")):
             raise InvalidURL(f"the URL {url!r} has a segment {segment!r}: write the path that is meant.")
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in url):
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in unparse(fragment)):
         raise InvalidURL(f"the URL {url!r} has a control character or half a surrogate pair: remove it.")
     return fragment
 
@@ -112,6 +123,17 @@ def unparse(fragment: ParseResult) -> str:
     return f"{prefix}{fragment.netloc}{full_path(fragment)}"
 
 
+def shown(url: str) -> str:
+    """A URL or path as texts may have it: the query of a web page may be a signature.
+
+    >>> shown("https://example.org/x.csv?signature=hush#top")
+    'https://example.org/x.csv?<redacted>'
+    """
+    prefix, slashes, rest = url.partition("://")
+    page, mark, _ = rest.partition("?")
+    return f"{prefix}://{page}?<redacted>" if slashes and mark and prefix.lower() in WEB else url
+
+
 def join(fragment: ParseResult, *segments: str) -> ParseResult:
     """The location ``segments`` below ``fragment``.
 
@@ -128,10 +150,22 @@ def beside(fragment: ParseResult, name: str) -> ParseResult:
     >>> unparse(beside(parse("s3://bucket/maps/areas.shp"), "areas.dbf"))
     's3://bucket/maps/areas.dbf'
     """
-    path = full_path(fragment).removesuffix(basename(fragment)) + name
+    path = _without_query(fragment)
+    rest = full_path(fragment).removeprefix(path)
+    path = path.rstrip("/").removesuffix(basename(fragment)) + name + rest
     return fragment._replace(path=path, params="", query="", fragment="")
 
 
 def basename(fragment: ParseResult) -> str:
-    """The last segment of the path: the name of the file or object."""
-    return full_path(fragment).rpartition("/")[2]
+    """The last segment of the path: the name of the file or object; that of the host where a web page has no path.
+
+    >>> basename(parse("https://example.org/data/x.csv?version=2/3"))
+    'x.csv'
+    """
+    return _without_query(fragment).rstrip("/").rpartition("/")[2] or fragment.netloc
+
+
+def _without_query(fragment: ParseResult) -> str:
+    """The path, without the query and the fragment where it is that of a web page."""
+    path = full_path(fragment)
+    return re.split(r"[?#]", path, maxsplit=1)[0] if fragment.scheme in WEB else path

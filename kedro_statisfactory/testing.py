@@ -13,13 +13,15 @@
         def raw_read(self, url: str) -> bytes: ...
 
 ``raw_write`` and ``raw_read`` must go around the backend, so that ``put`` and ``get`` are each checked against the
-medium and not against each other. Tests of verbs that a backend does not support check that it says so.
+medium and not against each other. Tests of verbs that a backend does not support check that it says so. For a place
+where nothing can be written inherit ``ReadOnlyContract`` instead, which needs no ``raw_read``.
 """
 
 from __future__ import annotations
 
 import pickle
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import ParseResult
@@ -44,8 +46,8 @@ ODD_NAMES = (
 )
 
 
-class BackendContract(ABC):
-    """Inherit from it under a name that pytest collects, and say how to reach the medium."""
+class ReadingContract(ABC):
+    """What holds for a backend that only reads as well; ``raw_write`` is another way to store something there."""
 
     @abstractmethod
     def new_backend(self) -> Backend:
@@ -59,34 +61,13 @@ class BackendContract(ABC):
     def raw_write(self, url: str, payload: bytes) -> None:
         """Store bytes without the backend."""
 
-    @abstractmethod
-    def raw_read(self, url: str) -> bytes:
-        """Fetch bytes without the backend."""
-
     def _at(self, name: str) -> ParseResult:
         return parse(self.url(name))
-
-    @pytest.mark.parametrize("name", ODD_NAMES)
-    def test_put_stores_the_bytes_under_the_very_name(self, name: str) -> None:
-        self.new_backend().put(payload=b"what was put", fragment=self._at(name))
-        assert self.raw_read(self.url(name)) == b"what was put"
 
     @pytest.mark.parametrize("name", ODD_NAMES)
     def test_get_gives_the_bytes_under_the_very_name(self, name: str) -> None:
         self.raw_write(self.url(name), b"what is there")
         assert self.new_backend().get(fragment=self._at(name)) == b"what is there"
-
-    @pytest.mark.parametrize("payload", [b"", b"\x00\xff\r\n", bytes(range(256)) * 1024])
-    def test_any_bytes_come_back(self, payload: bytes) -> None:
-        backend = self.new_backend()
-        backend.put(payload=payload, fragment=self._at("blob"))
-        assert backend.get(fragment=self._at("blob")) == payload
-        assert self.raw_read(self.url("blob")) == payload
-
-    def test_put_replaces_what_is_there(self) -> None:
-        self.raw_write(self.url("x"), b"a longer text from before")
-        self.new_backend().put(payload=b"new", fragment=self._at("x"))
-        assert self.raw_read(self.url("x")) == b"new"
 
     def test_what_is_not_there_is_a_file_not_found_error(self, tmp_path: Path) -> None:
         backend = self.new_backend()
@@ -107,6 +88,74 @@ class BackendContract(ABC):
     def test_stat_tells_the_size(self) -> None:
         self.raw_write(self.url("x"), b"12345")
         assert self.new_backend().stat(fragment=self._at("x")).size == 5
+
+    def test_unsafe_locations_are_refused(self) -> None:
+        for name in ("../x", "a//b", "a\x00b", "a\nb"):
+            with pytest.raises(InvalidURL):
+                self._at(name)
+
+    def test_a_backend_travels_to_other_processes(self) -> None:
+        self.raw_write(self.url("x"), b"x")
+        backend = self.new_backend()
+        backend.get(fragment=self._at("x"))
+        assert pickle.loads(pickle.dumps(backend)).get(fragment=self._at("x")) == b"x"
+
+    def test_a_file_is_downloaded(self, tmp_path: Path) -> None:
+        self.raw_write(self.url("x"), b"a file")
+        self.new_backend().download(target=tmp_path / "target", fragment=self._at("x"))
+        assert (tmp_path / "target").read_bytes() == b"a file"
+
+    def test_unknown_options_of_a_read_are_refused(self) -> None:
+        self.raw_write(self.url("x"), b"x")
+        with pytest.raises((UnknownOption, TypeError), match="no_such_option"):
+            self.new_backend().get(fragment=self._at("x"), no_such_option=1)
+
+
+class ReadOnlyContract(ReadingContract):
+    """Inherit from it for a place where nothing can be written."""
+
+    def test_whatever_would_write_is_refused_and_changes_nothing(self, tmp_path: Path) -> None:
+        backend, source = self.new_backend(), tmp_path / "source"
+        source.write_bytes(b"new")
+        self.raw_write(self.url("x"), b"old")
+        writes: dict[str, Callable[[], None]] = {
+            "put": lambda: backend.put(payload=b"new", fragment=self._at("x")),
+            "upload": lambda: backend.upload(source=source, fragment=self._at("x")),
+            "create": lambda: backend.create(source=source, fragment=self._at("y")),
+            "delete": lambda: backend.delete(fragment=self._at("x")),
+            "a use by a pipeline that writes": lambda: backend.check_use(self._at("x"), is_written=True),
+        }
+        for write in writes.values():
+            with pytest.raises(NotSupported):
+                write()
+        backend.check_use(self._at("x"), is_written=False)
+        assert backend.get(fragment=self._at("x")) == b"old"
+        assert not backend.exists(fragment=self._at("y"))
+
+
+class BackendContract(ReadingContract):
+    """Inherit from it under a name that pytest collects, and say how to reach the medium."""
+
+    @abstractmethod
+    def raw_read(self, url: str) -> bytes:
+        """Fetch bytes without the backend."""
+
+    @pytest.mark.parametrize("name", ODD_NAMES)
+    def test_put_stores_the_bytes_under_the_very_name(self, name: str) -> None:
+        self.new_backend().put(payload=b"what was put", fragment=self._at(name))
+        assert self.raw_read(self.url(name)) == b"what was put"
+
+    @pytest.mark.parametrize("payload", [b"", b"\x00\xff\r\n", bytes(range(256)) * 1024])
+    def test_any_bytes_come_back(self, payload: bytes) -> None:
+        backend = self.new_backend()
+        backend.put(payload=payload, fragment=self._at("blob"))
+        assert backend.get(fragment=self._at("blob")) == payload
+        assert self.raw_read(self.url("blob")) == payload
+
+    def test_put_replaces_what_is_there(self) -> None:
+        self.raw_write(self.url("x"), b"a longer text from before")
+        self.new_backend().put(payload=b"new", fragment=self._at("x"))
+        assert self.raw_read(self.url("x")) == b"new"
 
     def test_a_file_travels_both_ways(self, tmp_path: Path) -> None:
         backend = self.new_backend()
@@ -181,19 +230,11 @@ class BackendContract(ABC):
         assert not backend.exists(fragment=self._at("tree/b"))
         assert backend.exists(fragment=self._at("tree-of-another-name"))
 
-    def test_unknown_options_are_refused(self) -> None:
-        backend = self.new_backend()
+    def test_unknown_options_of_a_write_are_refused(self) -> None:
         self.raw_write(self.url("x"), b"x")
         with pytest.raises((UnknownOption, TypeError), match="no_such_option"):
-            backend.put(payload=b"", fragment=self._at("x"), no_such_option=1)
-        with pytest.raises((UnknownOption, TypeError), match="no_such_option"):
-            backend.get(fragment=self._at("x"), no_such_option=1)
+            self.new_backend().put(payload=b"", fragment=self._at("x"), no_such_option=1)
         assert self.raw_read(self.url("x")) == b"x"
-
-    def test_unsafe_locations_are_refused(self) -> None:
-        for name in ("../x", "a//b", "a\x00b", "a\nb"):
-            with pytest.raises(InvalidURL):
-                self._at(name)
 
     def test_an_overwrite_is_seen_whole_by_readers(self) -> None:
         backend = self.new_backend()
@@ -205,9 +246,3 @@ class BackendContract(ABC):
             for write in writes:
                 write.result()
             assert all(read.result() in versions for read in reads)
-
-    def test_a_backend_travels_to_other_processes(self) -> None:
-        self.raw_write(self.url("x"), b"x")
-        backend = self.new_backend()
-        backend.get(fragment=self._at("x"))
-        assert pickle.loads(pickle.dumps(backend)).get(fragment=self._at("x")) == b"x"

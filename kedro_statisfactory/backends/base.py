@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import difflib
 import logging
-import os
 import re
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 from urllib.parse import ParseResult
 
+from kedro_statisfactory.backends import installed
 from kedro_statisfactory.backends.info import ObjectInfo
 from kedro_statisfactory.errors import NotSupported, PreconditionFailed, PrefixTaken, UnknownOption, UnknownPrefix
 from kedro_statisfactory.location import unparse
@@ -26,22 +24,8 @@ STAGING_NAME = ".statisfactory-"
 #: How the name of an object begins by which somebody who is about to store it claims what the rest of the name says.
 CLAIM = "_statisfactory-claim-"
 
-#: Distributions name the modules of their backends in this group of entry points.
-ENTRY_POINTS = "kedro_statisfactory.backends"
-
 # An empty prefix, or a scheme that location.parse can see.
 _VALID_PREFIX = re.compile(r"([a-z][a-z0-9+.-]+)?")
-
-
-_locks: dict[int, threading.RLock] = {}
-
-
-def _loading() -> threading.RLock:
-    """The lock under which entry points are loaded, one for each process: that of the parent may be held in a fork.
-
-    A thread may take it twice, since a module that is loaded may ask for backends itself.
-    """
-    return _locks.setdefault(os.getpid(), threading.RLock())
 
 
 class Backend(ABC):
@@ -72,14 +56,14 @@ class Backend(ABC):
     """
 
     _backends: ClassVar[dict[str, type[Backend]]] = {}
-    _entry_points_loaded: ClassVar[bool] = False
-    _loading_entry_points: ClassVar[int | None] = None  # the process whose thread holds the lock: a fork copies this
+    _for_the_rest: ClassVar[list[type[Backend]]] = []
 
-    def __init_subclass__(cls, prefix: str, aliases: Iterable[str] = (), **kwargs: Any) -> None:
+    def __init_subclass__(cls, prefix: str | None, aliases: Iterable[str] = (), **kwargs: Any) -> None:
         """Register a subclass (PEP 487).
 
         Args:
-            prefix: The scheme of the URLs that the class serves, in lower case; ``""`` for local paths.
+            prefix: The scheme of the URLs that the class serves, in lower case; ``""`` for local paths; ``None`` for
+                a class that serves prefixes which no other class has, as its :meth:`serves` says.
             aliases: Further schemes that mean the same.
             kwargs: Passed on to other bases of the subclass.
 
@@ -91,6 +75,9 @@ class Backend(ABC):
         super().__init_subclass__(**kwargs)
         if isinstance(cls.secret_variables, str):  # its letters would be taken for names, and no secret be hidden
             raise ValueError(f"`secret_variables` of {_name(cls)} is a text: write a tuple of names.")
+        if prefix is None:
+            Backend._for_the_rest.append(cls)
+            return
         prefixes = (prefix, *aliases)
         for wanted in prefixes:
             if _VALID_PREFIX.fullmatch(wanted) is None:
@@ -105,7 +92,7 @@ class Backend(ABC):
     @classmethod
     def backends(cls) -> Mapping[str, type[Backend]]:
         """The registered classes by prefix, those of installed distributions included; read-only."""
-        Backend._load_entry_points()
+        installed.load()
         return MappingProxyType(Backend._backends)
 
     @classmethod
@@ -113,41 +100,31 @@ class Backend(ABC):
         """The class that serves URLs with ``prefix``.
 
         Raises:
-            UnknownPrefix: There is none; the text lists those that there are.
+            UnknownPrefix: There is none, and the text lists those that there are; or a package is missing.
         """
         if prefix not in Backend._backends:
-            Backend._load_entry_points()
-        try:
-            return Backend._backends[prefix]
-        except KeyError:
-            known = ", ".join(f"{name}://" for name in sorted(Backend._backends) if name)
-            near = difflib.get_close_matches(prefix, Backend._backends, 1)
-            hint = _of_fsspec(prefix) or (f"Did you mean {near[0]}://? " if near else "")
-            raise UnknownPrefix(
-                f"no backend is registered under the prefix {prefix!r}. {hint}Known are: {known}, and local paths. "
-                f"A package brings another one through the entry-point group {ENTRY_POINTS!r}, or by being imported."
-            ) from None
+            installed.load()
+        if (found := Backend._backends.get(prefix)) is not None:
+            return found
+        if (found := next((kind for kind in Backend._for_the_rest if kind.serves(prefix)), None)) is not None:
+            return found
+        known = ", ".join(f"{name}://" for name in sorted(Backend._backends) if name)
+        near = difflib.get_close_matches(prefix, Backend._backends, 1)
+        hint = f"Did you mean {near[0]}://? " if near else ""
+        raise UnknownPrefix(
+            f"no backend is registered under the prefix {prefix!r}. {hint}Known are: {known}, local paths, and "
+            "what fsspec knows. A package brings another one through the entry-point group "
+            f"{installed.ENTRY_POINTS!r}, or by being imported."
+        )
 
-    @staticmethod
-    def _load_entry_points() -> None:
-        with _loading():
-            if Backend._entry_points_loaded or Backend._loading_entry_points == os.getpid():
-                return  # the latter for a module that asks for backends while it is loaded
-            Backend._loading_entry_points = os.getpid()
-            try:
-                for entry_point in entry_points(group=ENTRY_POINTS):
-                    try:
-                        entry_point.load()
-                    except Exception as error:  # one of another distribution must not keep the others from being found
-                        logging.getLogger(__name__).warning(
-                            "The backend %r of the entry point %r cannot be loaded: %s",
-                            entry_point.value,
-                            entry_point.name,
-                            error,
-                        )
-            finally:  # an interrupt must not leave them half loaded for good
-                Backend._loading_entry_points = None
-            Backend._entry_points_loaded = True  # not before all of them are: another thread may be waiting for one
+    @classmethod
+    def serves(cls, prefix: str) -> bool:
+        """Whether a class that is registered for the rest serves URLs with ``prefix``.
+
+        Raises:
+            UnknownPrefix: It would, if something else was installed; the text names that.
+        """
+        return False
 
     #: Whether it depends on the project's git and settings where bytes go.
     follows_git: ClassVar[bool] = False
@@ -184,6 +161,19 @@ class Backend(ABC):
 
         Raises:
             InvalidURL: It names no place of the service.
+        """
+        return
+
+    def check_use(self, fragment: ParseResult, is_written: bool) -> None:
+        """Refuse a location that a pipeline could not use, before it has computed what it would store; asks nobody.
+
+        Args:
+            fragment: The parsed location.
+            is_written: Whether the pipeline writes there.
+
+        Raises:
+            NotSupported: Nothing can be written there.
+            UnknownPrefix: A package is missing.
         """
         return
 
@@ -381,18 +371,6 @@ class Backend(ABC):
                 f"{type(self).__name__} does not know the option {', '.join(unknown)} here. Known are: {listing}. "
                 "Arguments of the format belong into `dataset`, not into `load_args` and `save_args` of the entry."
             )
-
-
-def _of_fsspec(prefix: str) -> str:
-    """What to say of a prefix that is none of ours, where the stock classes of kedro-datasets may know it."""
-    try:
-        from fsspec.registry import known_implementations  # comes with Kedro, which backends can do without
-    except ImportError:
-        return ""
-
-    if prefix not in known_implementations:
-        return ""
-    return f"The classes of kedro-datasets reach {prefix}:// through fsspec: make such a class the entry. "
 
 
 def _name(backend: type) -> str:

@@ -31,7 +31,7 @@ from kedro_statisfactory.datasets.versioned import VersionedEntry
 from kedro_statisfactory.datasets.versions import never_overwritten
 from kedro_statisfactory.errors import InvalidFormat, InvalidURL
 from kedro_statisfactory.hidden import HiddenDict, hidden
-from kedro_statisfactory.location import basename, parse
+from kedro_statisfactory.location import basename, parse, shown, unparse
 from kedro_statisfactory.project import Project, announced_project
 from kedro_statisfactory.session import Session
 
@@ -117,7 +117,8 @@ class ArtifactDataset(VersionedEntry):
         # PartitionedDataset makes one without a path to print itself.
         parsed = self._location() if self.filepath else None
         # Kedro's messages and kedro-viz show this one; what is read and written is `filepath`.
-        super().__init__(filepath=PurePosixPath(f"{parsed.netloc}{parsed.path}" if parsed else ""), version=version)
+        path = shown(unparse(parsed)).removeprefix(f"{parsed.scheme}://") if parsed else ""
+        super().__init__(filepath=PurePosixPath(path), version=version)
         if parsed:
             self._backend().check_location(parsed)
 
@@ -148,20 +149,20 @@ class ArtifactDataset(VersionedEntry):
                 self._publish(where, bytes(data))
             else:
                 publish = functools.partial(self._publish, where)
-                StagedSave(self._format, self.filepath, self._replaced(where), publish).save(data)
+                StagedSave(self._format, self._shown, self._replaced(where), publish).save(data)
             if self._version and not self._version.load:
                 # What was just written is the newest: Kedro's check after a save needs no listing for that.
                 self._cached_load_version = self.resolve_save_version()
 
     def _replaced(self, where: ParseResult) -> Replaced:
         """What a save to ``where`` replaces; a version nothing."""
-        never = never_overwritten(self.filepath, self.resolve_save_version()) if self._makes_version else None
+        never = never_overwritten(self._shown, self.resolve_save_version()) if self._makes_version else None
         return Replaced(self._backend(), where, self._load_args, self._save_args, never)
 
     def _publish(self, where: ParseResult, source: Path | bytes) -> None:
         """Store bytes, or what was staged; a version only where there is none."""
         if self._makes_version:
-            with never_overwritten(self.filepath, self.resolve_save_version()):
+            with never_overwritten(self._shown, self.resolve_save_version()):
                 self._backend().create(source=source, fragment=where, consume=True, **self._save_args)
         elif isinstance(source, Path):
             self._backend().upload(source=source, fragment=where, consume=True, **self._save_args)
@@ -175,7 +176,7 @@ class ArtifactDataset(VersionedEntry):
 
     def _describe(self) -> dict[str, Any]:
         return {
-            "filepath": self.filepath,
+            "filepath": self._shown,
             "dataset": self._format and self._format.described(),
             "version": self._version,
         }
@@ -197,6 +198,18 @@ class ArtifactDataset(VersionedEntry):
         """
         self._backend().check_options(load_args=self._load_args, save_args=self._save_args)
 
+    def check_place(self, is_written: bool) -> None:
+        """Refuse a place that cannot be used, before a run has computed what is to be stored there.
+
+        Args:
+            is_written: Whether the run writes it.
+
+        Raises:
+            NotSupported: Nothing can be written there.
+            UnknownPrefix: A package is missing.
+        """
+        self._backend().check_use(self._location(), is_written)
+
     def check_format(self, is_written: bool) -> None:
         """Refuse a format that cannot work, as far as that is known before it does.
 
@@ -211,7 +224,7 @@ class ArtifactDataset(VersionedEntry):
             return
         if self._format.is_of_kedro:  # a class of somebody else's may need its file to be made
             with staging_folder(None) as folder:
-                self._format.on(staged_path(folder.path, basename(self._location())), self.filepath)
+                self._format.on(staged_path(folder.path, basename(self._location())), self._shown)
         try:
             is_copied = self._backend().local_path(fragment=self._location(), **self._load_args) is None
         except FileNotFoundError:  # where there is nothing yet
@@ -271,7 +284,7 @@ class ArtifactDataset(VersionedEntry):
     def _format_reader(self) -> FormatReader:
         assert self._format is not None
         if self._reader is None:
-            self._reader = FormatReader(self._format, self.filepath)
+            self._reader = FormatReader(self._format, self._shown)
         return self._reader
 
     def _store(self, where: ParseResult, changed: Path) -> None:

@@ -13,7 +13,7 @@ from kedro.io.core import AbstractVersionedDataset, DatasetError, Version, Versi
 from kedro_statisfactory.backends import Backend
 from kedro_statisfactory.datasets.versions import at_version, newest_of_run, of_part, versions_below
 from kedro_statisfactory.errors import StatisfactoryError
-from kedro_statisfactory.location import basename, unparse
+from kedro_statisfactory.location import basename, shown, unparse
 
 
 class VersionedEntry(AbstractVersionedDataset[Any, Any]):
@@ -37,6 +37,11 @@ class VersionedEntry(AbstractVersionedDataset[Any, Any]):
 
     @abstractmethod
     def _backend(self) -> Backend: ...
+
+    @property
+    def _shown(self) -> str:
+        """The URL as texts may have it."""
+        return shown(self.filepath)
 
     def begin_run(self, is_written: bool, run_id: str | None) -> None:
         """Fix which version is read until the run ends: its own, or the one that is the newest now.
@@ -130,7 +135,7 @@ class VersionedEntry(AbstractVersionedDataset[Any, Any]):
             of_run = newest_of_run(versions, self._part_of) if self._part_of else None
             newest: str | None = of_run or next(iter(versions), None)
             if newest is None:
-                raise VersionNotFoundError(f"There is no version of {self.filepath!r} yet.{self._why_none()}")
+                raise VersionNotFoundError(f"There is no version of {self._shown!r} yet.{self._why_none()}")
             self._cached_load_version = newest
         return self._cached_load_version
 
@@ -142,7 +147,7 @@ class VersionedEntry(AbstractVersionedDataset[Any, Any]):
                 return ""
         name = basename(where)
         return (
-            f" Versions are folders, and this is a file from before: move it to {self.filepath}/<version>/{name}, or "
+            f" Versions are folders, and this is a file from before: move it to {self._shown}/<version>/{name}, or "
             "take `versioned` away."
         )
 
@@ -152,7 +157,7 @@ class VersionedEntry(AbstractVersionedDataset[Any, Any]):
         try:
             yield
         except StatisfactoryError as error:
-            raise DatasetError(f"{self.filepath!r}: {error}") from error
+            raise DatasetError(f"{self._shown!r}: {error}") from error
         except (FileNotFoundError, NotADirectoryError) as error:
             # Kedro takes these, when they come out of a save, for the sign of a version where a file is.
-            raise DatasetError(f"{self.filepath!r}: {type(error).__name__}: {error}") from error
+            raise DatasetError(f"{self._shown!r}: {type(error).__name__}: {error}") from error

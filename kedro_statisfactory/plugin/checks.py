@@ -45,6 +45,24 @@ def refuse_unknown_options(ours: Mapping[str, list[ArtifactDataset]]) -> None:
                 raise DatasetError(f"catalog entry {name!r}: {error}") from error
 
 
+def refuse_unusable_places(ours: Mapping[str, list[ArtifactDataset]], written: Container[str]) -> None:
+    """Refuse to write where things can only be read, and places for which a package is missing.
+
+    Args:
+        ours: The entries of the pipeline.
+        written: Names of those that it writes.
+
+    Raises:
+        DatasetError: An entry is in such a place.
+    """
+    for name, found in ours.items():
+        for each in found:
+            try:
+                each.check_place(is_written=name in written)
+            except StatisfactoryError as error:
+                raise DatasetError(f"catalog entry {name!r}: {error}") from error
+
+
 def refuse_unfit_formats(ours: Mapping[str, list[ArtifactDataset]], written: Container[str]) -> None:
     """Refuse formats that cannot work as the catalog says, before a run has computed what they are for.
 

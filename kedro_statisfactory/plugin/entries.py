@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kedro.io import AbstractDataset, DatasetError
 from kedro.pipeline import Pipeline
 
+from kedro_statisfactory.location import shown
 from kedro_statisfactory.project import RUN_ID
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def uses_of(pipeline: Pipeline, entries: Mapping[str, Any], ours: Mapping[str, l
         for each in ours.get(name, ()):
             yield Use(
                 name,
-                each.filepath,
+                shown(each.filepath),
                 each.backend,
                 each.location,
                 written=name in outputs and each.save_pin is None,

@@ -22,6 +22,7 @@ from kedro_statisfactory.plugin.checks import (
     refuse_unfit_formats,
     refuse_unkept_versions,
     refuse_unknown_options,
+    refuse_unusable_places,
 )
 from kedro_statisfactory.plugin.entries import artifacts, fix_versions, uses_of
 from kedro_statisfactory.project import Project, announce
@@ -137,6 +138,7 @@ class StatisfactoryHooks:
             name: found for name, entry in entries.items() if (found := list(artifacts(entry, module.ArtifactDataset)))
         }
         refuse_unknown_options(ours)
+        refuse_unusable_places(ours, pipeline.all_outputs())
         refuse_unfit_formats(ours, pipeline.all_outputs())
         refuse_lost_chunks(pipeline, ours)
         fix_versions(pipeline, ours)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import ParseResult, quote
 
+import fsspec
 import pytest
 
-from kedro_statisfactory.backends import Backend, LakeFSBackend, LocalFS, S3Backend
+from kedro_statisfactory.backends import Backend, FsspecBackend, LakeFSBackend, LocalFS, S3Backend
 from kedro_statisfactory.backends.s3.client import s3_client
 from kedro_statisfactory.session import Session
 from kedro_statisfactory.testing import BackendContract
@@ -86,6 +88,30 @@ class TestLakeFS(BackendContract):
 
     def raw_read(self, url: str) -> bytes:
         return self.server.call("GET", self._where("refs", url)).data
+
+
+class TestMemory(BackendContract):
+    """fsspec's files in the memory of a process."""
+
+    @pytest.fixture(autouse=True)
+    def _empty(self) -> Iterator[None]:
+        self.files = fsspec.filesystem("memory")
+        yield
+        self.files.store.clear()
+        self.files.pseudo_dirs[:] = [""]
+
+    def new_backend(self) -> Backend:
+        return FsspecBackend(Session())
+
+    def url(self, name: str) -> str:
+        return f"memory://box/{name}"
+
+    def raw_write(self, url: str, payload: bytes) -> None:
+        self.files.pipe_file(url.removeprefix("memory:/"), payload)
+
+    def raw_read(self, url: str) -> bytes:
+        content: bytes = self.files.cat_file(url.removeprefix("memory:/"))
+        return content
 
 
 class Shelf(Backend, prefix="shelf"):

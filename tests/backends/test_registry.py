@@ -16,7 +16,8 @@ from urllib.parse import ParseResult
 
 import pytest
 
-from kedro_statisfactory.backends import Backend, LocalFS, S3Backend
+from kedro_statisfactory.backends import Backend, FsspecBackend, LocalFS, S3Backend
+from kedro_statisfactory.backends import installed as installed_backends
 from kedro_statisfactory.errors import Errors, NotSupported, PrefixTaken, UnknownPrefix
 from kedro_statisfactory.location import parse
 from kedro_statisfactory.session import Session
@@ -88,8 +89,8 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ImportError("its SDK is missing")
 
     found = [_EntryPoint("broken", broken), _EntryPoint("good", lambda: make("Installed", "installed"))]
-    monkeypatch.setattr(Backend, "_entry_points_loaded", False)
-    monkeypatch.setattr("kedro_statisfactory.backends.base.entry_points", lambda group: found)
+    monkeypatch.setattr(installed_backends._state, "loaded", False)
+    monkeypatch.setattr("kedro_statisfactory.backends.installed.entry_points", lambda group: found)
 
 
 @pytest.mark.usefixtures("installed")
@@ -110,8 +111,10 @@ def test_a_thread_waits_until_all_installed_backends_are_there(monkeypatch: pyte
         go_on.wait(20)
         return make("Slow", "slow")
 
-    monkeypatch.setattr(Backend, "_entry_points_loaded", False)
-    monkeypatch.setattr("kedro_statisfactory.backends.base.entry_points", lambda group: [_EntryPoint("slow", slow)])
+    monkeypatch.setattr(installed_backends._state, "loaded", False)
+    monkeypatch.setattr(
+        "kedro_statisfactory.backends.installed.entry_points", lambda group: [_EntryPoint("slow", slow)]
+    )
     with ThreadPoolExecutor(2) as executor:
         first = executor.submit(Backend.registered, "slow")
         assert begun.wait(20)
@@ -132,8 +135,10 @@ def test_what_an_interrupt_broke_off_is_loaded_the_next_time(monkeypatch: pytest
             raise KeyboardInterrupt
         return make("Late", "late")
 
-    monkeypatch.setattr(Backend, "_entry_points_loaded", False)
-    monkeypatch.setattr("kedro_statisfactory.backends.base.entry_points", lambda group: [_EntryPoint("x", interrupted)])
+    monkeypatch.setattr(installed_backends._state, "loaded", False)
+    monkeypatch.setattr(
+        "kedro_statisfactory.backends.installed.entry_points", lambda group: [_EntryPoint("x", interrupted)]
+    )
     with pytest.raises(KeyboardInterrupt):
         Backend.registered("late")
     assert Backend.registered("late").__name__ == "Late"
@@ -156,10 +161,38 @@ def test_the_view_shows_installed_backends() -> None:
     assert "installed" in Backend.backends()
 
 
-def test_without_fsspec_nothing_is_said_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "fsspec.registry", None)
-    with pytest.raises(UnknownPrefix, match=r"prefix 'webdav'\. Known are"):
-        Backend.registered("webdav")
+@pytest.mark.parametrize("prefix", ["memory", "https", "sftp", "hdfs", "ftp"])
+def test_what_nobody_has_registered_and_fsspec_knows_goes_through_fsspec(prefix: str) -> None:
+    assert Backend.registered(prefix) is FsspecBackend
+    assert prefix not in Backend.backends()
+
+
+def test_a_registered_backend_goes_before_fsspec() -> None:
+    mine = make("Mine", "sftp")
+    assert Backend.registered("sftp") is mine
+
+
+def test_what_somebody_has_made_known_to_fsspec_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry: Any = sys.modules["fsspec.registry"]
+    monkeypatch.setitem(registry._registry, "attic", registry.get_filesystem_class("memory"))
+    assert Backend.registered("attic") is FsspecBackend
+
+
+@pytest.mark.parametrize(("prefix", "package"), [("gs", "gcsfs"), ("abfs", "adlfs"), ("oci", "ocifs")])
+def test_a_place_that_needs_a_package_names_it(prefix: str, package: str) -> None:
+    with pytest.raises(UnknownPrefix, match=f"E0202.*{prefix}://.*needs a package.*{package}"):
+        Backend.registered(prefix)
+
+
+@pytest.mark.parametrize("prefix", ["zip", "simplecache", "reference"])
+def test_what_shows_another_place_is_none(prefix: str) -> None:
+    with pytest.raises(UnknownPrefix, match=f"E0202.*{prefix}://.*name the place itself"):
+        Backend.registered(prefix)
+
+
+def test_fsspec_is_not_asked_for_local_files() -> None:
+    with pytest.raises(UnknownPrefix, match="no backend is registered under the prefix 'local'"):
+        Backend.registered("local")
 
 
 def test_an_unknown_prefix_lists_the_known_ones() -> None:

@@ -1,0 +1,112 @@
+"""Errors of fsspec, and of what it goes through, as ours, told from one another in one place."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import re
+from collections.abc import Callable, Iterator
+from urllib.parse import ParseResult
+
+from kedro_statisfactory.backends.transfer import Stopped
+from kedro_statisfactory.errors import (
+    BackendUnreachable,
+    BucketNotFound,
+    IntegrityError,
+    NotSupported,
+    ObjectNotFound,
+    PermissionDenied,
+    StatisfactoryError,
+    TransferError,
+    UnknownCredential,
+)
+from kedro_statisfactory.location import WEB, shown, unparse
+
+# By their names, since each place has a library of its own, which need not be installed.
+_REFUSED = frozenset(
+    (
+        "AuthenticationException",
+        "ClientAuthenticationError",
+        "DefaultCredentialsError",
+        "PermissionError",
+        "RefreshError",
+    )
+)
+_NOT_FOUND = frozenset(("FileNotFoundError", "NotADirectoryError", "ResourceNotFoundError"))
+_UNREACHABLE = frozenset(
+    (
+        "ClientConnectionError",
+        "ConnectionError",
+        "EOFError",
+        "NoValidConnectionsError",
+        "RequestException",
+        "SSHException",
+        "ServiceRequestError",
+        "TimeoutError",
+        "TransportError",
+        "gaierror",
+    )
+)
+_DAMAGED = frozenset(("ClientPayloadError",))
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_QUERY = re.compile(r"(?<=\w)\?[^\s'\"]*")
+_LONGEST_TEXT = 500  # characters of what a service says
+
+
+@contextlib.contextmanager
+def translated(fragment: ParseResult, redacted: Callable[[str], str], is_write: bool = False) -> Iterator[None]:
+    """Errors of fsspec as ours. Neither their text nor their cause shows a secret.
+
+    Args:
+        fragment: The location that is concerned.
+        redacted: Takes the secrets out of a text.
+        is_write: Whether something is stored.
+    """
+    try:
+        yield
+    except (StatisfactoryError, Stopped):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _DISK_FULL and not is_write:
+            raise  # of the disk to which it was fetched: who has named that says more
+        # Of a web page fsspec says for whatever fails that it is not found.
+        cause = error.__cause__ if fragment.scheme in WEB and isinstance(error.__cause__, Exception) else error
+        plain = _said(cause)
+        text = _QUERY.sub("?<redacted>", redacted(plain))[:_LONGEST_TEXT].rstrip(".")
+        # A cause is shown as well: not one with a secret, nor with a URL's query.
+        raise _ours(cause, fragment, text, is_write) from (error if text == str(error).rstrip(".") else None)
+
+
+def _said(error: Exception) -> str:
+    """What an error tells. aiohttp's would show the URL with its query."""
+    status, message = getattr(error, "status", None), getattr(error, "message", None)
+    return f"{status} {message}" if status is not None and message is not None else str(error) or type(error).__name__
+
+
+def _ours(error: Exception, fragment: ParseResult, text: str, is_write: bool) -> StatisfactoryError:
+    url, names = shown(unparse(fragment)), {each.__name__ for each in type(error).__mro__}
+    status = _status_of(error)
+    if status in (401, 403, 407) or names & _REFUSED:
+        return PermissionDenied(
+            f"access to {url!r} is refused ({text}): check the `credentials` of the entry, or what they are allowed."
+        )
+    if status in (404, 410) or names & _NOT_FOUND:
+        if is_write:
+            return BucketNotFound(f"there is no place for {url!r}, as for a bucket or host that is missing: {text}.")
+        return ObjectNotFound(f"there is nothing at {url!r}.")
+    if names & _UNREACHABLE:
+        return BackendUnreachable(f"the service of {url!r} does not answer: {text}.")
+    if names & _DAMAGED or "size mismatch" in text:
+        return IntegrityError(f"{url!r} did not arrive as it was stored: {text}.")
+    if isinstance(error, NotImplementedError):
+        return NotSupported(f"fsspec cannot do that at {url!r}{': ' * bool(str(error))}{str(error) and text}.")
+    if isinstance(error, TypeError) and "argument" in text:
+        return UnknownCredential(f"`credentials` or `fs_args` for {url!r} do not fit {fragment.scheme}://: {text}.")
+    return TransferError(f"the transfer of {url!r} failed: {text}.")
+
+
+def _status_of(error: Exception) -> int | None:
+    """The status of an answer by HTTP, which each library calls otherwise."""
+    answers = (error, getattr(error, "response", None))
+    found = (getattr(answer, name, None) for answer in answers for name in ("status", "status_code", "code"))
+    return next((status for status in found if isinstance(status, int)), None)

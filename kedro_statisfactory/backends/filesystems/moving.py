@@ -1,0 +1,152 @@
+"""Storing and fetching by a file system of fsspec, and walking through its folders."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kedro_statisfactory.backends.base import STAGING_NAME
+from kedro_statisfactory.backends.filesystems.known import OBJECT_STORES
+from kedro_statisfactory.backends.info import ObjectInfo
+from kedro_statisfactory.backends.transfer import is_folder_marker
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+_IN_MEMORY = "memory"  # fsspec's, whose files are seen while they are written
+_TIMES = ("mtime", "modified", "last_modified", "LastModified", "updated", "created")
+_CHECKSUMS = ("etag", "ETag", "checksum")
+
+
+def store(file_system: AbstractFileSystem, prefix: str, source: Path | bytes, path: str) -> None:
+    """Store a file or bytes; whoever reads sees the old object or the new one, as far as the place allows that.
+
+    In an object store an object appears when it is whole. A file is written beside its place and moved there, where
+    the file system can move.
+    """
+    if prefix in OBJECT_STORES or not _can_move(file_system):
+        _send(file_system, prefix, source, path)
+        return
+    temporary = _beside(path)
+    try:
+        _send(file_system, prefix, source, temporary)
+        _move(file_system, temporary, path)
+    except BaseException:  # an interrupt, too
+        with contextlib.suppress(Exception):
+            file_system.rm_file(temporary)
+        raise
+
+
+def fetch(file_system: AbstractFileSystem, prefix: str, path: str, target: Path) -> bool:
+    """Fetch a file; gives whether it was one, and not a folder.
+
+    Raises:
+        FileNotFoundError: There is no file. In an object store there may be a folder.
+    """
+    try:
+        if prefix == _IN_MEMORY:
+            target.write_bytes(file_system.cat_file(path))
+        else:
+            file_system.get_file(path, str(target))
+    except IsADirectoryError:
+        return False
+    except BaseException:
+        target.unlink(missing_ok=True)  # several make it first
+        raise
+    return target.is_file()
+
+
+def below(file_system: AbstractFileSystem, folder: str) -> Iterator[dict[str, Any]]:
+    """What fsspec tells of all files and folders below a folder, a folder before what is in it.
+
+    fsspec's own `find` takes a folder that may not be read for an empty one.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+    """
+    for info in file_system.ls(folder, detail=True):
+        name = info["name"].rstrip("/")
+        if name.strip("/") == folder.strip("/"):  # it is a file, or an object store's mark of a folder
+            continue
+        yield {**info, "name": name}
+        if info["type"] == "directory":
+            with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                yield from below(file_system, name)
+
+
+def is_hidden(info: ObjectInfo) -> bool:
+    """Whether something is none of a folder's files: it is being written, was left by who was killed, or is a mark."""
+    is_staged = info.path.rpartition("/")[2].startswith(STAGING_NAME)
+    return is_staged or is_folder_marker(info.path, info.size)
+
+
+def described(path: str, info: dict[str, Any]) -> ObjectInfo:
+    """What fsspec tells of a file, in our words."""
+    times = (info[name] for name in _TIMES if isinstance(info.get(name), datetime))
+    modified = next(times, None)
+    if modified is not None and modified.tzinfo is None:
+        modified = modified.replace(tzinfo=timezone.utc)
+    checksums = (info[name] for name in _CHECKSUMS if isinstance(info.get(name), str))
+    return ObjectInfo(path, int(info["size"] or 0), modified, next(checksums, None))
+
+
+def _can_move(file_system: AbstractFileSystem) -> bool:
+    """Whether a file system has a way of its own to move; fsspec's is to copy and to remove."""
+    from fsspec import AbstractFileSystem as Base
+
+    return type(file_system).mv is not Base.mv
+
+
+def _send(file_system: AbstractFileSystem, prefix: str, source: Path | bytes, path: str) -> None:
+    """Send a file or bytes, and make the folders above where the file system says that there are none."""
+
+    def send() -> None:
+        if isinstance(source, bytes):
+            file_system.pipe_file(path, source)
+        elif prefix == _IN_MEMORY:
+            file_system.pipe_file(path, source.read_bytes())
+        else:
+            file_system.put_file(str(source), path)
+
+    try:
+        send()
+    except FileNotFoundError:
+        if prefix in OBJECT_STORES:
+            raise
+        _make_folders(file_system, path.rpartition("/")[0])
+        send()
+
+
+def _make_folders(file_system: AbstractFileSystem, folder: str) -> None:
+    try:
+        file_system.makedirs(folder, exist_ok=True)
+    except Exception:
+        if not file_system.isdir(folder):  # another one has made it at the same moment
+            raise
+
+
+def _move(file_system: AbstractFileSystem, source: str, target: str) -> None:
+    """Move a file to a place where there may be one."""
+    try:
+        file_system.mv(source, target)
+    except Exception:
+        # Several protocols have no rename that replaces: the old file goes aside, and comes back if that was not it.
+        if not file_system.isfile(target):
+            raise
+        aside = _beside(target)
+        file_system.mv(target, aside)
+        try:
+            file_system.mv(source, target)
+        except BaseException:
+            file_system.mv(aside, target)
+            raise
+        file_system.rm_file(aside)
+
+
+def _beside(path: str) -> str:
+    """A name in the same folder that nobody has."""
+    return f"{path.rpartition('/')[0]}/{STAGING_NAME}{secrets.token_hex(5)}"
