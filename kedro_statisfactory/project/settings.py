@@ -26,8 +26,8 @@ class Settings:
             ``direct``: on the data branch, committed when the run succeeds. ``off``: on the data branch, and nothing
             is committed.
         branch: The data branch where git names none: without a repository, or on a detached HEAD.
-        source: The branch, tag or commit from which new data branches are made; absent: the default branch of the
-            repository.
+        source: The branch, tag or commit from which new data branches are made; absent: the data of the newest run at
+            the nearest ancestor of what is checked out, else the default branch of the repository.
         branches: Data branches by git branch, for those that the rules should not name.
         at: Run id, git SHA, tag, branch or commit at which all entries are read that are not pinned themselves. The
             variable ``STATISFACTORY_AT`` goes before it.

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.backends.lakefs.model import DATA_BRANCH as DATA_BRANCH
 from kedro_statisfactory.backends.lakefs.model import Commit
 
 #: Kedro shows what is logged below its own name, and hides the information of other packages.
@@ -18,7 +19,6 @@ LOGGER = logging.getLogger("kedro.statisfactory")
 JOINED = "joined"
 # Keys of the metadata of commits.
 TOKEN = "kedro_run_branch"  # tells the commits of a run
-DATA_BRANCH = "kedro_data_branch"
 PART = "kedro_part_branch"  # of a part of a joined run, which has a branch of its own
 PART_ID = "kedro_part"  # Kedro's id of a part
 ALL_SHAS = "kedro_git_commits"  # where the parts of a run were made at several git commits

@@ -48,11 +48,18 @@ class Model:
     data: dict[str, State] = field(default_factory=lambda: {"main": {"total": 0}})  # by git branch
     runs: dict[str, State] = field(default_factory=dict)  # by run id
     shas: dict[str, State] = field(default_factory=dict)  # of the newest run at a git commit
+    on: dict[str, str] = field(default_factory=dict)  # git branches of those runs
+    last: dict[str, str] = field(default_factory=dict)  # git commits of the newest runs, by git branch
     bare: list[str] = field(default_factory=list)  # git commits at which nothing was run
 
-    def at(self, branch: str) -> State:
-        """What is read on a git branch."""
-        return self.data.get(branch, self.data["main"])
+    def at(self, branch: str, commits: list[str]) -> State:
+        """What is read on a git branch with some git commits, newest first: data follows code."""
+        if branch in self.data:
+            return self.data[branch]
+        near = next((sha for sha in commits if sha in self.shas), None)
+        if near is None:
+            return self.data["main"]
+        return self.data[self.on[near]] if self.last[self.on[near]] in commits else self.shas[near]
 
 
 class Histories(RuleBasedStateMachine):
@@ -133,10 +140,12 @@ class Histories(RuleBasedStateMachine):
     # -- runs ------------------------------------------------------------------------------------------------------
 
     def _run(self, value: int) -> None:
+        before = self._predicted(self.branch)["total"]
         run_id = self.project.run(value)
-        state = {"a": value, "b": 10 * value, "total": self.model.at(self.branch)["total"] + value}
+        state = {"a": value, "b": 10 * value, "total": before + value}
         sha = self.project.git("rev-parse", "HEAD")
         self.model.data[self.branch] = self.model.runs[run_id] = self.model.shas[sha] = state
+        self.model.on[sha], self.model.last[self.branch] = self.branch, sha
         self.model.bare = [each for each in self.model.bare if each != sha]
 
     @rule(value=st.integers(1, 99))
@@ -167,14 +176,20 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def everything_reads_as_predicted(self) -> None:
         """Look at every entry on every branch and by every run, and at one of them by every git commit."""
-        for branch in self.project.git("branch", "--format=%(refname:short)").split():
-            on = Project(self._folder) if branch == self.branch else self.project.on(branch)
-            self._expect(self.model.at(branch), f"on the branch {branch}", on)
+        for line in self.project.git("branch", "--format=%(refname:short) %(objectname)").splitlines():
+            branch, sha = line.split()
+            elsewhere = Project(self._folder, head=Head(branch, sha, "a test"))
+            on = Project(self._folder) if branch == self.branch else elsewhere
+            self._expect(self._predicted(branch), f"on the branch {branch}", on)
         main = self.project.on("main")
         for run_id, state in self.model.runs.items():
             self._expect(state, f"by the run {run_id}", main, run_id)
         for sha, state in self.model.shas.items():
             assert self._read("total", main, sha) == state["total"], f"by the git commit {sha}"
+
+    def _predicted(self, branch: str) -> State:
+        commits = [] if branch in self.model.data else self.project.git("rev-list", branch).split()
+        return self.model.at(branch, commits)
 
     def _check_git_commits(self) -> None:
         main = self.project.on("main")

@@ -141,9 +141,10 @@ class LakeFSAPI(LakeFSUploads):
         except ObjectNotFound:
             return None
 
-    def tags(self, repository: str, prefix: str) -> Iterator[Ref]:
-        """All tags whose names begin with ``prefix``, in the order of their names."""
-        yield from self._server.pages(api_path("repositories", repository, "tags"), {"prefix": prefix}, ref_of)
+    def tags(self, repository: str, prefix: str, after: str = "") -> Iterator[Ref]:
+        """All tags whose names begin with ``prefix``, and come after ``after``, in the order of their names."""
+        where = api_path("repositories", repository, "tags")
+        yield from self._server.pages(where, {"prefix": prefix}, ref_of, begin=after)
 
     # -- commits ---------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,8 @@ _Kind = TypeVar("_Kind")
 LONGEST_PATH = 1024
 #: Name of the user metadata in which an object that this package stores keeps the CRC-32 of all its bytes, in hex.
 CRC32_KEY = "crc32"
+#: Key of the metadata of a run's commits that names the data branch for which the run was made.
+DATA_BRANCH = "kedro_data_branch"
 #: Below this there is an object for each folder, named after it, with a digest of all that is in the folder. lakeFS
 #: merges object by object: two runs that write other names into one folder would mix, if they did not both write this.
 FOLDER_MARK = ".statisfactory/"

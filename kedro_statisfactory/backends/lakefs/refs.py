@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.once import warn_once
+from kedro_statisfactory.backends.lakefs.origins import Origins
 from kedro_statisfactory.backends.lakefs.run_tags import RunTags
 from kedro_statisfactory.errors import (
     BranchNotFound,
@@ -65,6 +66,7 @@ class LakeFSRefs:
     def __init__(self, session: Session, api: LakeFSAPI, logger: logging.Logger, rules: BranchRules) -> None:
         self._session, self._api, self._logger, self._rules = session, api, logger, rules
         self._runs = RunTags(session, api, logger)
+        self._origins = Origins(session, api, self._runs)
 
     def write(self, repository: str, path: str, lake_ref: str | None, send: Callable[[str], object]) -> None:
         """Call ``send`` with the branch to write to; once more after creating that branch when it is missing.
@@ -210,9 +212,17 @@ class LakeFSRefs:
             raise self._wrong_at(error) if asked == self._session.project.at else error from None
 
     def source(self, repository: str) -> str:
-        """The ref from which new data branches are made: as the settings say, else the default branch."""
-        return self._session.project.settings.source or self._session.connection(
-            ("lakefs default branch", self._api.host, repository), lambda: self._api.default_branch(repository)
+        """The ref from which a new data branch is made, and read until then.
+
+        It is what the settings say, else the data of the code from which the git branch was made, else the default
+        branch.
+        """
+        return (
+            self._session.project.settings.source
+            or self._origins.origin(repository)
+            or self._session.connection(
+                ("lakefs default branch", self._api.host, repository), lambda: self._api.default_branch(repository)
+            )
         )
 
     def _read_at(self, repository: str, path: str, asked: str, look: Callable[[str], _Answer]) -> _Answer:

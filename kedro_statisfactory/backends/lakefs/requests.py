@@ -74,7 +74,12 @@ class LakeFSRequests:
         return str(lakefs_client(self._session).configuration.host)
 
     def pages(
-        self, where: str, query: Mapping[str, str], read: Callable[[Any], _Read], amount: int | None = None
+        self,
+        where: str,
+        query: Mapping[str, str],
+        read: Callable[[Any], _Read],
+        amount: int | None = None,
+        begin: str = "",
     ) -> Iterator[_Read]:
         """What a listing gives, page after page.
 
@@ -83,8 +88,9 @@ class LakeFSRequests:
             query: Its parameters.
             read: Makes one thing of its JSON, as for :meth:`json`.
             amount: How many to ask for at once; absent: as many as lakeFS gives.
+            begin: What comes after this in the order of the listing is given.
         """
-        after: str | None = ""
+        after: str | None = begin
 
         def read_page(page: Any) -> tuple[list[_Read], str | None]:
             found, more = [read(each) for each in list_of(page, "results")], page["pagination"]

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.backends.lakefs.model import Ref
 from kedro_statisfactory.backends.lakefs.once import warn_once
+from kedro_statisfactory.backends.lakefs.requests import PAGE
 from kedro_statisfactory.errors import RefNotFound
 from kedro_statisfactory.project.branches import GIT_TAG, run_tag
 from kedro_statisfactory.project.git import ancestors
 from kedro_statisfactory.session import Session
 
 _GIT_SHA = re.compile(r"[0-9a-f]{7,64}")
+_BEHIND_ALL = "g"  # sorts behind every SHA
+
+#: Pages of tags that are asked for at most to find a git commit with a run.
+MOST_PAGES = 20
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,12 @@ class RunAt:
     commit: str
     sha: str
     time: str
+
+    @classmethod
+    def of(cls, tag: Ref) -> RunAt | None:
+        """Read it from a tag; ``None`` where that is no such one."""
+        parts = tag.id.split("--", 2)
+        return cls(parts[2], tag.commit_id, parts[0].removeprefix(GIT_TAG), parts[1]) if len(parts) > 2 else None
 
     @property
     def is_dirty(self) -> bool:
@@ -77,11 +91,7 @@ class RunTags:
         """
         if not _GIT_SHA.fullmatch(sha):
             return None
-        found = [
-            RunAt(parts[2], tag.commit_id, parts[0].removeprefix(GIT_TAG), parts[1])
-            for tag in self._api.tags(repository, f"{GIT_TAG}{sha}")
-            if len(parts := tag.id.split("--", 2)) > 2
-        ]
+        found = self._runs_at(repository, sha)
         if len(shas := {run.sha for run in found}) > 1:
             raise RefNotFound(f"{sha!r} is short for several git commits with runs: {', '.join(sorted(shas))}.")
         run = max(found, key=lambda run: (not run.only_read, not run.is_dirty, run.time), default=None)
@@ -95,10 +105,45 @@ class RunTags:
             )
         return run
 
+    def _runs_at(self, repository: str, sha: str) -> list[RunAt]:
+        return [run for tag in self._api.tags(repository, f"{GIT_TAG}{sha}") if (run := RunAt.of(tag))]
+
     def nearest_ancestor(self, repository: str, sha: str) -> str | None:
-        """The nearest git commit before ``sha`` at which a run was made; ``None`` when there is none."""
-        made = {tag.id.removeprefix(GIT_TAG).partition("--")[0] for tag in self._api.tags(repository, GIT_TAG)}
-        return next((each for each in ancestors(self._session.project.path, sha) if each in made), None)
+        """The nearest git commit up to ``sha`` at which a run was made; ``None`` when there is none near by."""
+        return next((runs[0].sha for runs in self.by_ancestor(repository, sha)), None)
+
+    def by_ancestor(self, repository: str, sha: str) -> Iterator[list[RunAt]]:
+        """The runs at a git commit and at those before it, nearest first.
+
+        Among few runs this takes one request: all tags come in one page. Among many, each further page tells of the
+        next ancestor of which nothing is known yet, and of all whose tags are near by; after ``MOST_PAGES`` of them
+        nobody looks further back.
+        """
+        runs: dict[str, list[RunAt]] = {}
+        told: list[tuple[str, str]] = []  # from which SHA on, and up to which, the pages have told of all runs
+        for each in ancestors(self._session.project.path, sha):
+            while not any(first <= each < last for first, last in told):
+                if len(told) == MOST_PAGES:
+                    return
+                told.append(self._page_of_runs(repository, each if told else "", runs))
+            if each in runs:
+                yield runs[each]
+
+    def _page_of_runs(self, repository: str, first: str, runs: dict[str, list[RunAt]]) -> tuple[str, str]:
+        """Add the runs of one page of tags to ``runs``; gives from which SHA on, and up to which, these are all."""
+        tags = self._api.tags(repository, GIT_TAG, f"{GIT_TAG}{first}" if first else "")
+        page = list(itertools.islice(tags, PAGE))
+        found = [run for tag in page if (run := RunAt.of(tag))]
+        by_sha = {sha: list(group) for sha, group in itertools.groupby(found, key=lambda run: run.sha)}
+        last = _BEHIND_ALL
+        if found and len(page) == PAGE:  # of the last git commit there may be more
+            last = found[-1].sha
+            if len(by_sha) > 1:
+                del by_sha[last]
+            else:
+                by_sha[last], last = self._runs_at(repository, last), f"{last}-"
+        runs.update(by_sha)
+        return first, last
 
     def _remembered(self) -> dict[tuple[str, str], str]:
         """Commits by repository and run id."""
