@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kedro_statisfactory.backends.http import POOL_SIZE
 from kedro_statisfactory.backends.s3.answers import refuse_foreign_answers
 from kedro_statisfactory.backends.s3.credentials import s3_configuration
-from kedro_statisfactory.backends.transfer import raise_if_stopped
+from kedro_statisfactory.backends.transfer import Stopped, raise_if_stopped
 from kedro_statisfactory.errors import UnknownCredential
 from kedro_statisfactory.hidden import Hidden, HiddenDict
 from kedro_statisfactory.session import Session
@@ -89,9 +89,14 @@ def _make(credentials: Mapping[str, Any]) -> S3Client:
     return client
 
 
-def _stop(**_: Any) -> None:
+def _stop(response: Any = None, **_: Any) -> None:
     """Send nothing any more, and nothing again, on a thread whose work was interrupted."""
-    raise_if_stopped()
+    try:
+        raise_if_stopped()
+    except Stopped:
+        if response is not None:  # it came meanwhile, and nobody will read it
+            response[0].raw.close()
+        raise
 
 
 def _send_at_once(request: Any, operation_name: str, **_: Any) -> None:

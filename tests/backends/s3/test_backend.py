@@ -345,6 +345,28 @@ def test_a_part_that_is_stopped_closes_its_answer_at_once(
     assert all(each.gi_frame is None for each in arriving), "each is closed, and is not left to the garbage collector"
 
 
+def test_an_answer_that_comes_when_its_part_was_stopped_is_closed(seaweed: S3Server, bucket: str) -> None:
+    client = s3_client(Session(seaweed.credentials))
+    client.put_object(Bucket=bucket, Key="x", Body=b"x" * 100_000)
+    events: Any = client.meta.events
+    answers: list[Any] = []
+
+    def fetch(key: str, stop: threading.Event) -> None:
+        def arrived(response_dict: Any, **_: Any) -> None:
+            answers.append(response_dict["body"]._raw_stream)
+            stop.set()
+
+        events.register("before-parse.s3.GetObject", arrived)
+        try:
+            client.get_object(Bucket=bucket, Key=key)
+        finally:
+            events.unregister("before-parse.s3.GetObject", arrived)
+
+    with pytest.raises(transfer.Stopped):
+        transfer.in_parallel(fetch, ["x"], 1)
+    assert [answer.closed for answer in answers] == [True]
+
+
 @pytest.mark.parametrize("checksums", ["when_supported", "when_required"])
 def test_an_object_replaced_while_it_is_read_comes_from_one_version(
     backend: S3Backend, seaweed: S3Server, bucket: str, large_file: Path, tmp_path: Path, checksums: str
