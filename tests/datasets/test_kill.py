@@ -98,6 +98,7 @@ def _torn(
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
+    pytest.mark.once,  # what a kill leaves is up to the system and the servers
     pytest.mark.first,  # a process forks the more slowly the more modules it has imported
 ]
 

@@ -13,7 +13,10 @@ from kedro.io import DatasetError
 from kedro_statisfactory import ArtifactDataset
 from tests.servers.s3 import S3Server
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
+]
 
 # The one of the two that needs no client of HDFS, nor s3fs.
 SPARK = "spark.spark_dataset_v2.SparkDatasetV2"

@@ -75,6 +75,7 @@ names = st.one_of(
 )
 
 
+@pytest.mark.once
 def test_two_git_branches_never_share_a_data_branch() -> None:
     collisions = Collisions(data_branch)
 

@@ -117,6 +117,7 @@ def shell(command: str) -> str:
 
 
 @pytest.mark.first
+@pytest.mark.once
 @pytest.mark.timeout(600)
 def test_the_tutorial_ends_with_two_branches_and_their_data(clone: Path, lakefs_local: LakeFSServer) -> None:
     """``lakefs_local`` is asked for so that lakeFS is built when the tutorial starts servers of its own."""
@@ -143,6 +144,7 @@ def test_the_tutorial_ends_with_two_branches_and_their_data(clone: Path, lakefs_
 
 
 @pytest.mark.first
+@pytest.mark.once
 @pytest.mark.timeout(600)
 def test_the_how_tos_do_what_they_say(clone: Path, lakefs_local: LakeFSServer, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in lakefs_local.environment.items():
@@ -177,6 +179,7 @@ def test_another_output_is_noticed() -> None:
     assert not shows(normal("b\na"), "a\nb\n")
 
 
+@pytest.mark.once
 def test_the_commands_for_single_tests_find_tests() -> None:
     install, single = below("Development", "bash")
     assert install.text.endswith(".venv/bin/python -m pytest --cov\n")
