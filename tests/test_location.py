@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kedro_statisfactory.errors import InvalidURL
-from kedro_statisfactory.location import basename, full_path, join, parse, unparse
+from kedro_statisfactory.location import basename, beside, full_path, join, parse, shown, unparse
 
 SEGMENT = st.text(st.characters(exclude_categories=("Cc", "Cs"), exclude_characters="/"), min_size=1).filter(
     lambda text: text not in (".", "..")
@@ -58,6 +58,12 @@ def test_join_goes_below() -> None:
         ("s3://bucket/a\x7fb", "control character"),
         ("data/a\nb", "control character"),
         ("s3://bucket/\ud800", "surrogate"),
+        ("simplecache::https://host/x", "a chain of places"),
+        ("zip://x.csv::https://host/x.zip", "a chain of places"),
+        ("https://host", "names no object"),
+        ("https://host/a/../b", "'..'"),
+        ("https://me@host/x", "carries a user"),
+        ("sftp://me:hush@host/x", "carries a user"),
     ],
 )
 def test_unsafe_urls_are_refused_with_their_cause(url: str, cause: str) -> None:
@@ -68,4 +74,36 @@ def test_unsafe_urls_are_refused_with_their_cause(url: str, cause: str) -> None:
 def test_a_password_in_a_url_is_refused_and_not_shown() -> None:
     with pytest.raises(InvalidURL, match="carries a user or password") as refused:
         parse("s3://me:hush@bucket/x")
+    assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "path", "name"),
+    [
+        ("https://host:1/a//b/?c=d/e#f", "host:1", "/a//b/?c=d/e#f", "b"),
+        ("https://host?a=../b", "host", "?a=../b", "host"),
+        ("sftp://me@host/x?", "me@host", "/x?", "x?"),
+        ("abfs://container@account.dfs.core.windows.net/x", "container@account.dfs.core.windows.net", "/x", "x"),
+    ],
+)
+def test_what_other_places_write_is_kept(url: str, host: str, path: str, name: str) -> None:
+    parsed = parse(url)
+    assert (parsed.netloc, full_path(parsed), basename(parsed), unparse(parsed)) == (host, path, name, url)
+
+
+def test_what_is_beside_a_web_page_has_its_query() -> None:
+    assert unparse(beside(parse("https://host/maps/areas.shp?sig=1"), "areas.dbf")) == (
+        "https://host/maps/areas.dbf?sig=1"
+    )
+
+
+def test_the_query_of_a_web_page_is_not_shown_and_no_other_is_taken_for_one() -> None:
+    assert shown("https://host/x?sig=hush") == "https://host/x?<redacted>"
+    assert [shown(url) for url in ("s3://b/x?y", "what?.csv", "https://h/x")] == [
+        "s3://b/x?y",
+        "what?.csv",
+        "https://h/x",
+    ]
+    with pytest.raises(InvalidURL) as refused:
+        parse("https://host/../x?sig=hush")
     assert "hush" not in str(refused.value)

@@ -1,4 +1,4 @@
-"""fsspec's file systems: made as an entry needs them, kept in their process, and used by one thread at a time."""
+"""File systems of fsspec: made as an entry needs them, kept in their process, shared by threads where that is safe."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class FileSystems:
         used for a while, as while a node computes.
 
         Args:
-            work: Called with a file system that nobody else uses; what it gives is given back.
+            work: Called with a file system that nobody else uses, or that may be shared; what it gives is given back.
         """
         try:
             found = self._idle.pop()
@@ -73,10 +73,15 @@ class FileSystems:
         except _ANSWERS:
             raise
         except Exception:
+            if found.async_impl:  # which opens connections anew by itself
+                raise
             return self._use(self._make(), work)
 
     def _use(self, file_system: AbstractFileSystem, work: Callable[[AbstractFileSystem], _Result]) -> _Result:
         file_system.invalidate_cache()  # others may have written since
+        if file_system.async_impl:  # threads may share it
+            self._idle.append(file_system)
+            return work(file_system)
         try:
             result = work(file_system)
         except _ANSWERS:

@@ -41,6 +41,7 @@ _UNREACHABLE = frozenset(
         "NoValidConnectionsError",
         "RequestException",
         "SSHException",
+        "SSLError",
         "ServiceRequestError",
         "TimeoutError",
         "TransportError",
@@ -70,7 +71,8 @@ def translated(fragment: ParseResult, redacted: Callable[[str], str], is_write: 
         if isinstance(error, OSError) and error.errno in _DISK_FULL and not is_write:
             raise  # of the disk to which it was fetched: who has named that says more
         # Of a web page fsspec says for whatever fails that it is not found.
-        cause = error.__cause__ if fragment.scheme in WEB and isinstance(error.__cause__, Exception) else error
+        is_hidden = fragment.scheme in WEB and isinstance(error, FileNotFoundError)
+        cause = error.__cause__ if is_hidden and isinstance(error.__cause__, Exception) else error
         plain = _said(cause)
         text = _QUERY.sub("?<redacted>", redacted(plain))[:_LONGEST_TEXT].rstrip(".")
         # A cause is shown as well: not one with a secret, nor with a URL's query.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import ssl
 from collections.abc import Mapping
@@ -49,12 +50,12 @@ def arguments(given: Mapping[str, Any]) -> dict[str, Any]:
         # The bytes of a redirected URL are as dear as those of the first, and proxies are named by variables.
         {"trust_env": True, "requote_redirect_url": False, **(found.pop("client_kwargs", None) or {})}
     )
-    if user is not None:
-        client["auth"] = aiohttp.BasicAuth(user, password)
     timeout = client.get("timeout", aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT, sock_read=_READ))
     client["timeout"] = aiohttp.ClientTimeout(total=timeout) if isinstance(timeout, int | float) else timeout
     # What is stored counts, and not what a server makes of it on the way.
-    headers = {"Accept-Encoding": "identity", **(found.pop("headers", None) or {})}
+    headers = HiddenDict({"Accept-Encoding": "identity", **(found.pop("headers", None) or {})})
+    if user is not None:
+        headers["Authorization"] = f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
     certificates = _certificates(found.pop("ssl_ca_cert", None), found.pop("verify_ssl", True))
     return HiddenDict({"encoded": True, "ssl": certificates, "headers": headers, "client_kwargs": client, **found})
 

@@ -1,0 +1,220 @@
+"""Places that no server can stand for here: what fsspec may do there, by file systems of its own kind in memory."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import sys
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from kedro.io import DatasetError
+
+from kedro_statisfactory import ArtifactDataset
+from kedro_statisfactory.backends import Backend, FsspecBackend
+from kedro_statisfactory.errors import BucketNotFound, NotSupported, TransferError, UnknownPrefix
+from kedro_statisfactory.location import parse
+from kedro_statisfactory.session import Session
+
+
+class _OwnMemory(MemoryFileSystem):  # type: ignore[misc]  # fsspec brings no types
+    """Files of a class of its own."""
+
+    store: ClassVar[dict[str, Any]] = {}
+    pseudo_dirs: ClassVar[list[str]] = [""]
+    does: ClassVar[list[str]] = []
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> Any:
+        return MemoryFileSystem._strip_protocol(path.partition("://")[2] if "://" in path else path)
+
+
+class ObjectStore(_OwnMemory):
+    """As gcsfs is, as far as that matters: one bucket, folders that are none, marks of folders, naive times."""
+
+    def put_file(self, lpath: str, rpath: str, **_: Any) -> None:
+        self.does.append(f"put {rpath}")
+        if not rpath.startswith("/bucket/"):
+            raise FileNotFoundError(rpath)
+        self.pipe_file(rpath, Path(lpath).read_bytes())
+
+    def get_file(self, rpath: str, lpath: str, **_: Any) -> None:
+        if self.isdir(rpath):
+            raise IsADirectoryError(rpath)
+        Path(lpath).write_bytes(self.cat_file(rpath))
+
+    def ls(self, path: str, detail: bool = True, **_: Any) -> Any:
+        mark = {"name": f"{path}/", "size": 0, "type": "file"}
+        times = {"updated": datetime(2026, 11, 26), "etag": '"an-etag"'}
+        return [mark, *({**info, **times} for info in super().ls(path, detail=True))]
+
+    def mv(self, *_: Any, **__: Any) -> None:
+        raise AssertionError("a rename is a copy there")
+
+    rmdir = mv
+
+
+class Attic(_OwnMemory):
+    """A file system whose folders have to be made, and whose renames do not replace."""
+
+    is_broken: ClassVar[bool] = False
+    is_slow: ClassVar[bool] = False
+
+    def put_file(self, lpath: str, rpath: str, **_: Any) -> None:
+        if not self.isdir(self._parent(rpath)):
+            raise FileNotFoundError(rpath)
+        self.pipe_file(rpath, Path(lpath).read_bytes())
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        if not self.is_slow or not self.is_broken:
+            super().makedirs(path, exist_ok=exist_ok)
+        if self.is_slow:
+            raise OSError("another one was faster")
+
+    def mv(self, path1: str, path2: str, **_: Any) -> None:
+        self.does.append("mv")
+        if path2 in self.store or (self.is_broken and self.cat_file(path1) == b"new"):
+            raise OSError("no such rename")
+        self.pipe_file(path2, self.cat_file(path1))
+        self.rm_file(path1)
+
+
+@pytest.fixture
+def places(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Both are known to fsspec."""
+    registry: Any = sys.modules["fsspec.registry"]
+    monkeypatch.setitem(registry._registry, "gs", ObjectStore)
+    monkeypatch.setitem(registry._registry, "attic", Attic)
+    yield
+    _OwnMemory.store.clear()
+    _OwnMemory.pseudo_dirs[:] = [""]
+    _OwnMemory.does.clear()
+
+
+@pytest.fixture
+def backend() -> Backend:
+    return FsspecBackend(Session())
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    (tmp_path / "source").write_bytes(b"new")
+    return tmp_path / "source"
+
+
+@pytest.mark.usefixtures("places")
+def test_an_object_store_gets_one_put(backend: Backend, source: Path) -> None:
+    backend.upload(source=source, fragment=parse("gs://bucket/x"))
+    assert ObjectStore.does == ["put /bucket/x"]
+    assert backend.get(fragment=parse("gs://bucket/x")) == b"new"
+
+
+@pytest.mark.usefixtures("places")
+def test_a_bucket_that_is_missing_is_no_missing_object(backend: Backend, source: Path) -> None:
+    with pytest.raises(BucketNotFound, match=r"no place for 'gs://other/x'"):
+        backend.upload(source=source, fragment=parse("gs://other/x"))
+
+
+@pytest.mark.usefixtures("places")
+def test_marks_of_folders_are_no_files(backend: Backend, source: Path, tmp_path: Path) -> None:
+    tree = parse("gs://bucket/tree")
+    for name in ("a", "sub/b"):
+        backend.upload(source=source, fragment=parse(f"gs://bucket/tree/{name}"))
+    found = list(backend.list(fragment=tree))
+    assert [(info.path, info.modified, info.checksum) for info in found] == [
+        (name, datetime(2026, 11, 26, tzinfo=timezone.utc), '"an-etag"') for name in ("a", "sub/b")
+    ]
+    backend.download(target=tmp_path / "tree", fragment=tree)
+    assert (tmp_path / "tree/sub/b").read_bytes() == b"new"
+    backend.delete(fragment=tree)
+    assert not backend.exists(fragment=tree)
+
+
+@pytest.mark.usefixtures("places")
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_folders_may_be_made_by_another_one_at_the_same_moment(
+    backend: Backend, source: Path, monkeypatch: pytest.MonkeyPatch, is_broken: bool
+) -> None:
+    monkeypatch.setattr(Attic, "is_slow", True)
+    monkeypatch.setattr(Attic, "is_broken", is_broken)
+    where = parse("attic://shelf/folder/x")
+    if is_broken:
+        with pytest.raises(TransferError, match="another one was faster"):
+            backend.upload(source=source, fragment=where)
+    else:
+        backend.upload(source=source, fragment=where)
+        assert backend.get(fragment=where) == b"new"
+
+
+@pytest.mark.usefixtures("places")
+def test_the_old_file_comes_back_where_the_new_one_cannot_take_its_place(
+    backend: Backend, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = parse("attic://shelf/x")
+    backend.put(payload=b"old", fragment=where)
+    Attic.does.clear()
+    monkeypatch.setattr(Attic, "is_broken", True)
+    with pytest.raises(TransferError, match="no such rename"):
+        backend.upload(source=source, fragment=where)
+    assert Attic.does == ["mv"] * 8, "tried, aside, tried again, back; and once more by a new connection"
+    assert backend.get(fragment=where) == b"old"
+    assert list(_OwnMemory.store) == ["/shelf/x"]
+
+
+def test_a_package_that_is_missing_is_told_before_anything_runs() -> None:
+    entry = ArtifactDataset(filepath="smb://host/share/x")
+    with pytest.raises(UnknownPrefix, match=r"E0202.*smb://.*needs a package.*smbprotocol"):
+        entry.check_place(is_written=False)
+
+
+@pytest.mark.usefixtures("places")
+def test_what_a_file_system_cannot_do_is_told(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: Any, **__: Any) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(Attic, "pipe_file", missing)
+    with pytest.raises(NotSupported, match=r"cannot do that at 'attic://shelf/x'\.$"):
+        backend.put(payload=b"x", fragment=parse("attic://shelf/x"))
+
+
+@pytest.mark.usefixtures("places")
+def test_a_full_disk_is_that_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    ArtifactDataset(filepath="attic://shelf/x").save(b"x")
+    monkeypatch.setattr(Attic, "get_file", full)
+    with pytest.raises(DatasetError, match="TMPDIR"):
+        ArtifactDataset(filepath="attic://shelf/x", dataset="text.TextDataset").load()
+    monkeypatch.setattr(Attic, "pipe_file", full)
+    with pytest.raises(DatasetError, match=r"E0300.*attic://shelf/x' failed.*No space left"):
+        ArtifactDataset(filepath="attic://shelf/x").save(b"y")
+
+
+@pytest.mark.usefixtures("places")
+def test_a_format_that_fails_leaves_what_was_there() -> None:
+    entry = ArtifactDataset(filepath="gs://bucket/x.json", dataset="json.JSONDataset")
+    entry.save({"rows": 1})
+    with pytest.raises(DatasetError):
+        entry.save({"rows": object()})
+    assert entry.load() == {"rows": 1}
+
+
+def _content(url: str, connection: Any) -> None:
+    connection.send(ArtifactDataset(filepath=url).exists())
+
+
+def test_the_memory_of_another_process_is_another_one() -> None:
+    ArtifactDataset(filepath="memory://box/of-this-process").save(b"x")
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_content, args=("memory://box/of-this-process", theirs))
+    process.start()
+    assert ours.poll(60)
+    assert ours.recv() is False
+    process.join(60)
+    MemoryFileSystem().rm_file("/box/of-this-process")
