@@ -90,10 +90,17 @@ class Session:
             text: What is going to be shown.
             variables: Names of the environment variables that hold secrets.
         """
-        ambient = {Hidden(value) for name in variables if (value := os.environ.get(name))}
-        for secret in sorted(_secrets(self.credentials) | ambient, key=lambda each: len(each.reveal()), reverse=True):
+        for secret in sorted(self.secrets(variables), key=lambda each: len(each.reveal()), reverse=True):
             text = text.replace(secret.reveal(), "<redacted>").replace(json.dumps(secret.reveal())[1:-1], "<redacted>")
         return _USER_OF_URL.sub("<redacted>@", text)
+
+    def secrets(self, variables: Iterable[str]) -> set[Hidden[str]]:
+        """All secrets of these credentials, and of the environment.
+
+        Args:
+            variables: Names of the environment variables that hold secrets.
+        """
+        return _secrets(self.credentials) | {Hidden(value) for name in variables if (value := os.environ.get(name))}
 
     def connection(self, kind: Hashable, make: Callable[[], _Connection]) -> _Connection:
         """Give the connection of ``kind`` for these credentials, made by ``make`` when this process has none yet.

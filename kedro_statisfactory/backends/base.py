@@ -15,6 +15,7 @@ from urllib.parse import ParseResult
 from kedro_statisfactory.backends import installed
 from kedro_statisfactory.backends.info import ObjectInfo
 from kedro_statisfactory.errors import NotSupported, PreconditionFailed, PrefixTaken, UnknownOption, UnknownPrefix
+from kedro_statisfactory.hidden import Hidden
 from kedro_statisfactory.location import unparse
 from kedro_statisfactory.session import Session
 
@@ -187,9 +188,16 @@ class Backend(ABC):
 
     def redacted(self, text: str) -> str:
         """``text`` without any secret of the credentials, nor of the environment variables of any backend."""
+        return self._session.redacted(text, self._secret_variables())
+
+    def secrets(self) -> set[Hidden[str]]:
+        """All secrets of the credentials, and of the environment variables of any backend."""
+        return self._session.secrets(self._secret_variables())
+
+    @staticmethod
+    def _secret_variables() -> set[str]:
         kinds = tuple(Backend._backends.values())  # another thread may register one meanwhile
-        variables = {name for kind in kinds for name in kind.secret_variables}
-        return self._session.redacted(text, variables)
+        return {name for kind in kinds for name in kind.secret_variables}
 
     @property
     def is_noted(self) -> bool:

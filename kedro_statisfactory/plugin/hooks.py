@@ -184,6 +184,7 @@ def _facts(
 ) -> dict[str, str]:
     """What the commit of a run says about it, without any secret of the entries' credentials."""
     from kedro_statisfactory.runs import provenance
+    from kedro_statisfactory.runs.redaction import without_tokens
 
     parameters = catalog.get("parameters")
     facts = {
@@ -195,7 +196,8 @@ def _facts(
     for entry in entries:
         facts = {key: entry.backend.redacted(value) for key, value in facts.items()}
     # A git branch may have a name that is no Unicode.
-    return {key: value.encode("utf-8", "backslashreplace").decode() for key, value in facts.items()}
+    told = {key: value.encode("utf-8", "backslashreplace").decode() for key, value in facts.items()}
+    return {key: without_tokens(value) for key, value in told.items()}
 
 
 hooks = StatisfactoryHooks()

@@ -7,15 +7,17 @@ its folders, refs that are not files, and the state of the files.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
+from types import MappingProxyType
 from typing import IO, TYPE_CHECKING
 
 from kedro_statisfactory.errors import DubiousOwnership, GitError, GitNotFound
@@ -40,7 +42,7 @@ MANY_BYTES = 1 << 30
 MANY_FILES = 10_000
 
 #: All that a configuration could change in the text of a diff is fixed here.
-_DIFF = (
+DIFF = (
     "-c core.quotePath=true diff --no-color --no-ext-diff --no-textconv --no-renames -O/dev/null --full-index "
     "--unified=3 --inter-hunk-context=0 --diff-algorithm=myers --no-indent-heuristic --src-prefix=a/ --dst-prefix=b/ "
     "--submodule=short --ignore-submodules=none"
@@ -131,22 +133,38 @@ def read_worktree(project: Path) -> Worktree | None:
     top, _ = _own_repository(project.resolve())
     if top is None:
         return None
-    base = "HEAD"
-    if not _git(top, "rev-parse", "--verify", "--quiet", base, allowed=(0, 1)):
-        # A branch without commits: all files differ from the empty tree, whose name the repository's hash decides.
-        base = _git(top, "hash-object", "-t", "tree", os.devnull).decode().strip()
+    base = checked_out(top)
     dirty, digest = False, hashlib.sha256()
     with TemporaryFile() as patch:
-        _git(top, *_DIFF, base, "--", stdout=patch)
+        _git(top, *DIFF, base, "--", stdout=patch)
         patch.seek(0)
         while chunk := patch.read(1 << 20):
             dirty = True
             digest.update(chunk)
-    names = sorted(_git(top, "ls-files", "--others", "--exclude-standard", "-z").split(b"\0")[:-1])
+    names = names_of_untracked(top)
     for name, content in _untracked(top, names):
         dirty = True
         digest.update(b"\0" + name + b"\0" + content)
     return Worktree(dirty, digest.hexdigest() if dirty else None)
+
+
+def checked_out(top: Path) -> str:
+    """What the files are compared with."""
+    if _git(top, "rev-parse", "--verify", "--quiet", "HEAD", allowed=(0, 1)):
+        return "HEAD"
+    # A branch without commits: all files differ from the empty tree, whose name the repository's hash decides.
+    return _git(top, "hash-object", "-t", "tree", os.devnull).decode().strip()
+
+
+def names_of_untracked(top: Path) -> list[bytes]:
+    """Files that are neither tracked nor ignored, and repositories within this one, whose names end with a slash."""
+    return sorted(_git(top, "ls-files", "--others", "--exclude-standard", "-z").split(b"\0")[:-1])
+
+
+def repository_of(project: Path) -> tuple[Path, Callable[..., bytes]] | None:
+    """The top level of the project's own repository, and what runs git there; ``None`` when it has none."""
+    top, _ = _own_repository(project.resolve())
+    return None if top is None else (top, functools.partial(_git, top))
 
 
 def ancestors(project: Path, commit: str, most: int = 10_000) -> list[str]:
@@ -263,7 +281,11 @@ def _commit(repo: Repo, top: Path, ref: str) -> str | None:
 
 
 def _git(
-    top: Path, *arguments: str, allowed: tuple[int, ...] = (0,), stdout: IO[bytes] | int = subprocess.PIPE
+    top: Path,
+    *arguments: str | bytes,
+    allowed: tuple[int, ...] = (0,),
+    stdout: IO[bytes] | int = subprocess.PIPE,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> bytes:
     """Run git in ``top`` and give back its output.
 
@@ -275,7 +297,7 @@ def _git(
         name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name.startswith(keep)
     }
     # No wildcards in paths, errors in English.
-    environ.update(GIT_LITERAL_PATHSPECS="1", LC_ALL="C")
+    environ.update(GIT_LITERAL_PATHSPECS="1", LC_ALL="C", **environment)
     try:
         done = subprocess.run(
             ["git", *arguments],

@@ -19,6 +19,7 @@ from kedro_statisfactory.runs import interrupts
 from kedro_statisfactory.runs.attempts import attempt_id, attempt_to_join
 from kedro_statisfactory.runs.inputs import state_of
 from kedro_statisfactory.runs.landing import TRIES, commit_strays, has_uncommitted
+from kedro_statisfactory.runs.patches import read_uncommitted
 from kedro_statisfactory.runs.run import Run
 from kedro_statisfactory.runs.target import DATA_BRANCH, JOINED, LOGGER, REPLACES, TOKEN, Target
 from kedro_statisfactory.runs.use import Use, backend_of, is_in, named, targets_of
@@ -125,6 +126,8 @@ class _Beginning:
             branch = run.project.branch()
         run.targets = targets_of(run.uses, branch)
         run.facts = facts(run.project)
+        if run.facts.get("git_dirty") == "true":
+            run.uncommitted = read_uncommitted(run.project.path, run.uses)
         run.temporary = new_folder()
         journal = run.temporary.path / "journal"
         journal.touch()

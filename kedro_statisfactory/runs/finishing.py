@@ -39,6 +39,8 @@ _JOINED_BY_COMMA = (
     "kedro_parameters_sha256",
     "kedro_runtime_params",
     "git_diff_sha256",
+    "git_patch",
+    "git_patch_without",
 )
 
 

@@ -83,6 +83,7 @@ def of_run(run_params: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict
         "kedro_env": run_params.get("env") or "",
         "kedro_version": run_params.get("kedro_version") or version("kedro"),
         "kedro_statisfactory_version": version("kedro-statisfactory"),
+        "kedro_parameters": _canonical(redacted(parameters)).decode() if parameters else "",
         "kedro_parameters_sha256": hashlib.sha256(_canonical(parameters)).hexdigest(),
         "kedro_runtime_params": _canonical(redacted(runtime)).decode() if runtime else "",
     }

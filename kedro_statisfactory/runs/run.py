@@ -15,7 +15,9 @@ from kedro_statisfactory.project import RUN_ID, Project
 from kedro_statisfactory.runs import interrupts
 from kedro_statisfactory.runs.inputs import fingerprint, unchanged
 from kedro_statisfactory.runs.landing import commit_run, land
+from kedro_statisfactory.runs.patches import Uncommitted
 from kedro_statisfactory.runs.provenance import now
+from kedro_statisfactory.runs.redaction import without_tokens
 from kedro_statisfactory.runs.tags import seal, tag_run
 from kedro_statisfactory.runs.target import (
     DATA_BRANCH,
@@ -42,6 +44,7 @@ class Run:
         id: By which it is found again: the same, or that of the run of which this process does a part.
         is_joined: Whether this process does a part of a run.
         facts: What its commits say beside what it read and wrote.
+        uncommitted: The code that is in no commit of git.
         uses: All entries of the pipeline.
         targets: The repositories to which it writes.
         only_read: The others, and the commits at which they are read.
@@ -59,6 +62,7 @@ class Run:
         self.is_joined = bool(joined)
         self.id = joined or kedro_id
         self.facts: Mapping[str, str] = {}
+        self.uncommitted = Uncommitted()
         self.uses = uses
         self.targets: list[Target] = []
         self.only_read: list[tuple[LakeFSAPI, str, str]] = []
@@ -112,6 +116,7 @@ class Run:
         for target in self.targets:
             target.metadata = {
                 **self.facts,
+                **self.uncommitted.facts,
                 "kedro_run_id": self.id,
                 "kedro_finished": now(),
                 "kedro_inputs": json.dumps(inputs, sort_keys=True),
@@ -122,6 +127,7 @@ class Run:
                 **({PART: target.run_branch, PART_ID: self.kedro_id} if target.joined else {}),
             }
             try:
+                self.uncommitted.store(target)
                 target.commit = commit_run(target)
             except StatisfactoryError as error:
                 raise self._not_committed(target, error) from error
@@ -266,7 +272,7 @@ class Run:
         )
 
     def _described(self, use: Use) -> dict[str, str]:
-        found = {"url": use.url}
+        found = {"url": without_tokens(use.url)}
         if use.version is not None:
             found["version"] = use.version
             if (place := use.place) and (ref := self.project.refs.get((place[0].api.host, place[1], use.version))):

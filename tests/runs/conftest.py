@@ -31,7 +31,7 @@ from kedro_statisfactory import ArtifactDataset
 from kedro_statisfactory.backends import LakeFSBackend
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.client import lakefs_client
-from kedro_statisfactory.backends.lakefs.model import Commit
+from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK, Commit
 from kedro_statisfactory.plugin import cli
 from kedro_statisfactory.project import Project, announce, current_project
 from kedro_statisfactory.project.git import Head
@@ -170,6 +170,8 @@ class KedroProject:
         found: dict[str, int] = {}
         listing = self.server.call("GET", f"/repositories/{repository}/refs/{ref}/objects/ls?amount=1000").json()
         for each in listing["results"]:
+            if each["path"].startswith(FOLDER_MARK):
+                continue
             path = quote(each["path"], safe="")
             payload = self.server.call("GET", f"/repositories/{repository}/refs/{ref}/objects?path={path}").data
             found[each["path"].removesuffix(".json")] = json.loads(payload)["n"]

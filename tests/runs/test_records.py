@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from kedro.framework.session import KedroServiceSession
@@ -15,11 +18,11 @@ from kedro_statisfactory.backends import LakeFSBackend
 from kedro_statisfactory.backends.lakefs import records
 from kedro_statisfactory.backends.lakefs.model import Commit
 from kedro_statisfactory.backends.lakefs.records import MOST, RECORD, RECORDS, metadata_of, pack, path_of
-from kedro_statisfactory.errors import IntegrityError
+from kedro_statisfactory.errors import GitError, IntegrityError
 from kedro_statisfactory.location import parse
 from kedro_statisfactory.project import RUN_ID
 from kedro_statisfactory.project.branches import RUN_BRANCH
-from kedro_statisfactory.runs import Use, provenance
+from kedro_statisfactory.runs import Use, patches, provenance
 from kedro_statisfactory.session import Session
 from tests.runs.conftest import KedroProject
 from tests.servers.lakefs import LakeFSServer
@@ -133,3 +136,95 @@ def test_no_entry_is_where_records_are() -> None:
     for path in (RECORDS, path_of(b"", "json"), ".statisfactory/x"):
         with pytest.raises(Exception, match="which this package uses"):
             LakeFSBackend.split(parse(f"lakefs://repository/{path.rstrip('/')}"))
+
+
+# -- the code that is in no commit of git --------------------------------------------------------------------------
+
+
+def _patches(project: KedroProject) -> list[str]:
+    return [stat.path for stat in project.api.list(project.repository, "main", RECORDS) if stat.path.endswith("patch")]
+
+
+def test_code_that_is_in_no_commit_of_git_can_be_had_back(project: KedroProject, tmp_path_factory: Any) -> None:
+    (project.path / "conf/base/parameters.yml").write_text("value: 2\n")
+    (project.path / "new.py").write_text("new = True\n")
+    (project.path / ".env").write_text("PASSWORD=hunter2\n")
+    project.run()
+    told = project.log()[0].metadata
+    assert told["git_patch_without"] == ".env"
+    copy = tmp_path_factory.mktemp("copy")
+    where = f"/repositories/{project.repository}/refs/main/objects?path={quote(told['git_patch'], safe='')}"
+    content = project.server.call("GET", where).data
+    project.git("clone", "--quiet", ".", str(copy / "code"))
+    subprocess.run(["git", "checkout", "--quiet", told["git_commit_id"]], cwd=copy / "code", check=True)
+    subprocess.run(["git", "apply"], cwd=copy / "code", input=content, check=True)
+    for name in ("conf/base/parameters.yml", "new.py"):
+        assert (copy / "code" / name).read_text() == (project.path / name).read_text()
+    assert b"hunter2" not in content
+
+
+def test_the_same_code_is_kept_once_and_other_code_beside_it(project: KedroProject, calls: Any) -> None:
+    (project.path / "new.py").write_text("new = 1\n")
+    project.run(1)
+    first = _patches(project)
+    before = calls()
+    project.run(2)
+    again = calls() - before
+    assert _patches(project) == first
+    (project.path / "new.py").unlink()
+    before = calls()
+    project.run(3)
+    clean = calls() - before
+    assert again - clean == {"GET objects": 1}, "a look"
+    assert "git_patch" not in project.log()[0].metadata
+    (project.path / "new.py").write_text("new = 2\n")
+    project.run(4)
+    assert len(_patches(project)) == 2
+
+
+def test_two_runs_at_once_of_the_same_code_do_not_conflict_about_it(project: KedroProject) -> None:
+    (project.path / "new.py").write_text("new = 1\n")
+    with project.waiting_run("add", pipeline="__default__") as waiting:
+        project.run(3, pipeline="wide")
+        other = project.log()[0].metadata["git_patch"]
+    waiting.result()
+    assert project.log()[0].metadata["git_patch"] == other
+    assert _patches(project) == [other]
+
+
+def test_a_file_with_a_secret_is_in_no_patch(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = {
+        "form.py": "key = 'ghp_" + "a1B2" * 9 + "'",
+        "url.py": "url = 'postgresql://me:hunter2@host/db'",
+        "ours.py": f"key = '{project.server.secret_key}'",
+    }
+    for name, content in secrets.items():
+        (project.path / name).write_text(content)
+    (project.path / "harmless.py").write_text("url = 'git+ssh://git@github.com/x', f'https://{user}:{password}@host'")
+    project.run(1)
+    told = project.log()[0].metadata
+    assert told["git_patch_without"] == "form.py, ours.py, url.py"
+    assert len(_patches(project)) == 1
+
+
+def test_a_run_goes_on_where_git_gives_no_patch(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise GitError("the disk is slow")
+
+    (project.path / ".env").write_text("x")
+    project.run(1)
+    assert "git_patch" not in project.log()[0].metadata, "there is nothing but secrets"
+    monkeypatch.setattr(patches, "read_patch", fail)
+    with caplog.at_level("WARNING", "kedro.statisfactory"):
+        project.run(2)
+    assert project.log()[0].metadata["git_dirty"] == "true"
+    assert "not kept with the run: [E0604] the disk is slow" in re.sub(r"\s+", " ", caplog.text)
+
+
+def test_all_parameters_are_told(project: KedroProject) -> None:
+    (project.path / "conf/base/parameters.yml").write_text("value: 2\nmodel: {depth: 7, api_token: hunter2}\n")
+    project.run()
+    told = json.loads(project.log()[0].metadata["kedro_parameters"])
+    assert told["model"] == {"depth": 7, "api_token": "<redacted>"}

@@ -26,6 +26,7 @@ from kedro_statisfactory.backends.lakefs.refs import LakeFSRefs, check_lake_ref
 from kedro_statisfactory.backends.lakefs.store import LakeFSStore
 from kedro_statisfactory.backends.part_writer import PartBuffer
 from kedro_statisfactory.errors import InvalidURL, NotSupported, ObjectNotFound, UnknownOption
+from kedro_statisfactory.hidden import Hidden
 from kedro_statisfactory.location import checked, full_path, refuse_placeholder, unparse
 from kedro_statisfactory.project import Project
 from kedro_statisfactory.project.branches import LEGAL_BRANCH
@@ -73,6 +74,10 @@ class LakeFSBackend(Backend, prefix="lakefs"):
     def redacted(self, text: str) -> str:
         """``text`` without any secret of the credentials, those of lakectl's file included."""
         return super().redacted(text.replace(lakefs_client(self._session).configuration.password, "<redacted>"))
+
+    def secrets(self) -> set[Hidden[str]]:
+        """All secrets of the credentials, that of lakectl's file included."""
+        return super().secrets() | {Hidden(lakefs_client(self._session).configuration.password)}
 
     def check_options(self, *, load_args: Mapping[str, Any], save_args: Mapping[str, Any]) -> None:
         """Refuse options that this backend does not know, and a ``lake_ref`` that is no text."""

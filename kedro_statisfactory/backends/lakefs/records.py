@@ -21,7 +21,7 @@ RECORDS = f"{FOLDER_MARK}{FOLDER_MARK}"
 MOST = 4096
 #: What is asked of a commit by itself, as a log does.
 _KEPT = frozenset(
-    "git_branch git_commit_id git_dirty kedro_data_branch kedro_env kedro_finish kedro_finished kedro_part "
+    "git_branch git_commit_id git_dirty git_patch kedro_data_branch kedro_env kedro_finish kedro_finished kedro_part "
     "kedro_part_branch kedro_replaces kedro_run_branch kedro_run_commit kedro_run_id kedro_started".split()
 )
 
@@ -77,7 +77,19 @@ def path_of(content: bytes, suffix: str) -> str:
 def store(api: LakeFSAPI, repository: str, branch: str, packed: Packed) -> None:
     """Write to a branch what its next commit has no room for."""
     if packed.record:
-        api.upload(repository, branch, packed.path, lambda: packed.record, len(packed.record))
+        _write(api, repository, branch, packed.path, packed.record)
+
+
+def store_once(api: LakeFSAPI, repository: str, branch: str, path: str, content: bytes) -> None:
+    """Write an object that is named by its digest to a branch, unless the branch has it from an earlier run."""
+    try:
+        api.stat(repository, branch, path)
+    except ObjectNotFound:
+        _write(api, repository, branch, path, content)
+
+
+def _write(api: LakeFSAPI, repository: str, branch: str, path: str, content: bytes) -> None:
+    api.upload(repository, branch, path, lambda: content, len(content))
 
 
 def tells_of_run(commit: Commit) -> bool:
