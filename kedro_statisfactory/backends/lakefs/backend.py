@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import functools
-import hashlib
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +18,7 @@ from kedro_statisfactory.backends.info import ObjectInfo
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.client import lakefs_client
 from kedro_statisfactory.backends.lakefs.credentials import SECRET_VARIABLE, checked_lakefs_credentials
+from kedro_statisfactory.backends.lakefs.folders import send_folder
 from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK, LONGEST_PATH, Stat
 from kedro_statisfactory.backends.lakefs.objects import LakeFSObjects
 from kedro_statisfactory.backends.lakefs.putting_back import PuttingBack
@@ -155,22 +155,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         hidden = self._refs.writes_are_hidden(repository, lake_ref)
 
         def send(branch: str) -> None:
-            back = PuttingBack(self._api, repository, branch, hidden)
-            before = back.look_below(path)
-
-            def one(file: Path, _: threading.Event) -> Stat:
-                below = f"{path}/{file.as_posix()}"
-                look = functools.partial(before.get, below)
-                return self._objects.send(repository, branch, below, source / file, lambda: back.after(look))
-
-            sent = transfer.in_parallel(one, first, transfer.UPLOAD_WORKERS)
-            sent += [one(file, threading.Event()) for file in last]
-            kept = {stat.path for stat in sent}
-            found = self._api.list(repository, branch, f"{path}/")
-            # An object at the path itself would be found before the folder.
-            self._api.delete(repository, branch, [path, *(each.path for each in found if each.path not in kept)])
-            mark = hashlib.sha256(repr(sorted((stat.path, stat.checksum) for stat in sent)).encode()).hexdigest()
-            self._api.upload(repository, branch, FOLDER_MARK + path, mark.encode, len(mark))
+            send_folder(self._api, self._objects, PuttingBack(self._api, repository, branch, hidden), path, source)
 
         self._refs.write(repository, path, lake_ref, send)
 
@@ -313,7 +298,9 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         def send(branch: str) -> Stat:
             back = PuttingBack(self._api, repository, branch, hidden)
             look = functools.partial(back.look, path)
-            return self._objects.send(repository, branch, path, source, lambda: back.after(look))
+            return self._objects.send(
+                repository, branch, path, source, lambda: back.after(look), lambda: back.there(look)
+            )
 
         return send
 

@@ -11,14 +11,17 @@ from kedro_statisfactory.backends import transfer
 from kedro_statisfactory.backends.info import ObjectInfo
 from kedro_statisfactory.backends.lakefs.answer import Answer
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
-from kedro_statisfactory.backends.lakefs.model import Stat
+from kedro_statisfactory.backends.lakefs.model import CRC32_KEY, Stat
 from kedro_statisfactory.backends.lakefs.proof import Proof
 from kedro_statisfactory.backends.lakefs.store import LakeFSStore
+from kedro_statisfactory.backends.md5 import etag_of_parts, md5_of
 from kedro_statisfactory.backends.part_writer import PartFile, PartWriter
 from kedro_statisfactory.backends.transfer import CHUNK, Part
 from kedro_statisfactory.errors import BackendUnreachable, IntegrityError, StoreFailed
 from kedro_statisfactory.session import Session
 
+#: From so many bytes on it is worth a look whether the branch of a run has them already.
+LOOKED_FOR = transfer.MEBIBYTE
 # Tries of a read whose answer breaks off, is damaged, or changes half-way.
 _ATTEMPTS = 5
 
@@ -115,8 +118,11 @@ class LakeFSObjects:
         path: str,
         source: Path | bytes,
         put_back: Callable[[], Callable[[Stat], None] | None] = lambda: None,
+        there: Callable[[], Stat | None] = lambda: None,
     ) -> Stat:
         """Store a file, or what is in memory, as one object, and note that for the commit of the run.
+
+        What the branch has already is not sent again: lakeFS would keep its bytes a second time.
 
         Args:
             repository: Where.
@@ -124,20 +130,36 @@ class LakeFSObjects:
             path: Where.
             source: What is stored.
             put_back: Called before something is sent that may arrive damaged; gives what puts back what was there.
+            there: Called before something is sent that takes long; gives what is at the path, where that may do.
 
         Raises:
             BranchNotFound: There is no branch of this name.
         """
-        is_large = transfer.size_of(source) > transfer.SMALL
-        stored = self._send_parts(repository, branch, path, source) if is_large else None
-        if stored is None:
-            if isinstance(source, Path) and not is_large:
-                source = source.read_bytes()
-            size, crc32 = transfer.size_of(source), transfer.crc32_of(source)
-            with transfer.opened(source) as from_start:
-                stored = self._api.upload(repository, branch, path, from_start, size, crc32, put_back())
+        found = there() if transfer.size_of(source) >= LOOKED_FOR else None
+        if found is not None and _has_content(found, source):
+            stored = found
+        else:
+            stored = self._send(repository, branch, path, source, put_back)
         self._session.project.note_written(self._api.host, repository, stored.path, stored.checksum)
         return stored
+
+    def _send(
+        self,
+        repository: str,
+        branch: str,
+        path: str,
+        source: Path | bytes,
+        put_back: Callable[[], Callable[[Stat], None] | None],
+    ) -> Stat:
+        is_large = transfer.size_of(source) > transfer.SMALL
+        stored = self._send_parts(repository, branch, path, source) if is_large else None
+        if stored is not None:
+            return stored
+        if isinstance(source, Path) and not is_large:
+            source = source.read_bytes()
+        size, crc32 = transfer.size_of(source), transfer.crc32_of(source)
+        with transfer.opened(source) as from_start:
+            return self._api.upload(repository, branch, path, from_start, size, crc32, put_back())
 
     def _send_parts(self, repository: str, branch: str, path: str, source: Path | bytes) -> Stat | None:
         """Send a large object past the server; ``None`` where that cannot be."""
@@ -149,3 +171,18 @@ class LakeFSObjects:
             except BackendUnreachable:  # perhaps it was begun: a second one would be left over as well
                 pass
         return None
+
+
+def _has_content(stat: Stat, source: Path | bytes) -> bool:
+    """Whether an object has the very bytes of a file, or of what is in memory; the cheapest question comes first."""
+    kept = stat.metadata.get(CRC32_KEY)
+    if stat.size != transfer.size_of(source) or (kept and kept != f"{transfer.crc32_of(source):08x}"):
+        return False
+    if "-" not in stat.checksum:
+        return stat.checksum == md5_of(source)
+
+    def md5(part: Part, _: threading.Event) -> str:
+        return md5_of(transfer.read_part(source, part))
+
+    cut = transfer.parts(stat.size, transfer.UPLOAD_PART)
+    return stat.checksum == etag_of_parts(transfer.in_parallel(md5, cut, transfer.UPLOAD_WORKERS))

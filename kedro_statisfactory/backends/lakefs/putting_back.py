@@ -26,7 +26,7 @@ class PuttingBack:
     """
 
     def __init__(self, api: LakeFSAPI, repository: str, branch: str, hidden: bool) -> None:
-        self._api, self._repository, self._branch, self._hidden = api, repository, branch, hidden
+        self._api, self.repository, self.branch, self.hidden = api, repository, branch, hidden
 
     def look(self, path: str) -> Stat | None:
         """What is at a path; ``None`` when there is nothing, or no branch.
@@ -35,18 +35,27 @@ class PuttingBack:
             PermissionDenied: The server does not tell.
         """
         try:
-            return self._api.stat(self._repository, self._branch, path)
+            return self._api.stat(self.repository, self.branch, path)
         except ObjectNotFound:
             return None
 
     def look_below(self, path: str) -> dict[str, Stat]:
-        """What is below a path, by its own path; nothing where nothing has to be put back."""
-        if self._hidden:
-            return {}
+        """What is below a path, by its own path."""
         try:
-            return {stat.path: stat for stat in self._api.list(self._repository, self._branch, f"{path}/")}
+            return {stat.path: stat for stat in self._api.list(self.repository, self.branch, f"{path}/")}
         except ObjectNotFound:
             return {}
+
+    def there(self, look: Callable[[], Stat | None]) -> Stat | None:
+        """What is at a path of the branch of a run, where nobody else writes; ``None`` elsewhere, without a look.
+
+        Args:
+            look: Tells what there is.
+        """
+        try:
+            return look() if self.hidden else None
+        except PermissionDenied:  # who may write need not be allowed to read
+            return None
 
     def after(self, look: Callable[[], Stat | None]) -> Callable[[Stat], None] | None:
         """What puts back what there is now, given what arrived in its place; ``None`` where that need not or cannot be.
@@ -54,7 +63,7 @@ class PuttingBack:
         Args:
             look: Tells what there is.
         """
-        if self._hidden:
+        if self.hidden:
             return None
         try:
             before = look()
@@ -69,13 +78,13 @@ class PuttingBack:
                     before = there  # another one's, who came later, and what the next try replaces
                     return
                 if before is None:
-                    self._api.delete(self._repository, self._branch, [damaged.path])
+                    self._api.delete(self.repository, self.branch, [damaged.path])
                 else:
                     address = self._address(before, damaged)
-                    self._api.stage(self._repository, self._branch, dataclasses.replace(before, address=address))
+                    self._api.stage(self.repository, self.branch, dataclasses.replace(before, address=address))
             except StatisfactoryError as error:
                 raise IntegrityError(
-                    f"{damaged.path!r} arrived damaged on the branch {self._branch!r} of {self._repository!r}, and "
+                    f"{damaged.path!r} arrived damaged on the branch {self.branch!r} of {self.repository!r}, and "
                     f"what was there before could not be put back ({error}): save it again."
                 ) from None
 
@@ -88,6 +97,6 @@ class PuttingBack:
         """
         if not stat.address.startswith(_LOCAL):
             return stat.address
-        name = self._api.storage_namespace(self._repository).removeprefix(_LOCAL).strip("/")
+        name = self._api.storage_namespace(self.repository).removeprefix(_LOCAL).strip("/")
         folder = damaged.address.removeprefix(_LOCAL).rpartition(f"/{name}/")[0]
         return stat.address.replace(f"{_LOCAL}{folder}{folder}/", f"{_LOCAL}{folder}/")

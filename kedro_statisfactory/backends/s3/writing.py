@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kedro_statisfactory.backends import crc32, transfer
+from kedro_statisfactory.backends.md5 import etag_of_parts, md5_of
 from kedro_statisfactory.backends.s3.answers import ForeignAnswer, echoes
-from kedro_statisfactory.backends.s3.checksums import crc32_header, etag_of_parts, md5_of
+from kedro_statisfactory.backends.s3.checksums import crc32_header
 from kedro_statisfactory.backends.s3.errors import code_of, kind_of
 from kedro_statisfactory.backends.s3.options import is_about_one_request, known_to
 from kedro_statisfactory.backends.s3.unfinished import PartsUpload

@@ -279,6 +279,96 @@ def test_what_a_run_writes_is_noted(lakefs_server: LakeFSServer, repository: str
     }
 
 
+def _in_run(server: LakeFSServer, repository: str, journal: Path) -> LakeFSBackend:
+    """A backend that works on the hidden branch ``run``, as in a run."""
+    host = f"{server.endpoint_url}/api/v1"
+    LakeFSAPI(Session(server.credentials)).create_branch(repository, "run", "main")
+    journal.touch()
+    return on(server, "main", pins={(host, repository): Pin("run", "run")}, journal=journal)
+
+
+def _address(backend: LakeFSBackend, repository: str, path: str) -> str:
+    return backend.api.stat(repository, "run", path).address
+
+
+@pytest.mark.parametrize("size", [transfer.MEBIBYTE, transfer.SMALL + 1])
+def test_what_the_branch_of_a_run_has_already_is_not_sent_again(
+    lakefs_server: LakeFSServer, repository: str, tmp_path: Path, size: int
+) -> None:
+    where, source = parse(f"lakefs://{repository}/x"), tmp_path / "x"
+    source.write_bytes(os.urandom(size))
+    on(lakefs_server, "main").upload(source=source, fragment=where)
+    commit(lakefs_server, repository)
+    backend = _in_run(lakefs_server, repository, tmp_path / "journal")
+    address = _address(backend, repository, "x")
+    backend.upload(source=source, fragment=where)
+    assert _address(backend, repository, "x") == address
+    key = backend.api.host, repository
+    assert backend.project.written()[key] == {"x": backend.stat(fragment=where).checksum}, "it is written all the same"
+    backend.put(payload=source.read_bytes()[::-1], fragment=where)
+    assert _address(backend, repository, "x") != address
+    assert backend.get(fragment=where) == source.read_bytes()[::-1]
+    assert backend.project.written()[key] == {"x": backend.stat(fragment=where).checksum}
+    address = _address(backend, repository, "x")
+    backend.put(payload=source.read_bytes()[::-1] + b"x", fragment=where)
+    assert _address(backend, repository, "x") != address
+
+
+def test_what_another_tool_has_stored_is_not_sent_again(
+    lakefs_local: LakeFSServer, local: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payload = os.urandom(transfer.MEBIBYTE)
+    write(lakefs_local, local, "x", payload)
+    commit(lakefs_local, local)
+    backend, where = _in_run(lakefs_local, local, tmp_path / "journal"), parse(f"lakefs://{local}/x")
+    address = _address(backend, local, "x")
+    backend.put(payload=payload, fragment=where)
+    assert _address(backend, local, "x") == address
+    backend.put(payload=payload[::-1], fragment=where)
+    assert _address(backend, local, "x") != address
+
+    def refuse(*_: object, **__: object) -> Stat:
+        raise PermissionDenied("who may write need not be allowed to read")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LakeFSAPI, "stat", refuse)
+        backend.put(payload=payload, fragment=where)
+    assert backend.get(fragment=where) == payload
+
+
+def test_small_objects_are_sent_without_a_look_and_so_are_all_outside_of_a_run(
+    lakefs_local: LakeFSServer, local: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend, where = _in_run(lakefs_local, local, tmp_path / "journal"), parse(f"lakefs://{local}/x")
+    large, small = bytes(transfer.MEBIBYTE), bytes(transfer.MEBIBYTE - 1)
+    on(lakefs_local, "main").put(payload=large, fragment=where)
+    address = backend.api.stat(local, "main", "x").address
+    on(lakefs_local, "main").put(payload=large, fragment=where)
+    assert backend.api.stat(local, "main", "x").address != address
+    monkeypatch.delattr(LakeFSAPI, "stat")
+    backend.put(payload=small, fragment=where)
+
+
+def test_one_look_tells_of_all_files_of_a_folder_what_the_branch_has_already(
+    lakefs_local: LakeFSServer, local: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where, folder = parse(f"lakefs://{local}/tree"), tmp_path / "tree"
+    folder.mkdir()
+    for name in "abc":
+        (folder / name).write_bytes(os.urandom(transfer.MEBIBYTE))
+    on(lakefs_local, "main").upload(source=folder, fragment=where)
+    commit(lakefs_local, local)
+    backend = _in_run(lakefs_local, local, tmp_path / "journal")
+    before = {name: _address(backend, local, f"tree/{name}") for name in "abc"}
+    (folder / "b").write_bytes(os.urandom(transfer.MEBIBYTE))
+    with monkeypatch.context() as patch:
+        patch.delattr(LakeFSAPI, "stat")
+        backend.upload(source=folder, fragment=where)
+    after = {name: _address(backend, local, f"tree/{name}") for name in "abc"}
+    assert [name for name in "abc" if after[name] != before[name]] == ["b"]
+    assert backend.project.written()[backend.api.host, local].keys() == {"tree/a", "tree/b", "tree/c"}
+
+
 # -- what is missing ----------------------------------------------------------------------------------------------
 
 

@@ -24,8 +24,8 @@ import boto3
 import pytest
 
 from kedro_statisfactory.backends import S3Backend, transfer
+from kedro_statisfactory.backends.md5 import etag_of_parts
 from kedro_statisfactory.backends.part_writer import PartWriter
-from kedro_statisfactory.backends.s3.checksums import etag_of_parts
 from kedro_statisfactory.backends.s3.client import s3_client
 from kedro_statisfactory.backends.transfer import Part
 from kedro_statisfactory.errors import (
