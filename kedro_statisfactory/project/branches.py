@@ -157,9 +157,11 @@ def run_tag(run_id: str) -> str:
     return f"{RUN_TAG}id---{_slug(run_id)}---{id_digest(run_id)}"
 
 
-def git_tag(commit: str, milliseconds: int, run_id: str, dirty: bool = False, only_read: bool = False) -> str:
+def git_tag(
+    commit: str, milliseconds: int, run_id: str, dirty: bool = False, only_read: bool = False, pinned: bool = False
+) -> str:
     """The tag that finds a run by git commit; those of one commit sort by time (milliseconds since 1970)."""
-    state = "-dirty" * dirty + "-read" * only_read
+    state = "-dirty" * dirty + "-at" * pinned + "-read" * only_read
     return f"{GIT_TAG}{commit}--{milliseconds:013}{state}--{run_tag(run_id).removeprefix(RUN_TAG)}"
 
 

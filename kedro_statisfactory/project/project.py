@@ -28,10 +28,16 @@ class Pin:
     Attributes:
         read: Ref at which it is read; a commit for what the run does not write.
         write: Branch to which it is written; ``None``: the run did not announce that it writes there.
+        paths: Commits at which single objects are read, by path, where these are others.
     """
 
     read: str
     write: str | None = None
+    paths: Mapping[str, str] = field(default_factory=dict)
+
+    def at(self, path: str) -> str:
+        """The ref at which an object is read."""
+        return self.paths.get(path, self.read)
 
 
 def _project_here() -> Path:
@@ -59,7 +65,7 @@ class Project:
     settings: Settings = field(default_factory=Settings)
     head: Head | None = None
     pins: Mapping[tuple[str, str], Pin] = field(default_factory=dict)
-    refs: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
+    refs: Mapping[tuple[str, str, str], Pin] = field(default_factory=dict)
     names: frozenset[str] | None = None
     journal: Path | None = None
     reads: Path | None = None

@@ -21,7 +21,7 @@ from kedro_statisfactory.runs.inputs import state_of
 from kedro_statisfactory.runs.landing import TRIES, commit_strays, has_uncommitted
 from kedro_statisfactory.runs.patches import read_uncommitted
 from kedro_statisfactory.runs.run import Run
-from kedro_statisfactory.runs.target import DATA_BRANCH, JOINED, LOGGER, REPLACES, TOKEN, Target
+from kedro_statisfactory.runs.target import DATA_BRANCH, JOINED, LOGGER, READ_AT, REPLACES, TOKEN, Target
 from kedro_statisfactory.runs.use import Use, backend_of, is_in, named, targets_of
 
 _USUAL_BRANCHES = ("main", "master", "trunk", "develop", "dev")  # of which git may not know in a shallow clone
@@ -128,6 +128,8 @@ class _Beginning:
         run.facts = facts(run.project)
         if run.facts.get("git_dirty") == "true":
             run.uncommitted = read_uncommitted(run.project.path, run.uses)
+        if run.project.at:
+            run.facts = {**run.facts, READ_AT: run.project.at}
         run.temporary = new_folder()
         journal = run.temporary.path / "journal"
         journal.touch()
@@ -166,9 +168,8 @@ class _Beginning:
             if self._run.is_joined:
                 self._join(target, backend)
             self._create(target, backend)
-        inputs = [use.name for use in uses if use.is_input and use.version is None]
-        at = self._at(backend, target.repository, inputs[0]) if inputs else ""
-        return Pin(at or target.base, target.run_branch)  # what is read may be confirmed, which writes
+        at = self._at(backend, target.repository, uses) or Pin(target.base)
+        return dataclasses.replace(at, write=target.run_branch)  # what is read may be confirmed, which writes
 
     def _pin(self, read: Mapping[tuple[str, str], Pin]) -> None:
         """Let the entries work where they have to during the run.
@@ -190,30 +191,30 @@ class _Beginning:
         data = {data_branch(name, settings.branches) for name in git if name not in ("", "HEAD")}
         return frozenset((*git, *data, *filter(None, (settings.branch, settings.source)), *_USUAL_BRANCHES))
 
-    def _at(self, backend: LakeFSBackend, repository: str, entry: str) -> str:
-        """The commit at which the user wants everything to be read; empty: nowhere in particular."""
-        if not self._run.project.at:
-            return ""
-        with named(entry):
-            return backend.refs.resolved(repository, self._run.project.at)
+    def _at(self, backend: LakeFSBackend, repository: str, uses: Sequence[Use]) -> Pin | None:
+        """The commits at which the user wants everything to be read in a repository; ``None``: none in particular."""
+        inputs = {place[2]: use.name for use in uses if use.is_free_input and (place := use.place)}
+        if not self._run.project.at or not inputs:
+            return None
+        with named(next(iter(inputs.values()))):
+            return backend.refs.resolved(repository, self._run.project.at, inputs)
 
-    def _resolved_versions(self) -> dict[tuple[str, str, str], str]:
+    def _resolved_versions(self) -> dict[tuple[str, str, str], Pin]:
         """The commits of refs at which single entries are read, so that all nodes of the run see the same."""
-        found: dict[tuple[str, str, str], str] = {}
-        asked: set[tuple[str, str, str]] = set()
+        asked: dict[tuple[str, str, str], tuple[LakeFSBackend, list[str]]] = {}
         for use in self._run.uses:
             if use.is_input and use.version is not None and (place := use.place):
-                backend, repository, _ = place
+                backend, repository, path = place
                 with named(use.name):
                     key = (backend.api.host, repository, use.version)
-                if key in asked:
-                    continue
-                asked.add(key)
-                # What means nothing is told when the entry is loaded; what has uncommitted changes cannot be pinned.
-                with contextlib.suppress(RefNotFound):
-                    commit = backend.refs.resolved(repository, use.version)
-                    if not has_uncommitted(backend.api, repository, use.version):
-                        found[key] = commit
+                asked.setdefault(key, (backend, []))[1].append(path)
+        found: dict[tuple[str, str, str], Pin] = {}
+        for (host, repository, version), (backend, paths) in asked.items():
+            # What means nothing is told when the entry is loaded; what has uncommitted changes cannot be pinned.
+            with contextlib.suppress(RefNotFound):
+                pin = backend.refs.resolved(repository, version, paths)
+                if not has_uncommitted(backend.api, repository, version):
+                    found[host, repository, version] = pin
         return found
 
     def _create(self, target: Target, backend: LakeFSBackend) -> None:
@@ -290,23 +291,24 @@ class _Beginning:
         """Pin the repositories that the run only reads."""
         seen = {target.key for target in self._run.targets}
         for use in self._run.uses:
-            if not (place := use.place) or use.version is not None or not use.is_input:
+            if not (place := use.place) or not use.is_free_input:
                 continue
             backend, repository, _ = place
             with named(use.name):
                 key = (backend.api.host, repository)
-                if key not in seen and (commit := self._commit_for_reading(backend, repository, use.name)):
-                    self._run.only_read.append((backend.api, repository, commit))
-                    yield key, Pin(commit)
+                if key not in seen and (pin := self._pin_for_reading(backend, repository)):
+                    self._run.only_read.append((backend.api, repository, pin.read))
+                    yield key, pin
             seen.add(key)
 
-    def _commit_for_reading(self, backend: LakeFSBackend, repository: str, entry: str) -> str | None:
-        """The commit at which the run reads a repository; ``None``: as outside of runs."""
-        if commit := self._at(backend, repository, entry):
-            return commit
+    def _pin_for_reading(self, backend: LakeFSBackend, repository: str) -> Pin | None:
+        """Where the run reads a repository to which it does not write; ``None``: as outside of runs."""
+        key = (backend.api.host, repository)
+        if pin := self._at(backend, repository, [use for use in self._run.uses if is_in(use, key)]):
+            return pin
         if self._run.is_joined:  # other parts of the run may have written what this one reads
             with contextlib.suppress(RefNotFound):
-                return backend.api.commit(repository, run_branch(self._run.id, JOINED)).id
+                return Pin(backend.api.commit(repository, run_branch(self._run.id, JOINED)).id)
         try:
             branch = self._run.project.branch()
         except NoDataBranch:
@@ -317,7 +319,7 @@ class _Beginning:
             branch = backend.refs.source(repository)  # where such a branch is read from
             commit = backend.api.commit(repository, branch).id
         if not has_uncommitted(backend.api, repository, branch):
-            return commit
+            return Pin(commit)
         LOGGER.warning(
             "The branch %r of %r, which the run only reads, has uncommitted changes: they are read too, and cannot be "
             "pinned.",

@@ -275,10 +275,10 @@ class Run:
         found = {"url": without_tokens(use.url)}
         if use.version is not None:
             found["version"] = use.version
-            if (place := use.place) and (ref := self.project.refs.get((place[0].api.host, place[1], use.version))):
-                found["ref"] = ref
+            if (place := use.place) and (pin := self.project.refs.get((place[0].api.host, place[1], use.version))):
+                found["ref"] = pin.at(place[2])
         elif place := use.place:
             pin = self.inputs.pins.get((place[0].api.host, place[1]))
             with contextlib.suppress(NoDataBranch):  # a repository that is only read, on a detached HEAD
-                found["ref"] = pin.read if pin else self.project.branch()
+                found["ref"] = pin.at(place[2]) if pin else self.project.branch()
         return found

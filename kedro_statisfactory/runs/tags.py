@@ -10,18 +10,20 @@ from datetime import datetime
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.errors import Conflict, RunError, StatisfactoryError
 from kedro_statisfactory.project.branches import git_tag, run_tag
-from kedro_statisfactory.runs.target import ALL_SHAS, LOGGER, Target, command
+from kedro_statisfactory.runs.target import ALL_SHAS, LOGGER, READ_AT, Target, command
 
 
 def tag_run(api: LakeFSAPI, repository: str, commit: str, metadata: Mapping[str, str], only_read: bool = False) -> None:
     """Make the tags by which a run is found: by its id and, where git is in use, by git commit."""
     run_id = metadata["kedro_run_id"]
     _tag_once(api, repository, run_tag(run_id), commit)
-    dirty = metadata.get("git_dirty") == "true"
+    dirty, pinned = metadata.get("git_dirty") == "true", READ_AT in metadata
+    if pinned and only_read:
+        return  # what it read there has nothing to do with its code
     finished = int(datetime.fromisoformat(metadata["kedro_finished"]).timestamp() * 1000)
     shas = json.loads(metadata.get(ALL_SHAS, "[]")) or [metadata[key] for key in ("git_commit_id",) if key in metadata]
     for sha in shas:
-        _tag_once(api, repository, git_tag(sha, finished, run_id, dirty, only_read), commit)
+        _tag_once(api, repository, git_tag(sha, finished, run_id, dirty, only_read, pinned), commit)
 
 
 def _tag_once(api: LakeFSAPI, repository: str, name: str, commit: str) -> None:

@@ -22,6 +22,7 @@ TOKEN = "kedro_run_branch"  # tells the commits of a run
 PART = "kedro_part_branch"  # of a part of a joined run, which has a branch of its own
 PART_ID = "kedro_part"  # Kedro's id of a part
 ALL_SHAS = "kedro_git_commits"  # where the parts of a run were made at several git commits
+READ_AT = "kedro_at"  # where the user wanted all entries to be read
 ASKED = "kedro_finish"  # tells that all parts are there
 MERGED = "kedro_run_commit"  # the commit of a run that this one has brought here
 REPLACES = "kedro_replaces"  # the id of the finished run of which this is another attempt

@@ -38,6 +38,11 @@ class Use:
     file: Path | None = None
 
     @property
+    def is_free_input(self) -> bool:
+        """Whether it is read where the run reads, and not at a version of its own."""
+        return self.is_input and self.version is None
+
+    @property
     def place(self) -> tuple[LakeFSBackend, str, str] | None:
         """Backend, repository and path of an entry in lakeFS; ``None`` elsewhere."""
         if not isinstance(self.backend, LakeFSBackend) or self.fragment is None:

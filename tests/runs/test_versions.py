@@ -363,6 +363,100 @@ def test_a_sha_is_found_with_one_question_among_many_runs(
     assert calls() - before == {"GET tags": 1, "GET objects": 1}
 
 
+def _old_code(project: KedroProject, node: str) -> str:
+    """Run at a git commit, then newer code, then one node of the first commit again; gives the SHA of that."""
+    sha = project.git("rev-parse", "HEAD")
+    project.run(1)
+    project.commit_code("later")
+    project.run(2)
+    project.git("checkout", "-q", "--detach", sha)
+    with pytest.MonkeyPatch.context() as job:
+        job.setenv("GITLAB_CI", "true")
+        job.setenv("CI_COMMIT_BRANCH", "main")
+        project.run(5, nodes=[node])
+    project.git("switch", "-q", "main")
+    return sha
+
+
+@pytest.mark.parametrize("how", ["version", "lake_ref", "variable", "detached"])
+def test_at_a_git_commit_each_entry_is_what_the_newest_run_made_that_wrote_it(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    project.write("raw.json", 7)
+    project.api.create_commit(project.repository, "main", "Data of others", {})
+    sha = _old_code(project, "first")  # makes a = 5 beside the newer b
+    assert project.read() == {"a": 5, "b": 20, "total": 3, "raw": 7}
+    if how == "detached":
+        project.git("checkout", "-q", "--detach", sha)
+    if how == "variable":
+        monkeypatch.setenv(AT, sha)
+    version = sha if how == "lake_ref" else None
+    if how == "version":
+        assert project.catalog().load("b", version=sha) == {"n": 10}
+    else:
+        found = {name: project.entry(name, version=version).load()["n"] for name in ("a", "b", "total", "raw")}
+        assert found == {"a": 5, "b": 10, "total": 1, "raw": 7}
+    assert re.search(r"Reading 'b.json' of '[^']+' as the run", caplog.text)
+
+
+def test_in_a_run_that_is_pinned_to_a_git_commit_it_is_the_same(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sha = _old_code(project, "first")
+    monkeypatch.setenv(AT, sha)
+    project.run(pipeline="from_b")
+    assert project.read(repository=project.other) == {"elsewhere": 100}
+    inputs = json.loads(project.log(repository=project.other)[0].metadata["kedro_inputs"])
+    assert project.read(inputs["b"]["ref"])["b"] == 10
+    monkeypatch.delenv(AT)
+    project.run(pipeline="from_b", load_versions={"b": sha})
+    assert project.read(repository=project.other) == {"elsewhere": 100}
+    inputs = json.loads(project.log(repository=project.other)[0].metadata["kedro_inputs"])
+    assert project.read(inputs["b"]["ref"])["b"] == 10
+
+
+def test_a_run_that_read_elsewhere_counts_for_what_it_wrote_alone(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = project.run(1)
+    sha = project.commit_code("later")
+    project.run(2)
+    project.write("total.json", 50)
+    project.api.create_commit(project.repository, "main", "Data of others", {})
+    monkeypatch.setenv(AT, old)
+    project.run(4, nodes=["second"])
+    monkeypatch.delenv(AT)
+    assert project.log()[0].metadata["kedro_at"] == old
+    project.git("checkout", "-q", "--detach", sha)
+    assert [project.entry(name).load() for name in ("a", "b", "total")] == [{"n": 2}, {"n": 10}, {"n": 3}]
+
+
+def test_what_a_run_read_elsewhere_is_not_found_by_its_git_commit(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = project.run(1)
+    project.commit_code("later")
+    monkeypatch.setenv(AT, old)
+    again = project.run(pipeline="elsewhere")
+    monkeypatch.delenv(AT)
+    assert project.entry("a", version=again).load() == {"n": 1}
+    project.git("checkout", "-q", "--detach")
+    with pytest.raises(DatasetError, match="no run was made at the git commit"):
+        project.entry("a").load()
+
+
+def test_the_outputs_of_many_runs_at_a_git_commit_are_asked_for_at_once(
+    project: KedroProject, calls: Callable[[], Counter[str]]
+) -> None:
+    sha = project.git("rev-parse", "HEAD")
+    for value in (1, 2, 3):
+        project.run(value, nodes=["first"])
+    entries = [project.entry(name, version=sha) for name in ("total", "a")]
+    before = calls()
+    assert [entry.load() for entry in entries] == [{"n": 0}, {"n": 3}]
+    assert calls() - before == {"GET tags": 2, "GET refs": 1, "GET objects": 2}
+
+
 def test_reading_follows_git(project: KedroProject) -> None:
     project.run(1)
     catalog = project.catalog()

@@ -134,10 +134,10 @@ class LakeFSRefs:
             return self._read_at(repository, path, lake_ref, look)
         if pin := self.pin(repository):
             try:
-                return look(pin.read)
+                return look(ref := pin.at(path))
             except ObjectNotFound:
-                self._api.commit(repository, pin.read)  # the branch of the run, or the object: which one is gone?
-                raise _missing(repository, path, pin.read) from None
+                self._api.commit(repository, ref)  # the branch of the run, or the object: which one is gone?
+                raise _missing(repository, path, ref) from None
         if (asked := self._session.project.at) is not None:
             try:
                 return self._read_at(repository, path, asked, look)
@@ -200,16 +200,18 @@ class LakeFSRefs:
         """Where a run works in the repository; ``None`` outside of a run."""
         return self._session.project.pins.get((self._api.host, repository))
 
-    def resolved(self, repository: str, asked: str) -> str:
-        """The id of the commit that a ref, the id of a run or the SHA of a git commit means now.
+    def resolved(self, repository: str, asked: str, paths: Collection[str] = ()) -> Pin:
+        """The commits at which a ref, the id of a run or the SHA of a git commit has objects read now.
 
         Raises:
             RefNotFound: It means nothing.
         """
         try:
-            return self._resolve(repository, asked) or self._api.commit(repository, asked).id
+            commit_for = self._resolve(repository, asked)
+            commit = commit_for("") if commit_for else self._api.commit(repository, asked).id
         except RefNotFound as error:
             raise self._wrong_at(error) if asked == self._session.project.at else error from None
+        return Pin(commit, paths={path: commit_for(path) for path in paths} if commit_for else {})
 
     def source(self, repository: str) -> str:
         """The ref from which a new data branch is made, and read until then.
@@ -228,36 +230,37 @@ class LakeFSRefs:
     def _read_at(self, repository: str, path: str, asked: str, look: Callable[[str], _Answer]) -> _Answer:
         """Read at what a user named: a ref, the id of a run, or the SHA of a git commit."""
         pinned = self._session.project.refs.get((self._api.host, repository, asked))
-        commit = pinned or self._runs.remembered(repository, asked)
+        commit = pinned.at(path) if pinned else self._runs.remembered(repository, asked)
         if commit is None and _HEX.fullmatch(asked):  # lakeFS would take it for the beginning of a commit's id
             commit = self._runs.commit_of(repository, asked)
-        if commit is None and _FULL_SHA.fullmatch(asked) and (run := self._runs.newest_at(repository, asked)):
-            commit = run.commit
+        if commit is None and _FULL_SHA.fullmatch(asked) and (runs := self._runs.runs_at(repository, asked)):
+            commit = self._runs.choose(repository, runs, path).commit
         if commit is None:
             try:
                 return look(asked)
             except ObjectNotFound:
-                commit = self._resolve(repository, asked)
-        return self._or_missing(repository, path, commit or asked, look)
+                commit_for = self._resolve(repository, asked)
+                commit = commit_for(path) if commit_for else asked
+        return self._or_missing(repository, path, commit, look)
 
     def _wrong_at(self, error: RefNotFound) -> RefNotFound:
         return RefNotFound(f"{error.args[0]} {AT}, or `at` of statisfactory.yml, names it.")
 
-    def _resolve(self, repository: str, asked: str) -> str | None:
-        """The commit of a run or of the newest run at a git commit; ``None`` when ``asked`` is a ref of lakeFS itself.
+    def _resolve(self, repository: str, asked: str) -> Callable[[str], str] | None:
+        """What gives the commit at which a path is read; ``None`` when ``asked`` is a ref of lakeFS itself.
 
         Raises:
             RefNotFound: It is nothing of all that.
         """
         if _HEX.fullmatch(asked) and (commit := self._runs.commit_of(repository, asked)):
-            return commit
+            return _always(commit)
         with contextlib.suppress(RefNotFound):
             self._api.commit(repository, asked)
             return None
         if commit := self._runs.commit_of(repository, asked):
-            return commit
-        if run := self._runs.newest_at(repository, asked):
-            return run.commit
+            return _always(commit)
+        if runs := self._runs.runs_at(repository, asked):
+            return lambda path: self._runs.choose(repository, runs, path).commit
         raise RefNotFound(
             f"the repository {repository!r} has no branch, tag or commit {asked!r}, no run of this id, and no run made "
             "at a git commit of this SHA."
@@ -266,13 +269,13 @@ class LakeFSRefs:
     def _read_at_git_commit(
         self, repository: str, path: str, sha: str, look: Callable[[str], _Answer], no_branch: NoDataBranch
     ) -> _Answer:
-        """Read what the newest run at the git commit made that is checked out without a branch."""
-        run = self._runs.newest_at(repository, sha)
-        if run is None:
+        """Read what the runs at the git commit made that is checked out without a branch."""
+        runs = self._runs.runs_at(repository, sha)
+        if not runs:
             near = self._runs.nearest_ancestor(repository, sha)
             hint = f" The nearest ancestor with a run is {near}: STATISFACTORY_AT={near} reads it." if near else ""
             raise NoDataBranch(f"no run was made at the git commit {sha} in {repository!r}.{hint} {no_branch}")
-        return self._or_missing(repository, path, run.commit, look)
+        return self._or_missing(repository, path, self._runs.choose(repository, runs, path).commit, look)
 
     def _or_missing(self, repository: str, path: str, ref: str, look: Callable[[str], _Answer]) -> _Answer:
         try:
@@ -329,6 +332,10 @@ class LakeFSRefs:
 
     def _say_once(self, text: str) -> None:
         warn_once(self._logger, text)
+
+
+def _always(commit: str) -> Callable[[str], str]:
+    return lambda _: commit
 
 
 def _missing(repository: str, path: str, ref: str) -> ObjectNotFound:

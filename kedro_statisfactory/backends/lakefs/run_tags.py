@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import Ref
 from kedro_statisfactory.backends.lakefs.once import warn_once
+from kedro_statisfactory.backends.lakefs.records import metadata_of
 from kedro_statisfactory.backends.lakefs.requests import PAGE
 from kedro_statisfactory.errors import RefNotFound
 from kedro_statisfactory.project.branches import GIT_TAG, run_tag
@@ -18,6 +20,7 @@ from kedro_statisfactory.project.git import ancestors
 from kedro_statisfactory.session import Session
 
 _GIT_SHA = re.compile(r"[0-9a-f]{7,64}")
+_MOST_COMMITS = 100  # that are asked for at once, to learn what the runs of a data branch wrote
 _BEHIND_ALL = "g"  # sorts behind every SHA
 
 #: Pages of tags that are asked for at most to find a git commit with a run.
@@ -52,6 +55,11 @@ class RunAt:
         return "-dirty" in self.time
 
     @property
+    def is_pinned(self) -> bool:
+        """Whether the user had all entries read elsewhere than on the data branch."""
+        return "-at" in self.time
+
+    @property
     def only_read(self) -> bool:
         """Whether the run wrote to other repositories alone."""
         return self.time.endswith("-read")
@@ -81,29 +89,56 @@ class RunTags:
         """The same as far as this process knows without asking: the commit of a run never changes."""
         return self._remembered().get((repository, run_id))
 
-    def newest_at(self, repository: str, sha: str) -> RunAt | None:
-        """The newest run that was made at a git commit, and of its very code when there is one such.
-
-        It may be another one soon, so it is asked for each time.
+    def runs_at(self, repository: str, sha: str) -> list[RunAt]:
+        """The runs that were made at a git commit; there may be more soon, so it is asked for each time.
 
         Raises:
             RefNotFound: A short SHA means several commits.
         """
         if not _GIT_SHA.fullmatch(sha):
-            return None
+            return []
         found = self._runs_at(repository, sha)
         if len(shas := {run.sha for run in found}) > 1:
             raise RefNotFound(f"{sha!r} is short for several git commits with runs: {', '.join(sorted(shas))}.")
-        run = max(found, key=lambda run: (not run.only_read, not run.is_dirty, run.time), default=None)
-        if run is not None:
-            dirty = ", with uncommitted changes in the code" if run.is_dirty else ""
-            made = "found" if run.only_read else "left"
-            warn_once(
-                self._logger,
-                f"Reading {repository!r} as the run {run.run_id!r} {made} it, which was made at the git commit "
-                f"{run.sha}{dirty}.",
-            )
-        return run
+        return found
+
+    def choose(self, repository: str, runs: Sequence[RunAt], path: str = "") -> RunAt:
+        """The run of a git commit as whose commit an object is read, and say which one it is.
+
+        It is the newest that wrote the object, else the newest, which saw it. Runs of the committed code go first; what
+        a run read elsewhere, because a user said so, is nothing that belongs to the code.
+
+        Args:
+            repository: Where.
+            runs: At the git commit; at least one.
+            path: Of an object or folder; empty: all that was there.
+        """
+        newest = max(runs, key=lambda run: (not run.is_pinned, not run.only_read, not run.is_dirty, run.time))
+        chosen = newest
+        writers = [run for run in runs if not run.only_read]
+        if path and writers != [newest]:
+            by_rank = sorted(writers, key=lambda run: (not run.is_dirty, run.time), reverse=True)
+            amount = min(len(writers), _MOST_COMMITS)
+            chosen = next((run for run in by_rank if self._wrote(repository, run, path, amount)), newest)
+        dirty = ", with uncommitted changes in the code" if chosen.is_dirty else ""
+        made = "found" if chosen.only_read else "left"
+        what = f"{repository!r}" if chosen is newest else f"{path!r} of {repository!r}"
+        warn_once(
+            self._logger,
+            f"Reading {what} as the run {chosen.run_id!r} {made} it, which was made at the git commit "
+            f"{chosen.sha}{dirty}.",
+        )
+        return chosen
+
+    def _wrote(self, repository: str, run: RunAt, path: str, amount: int) -> bool:
+        """Whether a run wrote an object; the commits of other runs on its data branch are remembered with its own."""
+        known = self._session.connection(("lakefs outputs", self._api.host), dict[tuple[str, str], frozenset[str]])
+        if (repository, run.commit) not in known:
+            for commit in itertools.islice(self._api.log(repository, run.commit, amount=amount), amount):
+                if commit.id == run.commit or "kedro_outputs" in commit.metadata:
+                    outputs = json.loads(metadata_of(self._api, repository, commit).get("kedro_outputs", "{}"))
+                    known[repository, commit.id] = frozenset(each["path"] for each in outputs.values())
+        return any(_is_or_contains(path, each) or _is_or_contains(each, path) for each in known[repository, run.commit])
 
     def _runs_at(self, repository: str, sha: str) -> list[RunAt]:
         return [run for tag in self._api.tags(repository, f"{GIT_TAG}{sha}") if (run := RunAt.of(tag))]
@@ -148,3 +183,7 @@ class RunTags:
     def _remembered(self) -> dict[tuple[str, str], str]:
         """Commits by repository and run id."""
         return self._session.connection(("lakefs runs", self._api.host), dict[tuple[str, str], str])
+
+
+def _is_or_contains(path: str, other: str) -> bool:
+    return path == other or other.startswith(f"{path}/")

@@ -776,7 +776,7 @@ def test_an_entry_can_be_pinned_to(
     for _ in range(2):
         assert backend.get(fragment=where, lake_ref=ref) == b"old"
     assert not backend.exists(fragment=parse(f"lakefs://{local}/none"), lake_ref=ref)
-    assert backend.refs.resolved(local, ref) == history["commit"]
+    assert backend.refs.resolved(local, ref).at("x") == history["commit"]
     assert backend.version_options(ref) == {"lake_ref": ref}
     assert on(lakefs_local, "main", settings=Settings(at=ref)).get(fragment=where) == b"old"
     assert on(lakefs_local, None, settings=Settings(at=ref)).get(fragment=where) == b"old"
