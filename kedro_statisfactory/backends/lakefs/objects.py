@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import zlib
 from collections.abc import Callable
@@ -85,13 +86,12 @@ class LakeFSObjects:
                 self._fetch_whole(repository, ref, path, answer, writer, proof)
                 return answer
 
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
+        for _ in range(_ATTEMPTS - 1):
+            with contextlib.suppress(IntegrityError):
                 answer = once()
                 break
-            except IntegrityError:
-                if attempt == _ATTEMPTS:
-                    raise
+        else:
+            answer = once()
         self._note(ObjectInfo(path, answer.size, answer.modified, answer.checksum))
 
     def _fetch_whole(
