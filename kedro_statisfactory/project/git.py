@@ -49,6 +49,9 @@ DIFF = (
 ).split()
 
 
+# No option in front, no colon (files, searches), no braces (searches), nothing that git does not allow in a ref.
+_PERHAPS_COMMIT = re.compile(r"(?!-)[^\x00-\x20\x7f:?*\[\\{}]+")
+
 # Where it is no matter that git does not answer.
 _TELLS_NOTHING = (GitError, GitNotFound, DubiousOwnership)
 
@@ -182,6 +185,25 @@ def ancestors(project: Path, commit: str, most: int = 10_000) -> list[str]:
         return _git(top, "rev-list", f"--max-count={most}", commit, "--", allowed=(0, 128)).decode().split()
     except _TELLS_NOTHING:
         return []
+
+
+def commit_named(project: Path, name: str) -> str | None:
+    """The SHA of the commit that git means by a tag, a branch or an expression like ``HEAD~2``; ``None``: it is none.
+
+    Args:
+        project: Root folder of the project.
+        name: As a user wrote it; an option, a range and what searches or names a file mean nothing.
+    """
+    if not _PERHAPS_COMMIT.fullmatch(name) or ".." in name:
+        return None
+    try:
+        top, _ = _own_repository(project.resolve())
+        if top is None:
+            return None
+        told = _git(top, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", allowed=(0, 1, 128))
+    except _TELLS_NOTHING:
+        return None
+    return told.decode().strip() or None
 
 
 def ref_names(project: Path) -> list[str]:

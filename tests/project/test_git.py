@@ -582,3 +582,27 @@ def test_without_a_git_program_no_names_are_known(project: Path, no_git_program:
 def test_a_repository_of_another_user_tells_no_names_and_no_ancestors(of_another_user: Path) -> None:
     assert git.ref_names(of_another_user) == git.ref_names(of_another_user / "folder") == []
     assert git.ancestors(of_another_user / "folder", "0" * 40) == []
+
+
+def test_a_name_means_a_commit_and_nothing_else(project: Path, commit: str, tmp_path: Path) -> None:
+    run(project, "tag", "v1.0")
+    for name in ("v1.0", "main", "HEAD", "HEAD~0", "@", commit, commit[:8]):
+        assert git.commit_named(project, name) == commit, name
+    for name in (
+        "none",
+        "--all",
+        "-h",
+        "main..v1.0",
+        "main...main",
+        ":/first",
+        "HEAD:code.py",
+        "main^{/first}",
+        "",
+        "a b",
+    ):
+        assert git.commit_named(project, name) is None, name
+    assert git.commit_named(tmp_path, "main") is None
+
+
+def test_a_name_means_nothing_where_there_is_no_git(project: Path, no_git_program: None) -> None:
+    assert git.commit_named(project, "main") is None

@@ -457,6 +457,63 @@ def test_the_outputs_of_many_runs_at_a_git_commit_are_asked_for_at_once(
     assert calls() - before == {"GET tags": 2, "GET refs": 1, "GET objects": 2}
 
 
+@pytest.mark.parametrize("how", ["version", "lake_ref", "variable"])
+def test_the_names_of_git_are_versions(project: KedroProject, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    project.git("switch", "-qc", "feature/x")
+    project.commit_code("feature")
+    project.run(1)
+    project.git("tag", "v1.0")
+    project.git("tag", "-a", "-m", "annotated", "release/1.0")
+    project.commit_code("later")
+    project.run(2)
+    project.git("switch", "-qc", "elsewhere")
+    project.commit_code("even later")
+    for name, value in (("v1.0", 10), ("release/1.0", 10), ("HEAD~2", 10), ("HEAD^", 20), ("feature/x", 20)):
+        if how == "version":
+            assert project.catalog().load("b", version=name) == {"n": value}, name
+        elif how == "lake_ref":
+            assert project.entry("b", version=name).load() == {"n": value}, name
+        else:
+            monkeypatch.setenv(AT, name)
+            assert project.entry("b").load() == {"n": value}, name
+
+
+def test_a_run_takes_the_names_of_git(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.run(1)
+    project.git("tag", "v1.0")
+    project.commit_code("later")
+    project.run(2)
+    project.run(pipeline="from_b", load_versions={"b": "v1.0"})
+    assert project.read(repository=project.other) == {"elsewhere": 100}
+    project.run(pipeline="from_b")
+    monkeypatch.setenv(AT, "v1.0")
+    project.run(pipeline="from_b")
+    assert project.read(repository=project.other) == {"elsewhere": 100}
+
+
+def test_of_a_name_in_both_that_of_lakefs_is_read_and_told_once(
+    project: KedroProject, caplog: pytest.LogCaptureFixture
+) -> None:
+    project.run(1)
+    project.api.create_tag(project.repository, "v1.0", project.log()[0].id)
+    project.run(2)
+    project.git("tag", "v1.0")
+    sha = project.git("rev-parse", "HEAD")
+    for _ in range(2):
+        assert project.entry("b", version="v1.0").load() == {"n": 10}
+    assert caplog.text.count("a name in git, too: lakeFS's is read") == 1
+    assert f"Write {sha} to read" in caplog.text
+    assert project.entry("b", version="main").load() == {"n": 20}
+    assert "'main' is a ref" not in caplog.text, "it is the data branch of that git branch"
+
+
+def test_a_name_of_git_without_a_run_says_which_commit_it_means(project: KedroProject) -> None:
+    project.git("tag", "v1.0")
+    sha = project.git("rev-parse", "HEAD")
+    with pytest.raises(DatasetError, match=rf"E0703.*no run made at a git commit of this name: git means {sha} by it"):
+        project.entry("b", version="v1.0").load()
+
+
 def test_reading_follows_git(project: KedroProject) -> None:
     project.run(1)
     catalog = project.catalog()

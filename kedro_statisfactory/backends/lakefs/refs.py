@@ -26,6 +26,8 @@ from kedro_statisfactory.errors import (
     UnknownOption,
 )
 from kedro_statisfactory.project import AT, Pin
+from kedro_statisfactory.project.branches import data_branch
+from kedro_statisfactory.project.git import commit_named
 from kedro_statisfactory.session import Session
 
 _Answer = TypeVar("_Answer")
@@ -51,6 +53,7 @@ class _Known:
     def __init__(self) -> None:
         self.folders: set[tuple[str, str]] = set()  # first segments of paths that are not refs, by repository
         self.branches: set[tuple[str, str]] = set()  # data branches that are there, by repository
+        self.named: set[tuple[str, str]] = set()  # what users named, and git was asked for as well, by repository
 
 
 class LakeFSRefs:
@@ -237,7 +240,9 @@ class LakeFSRefs:
             commit = self._runs.choose(repository, runs, path).commit
         if commit is None:
             try:
-                return look(asked)
+                found = look(asked)
+                self._say_what_was_taken(repository, asked)
+                return found
             except ObjectNotFound:
                 commit_for = self._resolve(repository, asked)
                 commit = commit_for(path) if commit_for else asked
@@ -256,15 +261,50 @@ class LakeFSRefs:
             return _always(commit)
         with contextlib.suppress(RefNotFound):
             self._api.commit(repository, asked)
+            self._say_what_was_taken(repository, asked)
             return None
         if commit := self._runs.commit_of(repository, asked):
             return _always(commit)
         if runs := self._runs.runs_at(repository, asked):
             return lambda path: self._runs.choose(repository, runs, path).commit
-        raise RefNotFound(
+        return self._resolve_in_git(repository, asked)
+
+    def _resolve_in_git(self, repository: str, asked: str) -> Callable[[str], str]:
+        """The same for git's own names: of a branch, whose data branch is meant, of a tag, or an expression.
+
+        Raises:
+            RefNotFound: git does not know it either, or no run was made there.
+        """
+        project = self._session.project
+        branch = asked if asked == "HEAD" else data_branch(asked, project.settings.branches)
+        if branch != asked:
+            with contextlib.suppress(RefNotFound):
+                return _always(self._api.commit(repository, branch).id)
+        unknown = (
             f"the repository {repository!r} has no branch, tag or commit {asked!r}, no run of this id, and no run made "
-            "at a git commit of this SHA."
+            "at a git commit of this"
         )
+        sha = commit_named(project.path, asked)
+        if sha is None:
+            raise RefNotFound(f"{unknown} SHA.")
+        if runs := self._runs.runs_at(repository, sha):
+            return lambda path: self._runs.choose(repository, runs, path).commit
+        raise RefNotFound(f"{unknown} name: git means {sha} by it.")
+
+    def _say_what_was_taken(self, repository: str, asked: str) -> None:
+        """Warn, once, of a name that lakeFS and git both have, unless it is a branch of git and its data branch."""
+        if (repository, asked) in self._known().named:
+            return
+        self._known().named.add((repository, asked))
+        project = self._session.project
+        is_branch = asked != "HEAD" and data_branch(asked, project.settings.branches) == asked
+        if is_branch and commit_named(project.path, f"refs/heads/{asked}"):
+            return
+        if sha := commit_named(project.path, asked):
+            self._say_once(
+                f"{asked!r} is a ref of {repository!r} and a name in git, too: lakeFS's is read. Write {sha} to read "
+                "what was made at the git commit."
+            )
 
     def _read_at_git_commit(
         self, repository: str, path: str, sha: str, look: Callable[[str], _Answer], no_branch: NoDataBranch
