@@ -16,7 +16,7 @@ from kedro_statisfactory.backends import installed
 from kedro_statisfactory.backends.info import ObjectInfo
 from kedro_statisfactory.errors import NotSupported, PreconditionFailed, PrefixTaken, UnknownOption, UnknownPrefix
 from kedro_statisfactory.hidden import Hidden
-from kedro_statisfactory.location import unparse
+from kedro_statisfactory.location import join, unparse
 from kedro_statisfactory.session import Session
 
 #: How the names of files and folders begin that are written beside their target and not published yet.
@@ -337,6 +337,20 @@ class Backend(ABC):
             NotSupported: The backend cannot delete.
         """
         raise self._not_supported("delete", fragment)
+
+    def end_changes(self, *, fragment: ParseResult, remove: Iterable[str] = (), **kwargs: Any) -> None:
+        """Remove some objects below a location, of which others have been stored one by one, and note that they have.
+
+        Args:
+            fragment: The parsed location, which is a folder.
+            remove: Paths below it, as ``list`` gives them.
+            kwargs: Options of the backend, as for ``put``.
+
+        Raises:
+            NotSupported: There are some to remove, and the backend cannot delete.
+        """
+        for path in remove:
+            self.delete(fragment=join(fragment, path))
 
     def version_options(self, version: str) -> dict[str, Any] | None:
         """The options with which ``get`` reads a version, where the service itself keeps versions.

@@ -9,7 +9,7 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -116,6 +116,37 @@ def in_parallel(
     for thread in threads:
         thread.join()
     return [future.result() for future in futures]
+
+
+@contextlib.contextmanager
+def behind(workers: int) -> Iterator[Callable[[Callable[[], Callable[[], object]]], None]]:
+    """Let work be begun here, one after the other, and be ended on ``workers`` threads meanwhile.
+
+    Gives what is called for each piece with what begins it, as soon as there is room for one more; that gives what
+    ends it.
+
+    Raises:
+        BaseException: The first error of any piece, or of who hands them in, once the threads have ended.
+    """
+    under_way: set[Future[object]] = set()
+
+    def wait_for(most: int) -> None:
+        while len(under_way) > most:
+            done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+            under_way.difference_update(done)
+            for each in done:
+                each.result()
+
+    def hand_in(begin: Callable[[], Callable[[], object]]) -> None:
+        wait_for(workers - 1)
+        under_way.add(beside(begin()))
+
+    try:
+        yield hand_in
+        wait_for(0)
+    except BaseException as error:
+        wait(under_way, timeout=None if isinstance(error, Exception) else _PATIENCE)
+        raise
 
 
 def raise_if_stopped() -> None:

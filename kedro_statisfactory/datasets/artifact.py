@@ -19,6 +19,7 @@ from kedro.io.core import (
 
 from kedro_statisfactory.backends import Backend
 from kedro_statisfactory.datasets.arguments import connection_of, mapping_of, says_where_arguments_belong
+from kedro_statisfactory.datasets.collected import CollectedEntry
 from kedro_statisfactory.datasets.engines import refuse_cluster, refuse_handle
 from kedro_statisfactory.datasets.formats import Format, parse_format, type_name
 from kedro_statisfactory.datasets.members import has_member, member_of
@@ -27,7 +28,6 @@ from kedro_statisfactory.datasets.reading import FormatReader
 from kedro_statisfactory.datasets.replaced import Replaced
 from kedro_statisfactory.datasets.saving import StagedSave
 from kedro_statisfactory.datasets.staging import staged_path, staging_folder
-from kedro_statisfactory.datasets.versioned import VersionedEntry
 from kedro_statisfactory.datasets.versions import never_overwritten
 from kedro_statisfactory.errors import InvalidFormat, InvalidURL
 from kedro_statisfactory.hidden import HiddenDict, hidden
@@ -39,7 +39,7 @@ _Data = TypeVar("_Data")
 
 
 @says_where_arguments_belong
-class ArtifactDataset(VersionedEntry):
+class ArtifactDataset(CollectedEntry):
     """A catalog entry whose bytes live where its URL says, in the format of any dataset of kedro-datasets.
 
     The backend registered under the URL's prefix moves the bytes; ``dataset`` turns them into objects, on a private
@@ -121,6 +121,7 @@ class ArtifactDataset(VersionedEntry):
         super().__init__(filepath=PurePosixPath(path), version=version)
         if parsed:
             self._backend().check_location(parsed)
+            self._collection = self._parsed_collection(self._format)
 
     if TYPE_CHECKING:  # Kedro makes these of the two below, which type checkers cannot know
 
@@ -130,6 +131,8 @@ class ArtifactDataset(VersionedEntry):
 
     def _load(self) -> Any:
         with self._named():
+            if self._collection is not None:
+                return self._partitions().load()
             backend = self._backend()
             where, options = self._load_from()
             if self._format is None:
@@ -139,20 +142,41 @@ class ArtifactDataset(VersionedEntry):
             return self._format_reader().load(backend, where, options)
 
     def _save(self, data: Any) -> None:
+        if self._collection is None:
+            self.begin_save(data)()
+            return
+        with self._named():
+            self.check_versioned_save()
+            self._partitions().save(data)
+
+    def begin_save(self, data: Any) -> Callable[[], None]:
+        """Do all of a save but to publish it; gives what does that, on any thread.
+
+        Args:
+            data: The object.
+        """
         with self._named():
             where = self._save_location()
+            publish = functools.partial(self._publish, where)
+            begun: Callable[[], None]
             if self._format is None:
                 if not isinstance(data, bytes | bytearray | memoryview):
                     raise InvalidFormat(
                         f"an entry without `dataset` stores bytes, and got {type(data).__name__}: name the format."
                     )
-                self._publish(where, bytes(data))
+                begun = functools.partial(publish, bytes(data))
             else:
-                publish = functools.partial(self._publish, where)
-                StagedSave(self._format, self._shown, self._replaced(where), publish).save(data)
-            if self._version and not self._version.load:
-                # What was just written is the newest: Kedro's check after a save needs no listing for that.
-                self._cached_load_version = self.resolve_save_version()
+                replaced = self._replaced(where)
+                begun = StagedSave(self._format, self._shown, replaced, publish, self._is_part).begin(data)
+
+        def end() -> None:
+            with self._named():
+                begun()
+                if self._version and not self._version.load:
+                    # What was just written is the newest: Kedro's check after a save needs no listing for that.
+                    self._cached_load_version = self.resolve_save_version()
+
+        return end
 
     def _replaced(self, where: ParseResult) -> Replaced:
         """What a save to ``where`` replaces; a version nothing."""
@@ -171,6 +195,8 @@ class ArtifactDataset(VersionedEntry):
 
     def _exists(self) -> bool:
         with self._named():
+            if self._collection is not None:
+                return self._partitions().exists()
             where, options = self._load_from()
             return self._backend().exists(fragment=where, **options)
 
@@ -183,12 +209,13 @@ class ArtifactDataset(VersionedEntry):
 
     def _release(self) -> None:
         super()._release()
+        self._parts = None
         if self._reader is not None:
             self._reader.release()
 
     def bind(self, project: Project) -> None:
         """Make the entry work in ``project``: on its branches, in the run that it pins."""
-        self._project, self._transport = project, None
+        self._project, self._transport, self._parts = project, None, None
 
     def check_options(self) -> None:
         """Refuse options that the backend does not know; a constructor that did it would have to load SDKs.
@@ -222,17 +249,20 @@ class ArtifactDataset(VersionedEntry):
         """
         if self._format is None:
             return
-        if self._format.is_of_kedro:  # a class of somebody else's may need its file to be made
-            with staging_folder(None) as folder:
-                self._format.on(staged_path(folder.path, basename(self._location())), self._shown)
+        formats = self._collection.formats if self._collection else [self._format]
+        for each in formats:
+            if each.is_of_kedro:  # a class of somebody else's may need its file to be made
+                with staging_folder(None) as folder:
+                    each.on(staged_path(folder.path, basename(self._location())), self._shown)
         try:
             is_copied = self._backend().local_path(fragment=self._location(), **self._load_args) is None
         except FileNotFoundError:  # where there is nothing yet
             is_copied = False
-        if is_copied or is_written:
-            refuse_cluster(self._format.kind)
-        if is_copied:
-            refuse_handle(self._format.kind)
+        for each in formats:
+            if is_copied or is_written:
+                refuse_cluster(each.kind)
+            if is_copied:
+                refuse_handle(each.kind)
 
     @property
     def backend(self) -> Backend:
@@ -259,6 +289,8 @@ class ArtifactDataset(VersionedEntry):
     @property
     def keeps_chunks(self) -> bool:
         """Whether saves one after the other add up: what a generator node yields can be loaded again as a whole."""
+        if self._collection is not None:
+            return not self._collection.overwrite
         once = self._version is not None and not self._by_service  # a version is written once
         return self._format is not None and self._format.modes.adds_in_chunks and not once
 
@@ -278,6 +310,9 @@ class ArtifactDataset(VersionedEntry):
         """
         with self._named():
             where, options = self._load_from()
+            if self._collection is not None:
+                self._refuse_pinned(where)
+                return work(self._partitions())
             store = functools.partial(self._store, where)
             return self._format_reader().ask(self._backend(), where, options, work, of_last, store)
 
@@ -289,19 +324,23 @@ class ArtifactDataset(VersionedEntry):
 
     def _store(self, where: ParseResult, changed: Path) -> None:
         """Store a copy that the format has changed."""
+        self._refuse_pinned(where)
+        self._backend().upload(source=changed, fragment=where, **self._save_args)
+
+    def _refuse_pinned(self, where: ParseResult) -> None:
+        """Refuse to change what was read, where that was not read as it is now."""
         self._replaced(where).refuse_the_past()
         if self.load_pin is not None and self.save_pin is None:
             raise InvalidFormat(
                 f"the format changes what it has read, and the entry is pinned to {self.load_pin!r}: take that away."
             )
-        self._backend().upload(source=changed, fragment=where, **self._save_args)
 
     def __getstate__(self) -> dict[str, Any]:
         # Connections stay in their process, and so does whatever a format has opened. Which project it is must
         # travel: a process that was spawned has announced none.
         travels = self.filepath and self._backend().follows_git
         project = self._project or (announced_project() if travels else None)
-        return {**self.__dict__, "_transport": None, "_reader": None, "_project": project}
+        return {**self.__dict__, "_transport": None, "_reader": None, "_parts": None, "_project": project}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if "_format_args" in state:  # a pickle from before there was a class for formats

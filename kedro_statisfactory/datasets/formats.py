@@ -22,6 +22,8 @@ _Data = TypeVar("_Data")
 # Arguments of a format in which passwords travel: a description shows none of them.
 _NOT_SHOWN = frozenset(("credentials", "fs_args", "storage_options"))
 _OF_KEDRO = "kedro_datasets."
+_PARTITIONS = "kedro_datasets.partitions."
+_COLLECTIONS = ("PartitionedDataset", "IncrementalDataset")
 # Classes whose libraries take a path for a pattern; of classes of others nobody knows either.
 _TAKES_PATTERNS = tuple(f"kedro_datasets.{name}" for name in ("dask.", "ibis.", "pandas.delta", "polars.", "spark."))
 
@@ -34,11 +36,13 @@ class Format:
         kind: Class of the dataset.
         args: Its arguments but for the path.
         pattern: Names of the files that it writes into its folder, as Dask takes them; empty: it is given the path.
+        argument: Name of the argument that is the path.
     """
 
     kind: type[AbstractDataset[Any, Any]]
     args: Mapping[str, Any] = field(default_factory=dict, repr=False)  # passwords travel in them
     pattern: str = ""
+    argument: str = "filepath"
 
     @property
     def name(self) -> str:
@@ -70,7 +74,17 @@ class Format:
             return isinstance(data, list | Mapping)
         if self._is_of("kedro_datasets.ibis."):
             return "partition_by" in save_args
-        return self._is_of("kedro_datasets.dask.") or not self._is_of(_OF_KEDRO)
+        return self._is_of("kedro_datasets.dask.", _PARTITIONS) or not self._is_of(_OF_KEDRO)
+
+    @property
+    def is_collection(self) -> bool:
+        """Whether it is one of the stock classes whose partitions are stored one by one."""
+        return self.kind.__module__.startswith(_PARTITIONS) and self.name in _COLLECTIONS
+
+    @property
+    def writes_folders(self) -> bool:
+        """Whether it is known to write a folder in any case."""
+        return "Delta" in self.name or self._is_of("kedro_datasets.spark.")
 
     @property
     def is_of_kedro(self) -> bool:
@@ -128,7 +142,7 @@ class Format:
         make: Any = self.kind
         inner: AbstractDataset[Any, Any]
         try:
-            inner = make(filepath=str(path), **args)
+            inner = make(**{self.argument: str(path)}, **args)
         except DatasetError:
             raise
         except Exception as error:  # whatever a class of somebody else's raises
@@ -162,14 +176,17 @@ def _saved_by(kind: type) -> str:
     return next((each for each in kind.__mro__ if vars(each).keys() & {"save", "_save"}), kind).__module__
 
 
-def parse_format(dataset: str | type[AbstractDataset[Any, Any]] | Mapping[str, Any] | None) -> Format | None:
+def parse_format(
+    dataset: str | type[AbstractDataset[Any, Any]] | Mapping[str, Any] | None, argument: str = "filepath"
+) -> Format | None:
     """Resolve ``dataset`` of an entry as Kedro resolves an entry, and see that it fits.
 
     Args:
         dataset: A type as text or class, or a mapping of ``type`` and that dataset's own arguments; ``None``: none.
+        argument: Which of its arguments is the path; a class without a ``filepath`` may have a ``path``.
 
     Raises:
-        InvalidFormat: It takes no ``filepath``, does not take these arguments, or has one that belongs to the entry.
+        InvalidFormat: It takes no such argument, does not take these arguments, or has one that belongs to the entry.
     """
     if dataset is None:
         return None
@@ -180,26 +197,24 @@ def parse_format(dataset: str | type[AbstractDataset[Any, Any]] | Mapping[str, A
         raise InvalidFormat("`dataset` has no `type`: name the dataset that reads and writes the format.")
     if VERSIONED_FLAG_KEY in config or "version" in config:
         raise InvalidFormat("`versioned` belongs to the entry, not into its `dataset`: move it up.")
-    if "filepath" in config:
-        raise InvalidFormat("`filepath` belongs to the entry, not into its `dataset`: move it up.")
+    if argument in config:
+        raise InvalidFormat(f"`{argument}` belongs to the entry, not into its `dataset`: move it up.")
     kind, args = parse_dataset_definition(config)
     parameters = inspect.signature(kind).parameters
-    if "filepath" not in parameters:
-        hint = (
-            " Turn it round: make it the entry, and this class its own `dataset`, on disk or in S3; it lists through "
-            "fsspec, which knows no other backend of this package."
-            if {"path", "dataset"} <= parameters.keys()
-            else ""
-        )
+    if argument == "filepath" and argument not in parameters and "path" in parameters:
+        argument = "path"
+        if argument in args:
+            raise InvalidFormat("`path` belongs to the entry, as its `filepath`, not into its `dataset`: move it up.")
+    if argument not in parameters:
         raise InvalidFormat(
-            f"{type_name(kind)} cannot be the `dataset` of an entry: it takes no `filepath`, so its data is no file "
-            f"that could be stored elsewhere.{hint}"
+            f"{type_name(kind)} cannot be the `dataset` of an entry: it takes no `{argument}`, so its data is no file "
+            "that could be stored elsewhere."
         )
     try:
-        inspect.signature(kind).bind(filepath="", **args)
+        inspect.signature(kind).bind(**{argument: ""}, **args)
     except TypeError as error:
         raise InvalidFormat(f"the arguments in `dataset` do not fit {type_name(kind)}: {error}.") from error
-    return Format(kind, args)
+    return Format(kind, args, argument=argument)
 
 
 def _begin_anew(args: dict[str, Any]) -> None:

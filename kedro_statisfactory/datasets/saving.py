@@ -27,15 +27,17 @@ class StagedSave:
         url: Of the entry, for errors.
         replaced: What is there, where it is going to be saved.
         publish: Stores what was staged.
+        is_one_file: Whether it has to be a single file.
     """
 
     format: Format
     url: str
     replaced: Replaced
     publish: Callable[[Path], None]
+    is_one_file: bool = False
 
-    def save(self, data: Any) -> None:
-        """Save an object.
+    def begin(self, data: Any) -> Callable[[], None]:
+        """Let the format write an object; gives what publishes that, on any thread.
 
         Args:
             data: The object.
@@ -48,7 +50,7 @@ class StagedSave:
         modes = self.format.modes
         if (modes.keeps_old or modes.fails_if_exists) and self.replaced.is_there():
             if modes.keeps_old:
-                return
+                return _nothing
             raise InvalidFormat(
                 f"something is there already, and the mode of {self.format.name} is to fail then: delete it first, or "
                 "set `save_args: {mode: overwrite}` in `dataset`."
@@ -57,12 +59,24 @@ class StagedSave:
         parent = backend.staging_parent(fragment=where)
         if parent is not None and self.format.takes_patterns and is_odd(parent / "x"):
             parent = None
-        with staging_folder(parent) as folder:
+        with contextlib.ExitStack() as stack:
+            folder = stack.enter_context(staging_folder(parent))
             staged = staged_path(folder.path, basename(where))
             self._write(data, staged)
             whole = self._whole(staged)
+            if self.is_one_file and whole.is_dir():
+                raise InvalidFormat(
+                    f"{self.format.name} has written several files, and a listing does not tell which files make a "
+                    "partition: choose a format that writes single files."
+                )
             folder.temporary.check()
-            self.publish(whole)
+            opened = stack.pop_all()
+
+        def publish() -> None:
+            with opened:
+                self.publish(whole)
+
+        return publish
 
     def _write(self, data: Any, staged: Path) -> None:
         """Let the format write to the staging folder."""
@@ -102,3 +116,7 @@ class StagedSave:
                     return as_set_of_one(staged)
             self.replaced.refuse_beside(names_beside(basename(self.replaced.where), self.format.kind))
         return whole
+
+
+def _nothing() -> None:
+    """What there is to publish where a mode keeps what is there."""

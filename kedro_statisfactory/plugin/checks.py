@@ -14,21 +14,52 @@ from kedro_statisfactory.errors import ChunkedSave, InvalidSettings, NotSupporte
 if TYPE_CHECKING:
     from kedro_statisfactory.datasets import ArtifactDataset
 
+# Arguments of a stock collection in which secrets travel: they are the entry's.
+_OF_ENTRIES = ("credentials", "fs_args", "storage_options")
 
-def refuse_partitions(entries: Mapping[str, Any]) -> None:
-    """Refuse partitions on lakeFS: the dataset that wraps ours makes their entries, where no run could reach them.
+
+def refuse_collections(catalog: Any, names: Iterable[str]) -> None:
+    """Refuse stock collections on lakeFS, which list through fsspec; before they are made, which may fail as well.
+
+    Args:
+        catalog: With the configurations of its entries.
+        names: Of the entries of the pipeline.
 
     Raises:
-        DatasetError: A collection on lakeFS is made of our entries.
+        DatasetError: One is such a collection; the text shows what to write instead.
     """
-    for name, entry in entries.items():
-        kind, path = getattr(entry, "_dataset_type", None), str(getattr(entry, "_path", ""))
-        if isinstance(kind, type) and kind.__name__ == "ArtifactDataset" and path.startswith("lakefs:"):
+    resolver = catalog.config_resolver
+    for name in names:
+        config = resolver.config.get(name)
+        if config is None and resolver.match_dataset_pattern(name):
+            config = resolver.resolve_pattern(name)
+        if config and str(config.get("path", "")).startswith("lakefs:") and "dataset" in config:
             error = NotSupported(
-                f"{type(entry).__name__} lists {path!r} through fsspec, past the runs on lakeFS: save the partitions "
-                "as a folder, by a format that writes one, or keep them on disk or in S3."
+                f"{_text_of(config['type'])} lists {config['path']!r} through fsspec, past the runs on lakeFS. Make it "
+                f"the `dataset` of an entry:\n\n{_rewritten(name, config)}"
             )
-            raise DatasetError(f"catalog entry {name!r}: {error}") from error
+            raise DatasetError(f"catalog entry {name!r}: {error}")
+
+
+def _rewritten(name: str, config: Mapping[str, Any]) -> str:
+    """The lines of a catalog by which a stock collection becomes an entry of ours."""
+    import yaml
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: plain(item) for key, item in value.items() if key not in _OF_ENTRIES}
+        return [plain(item) for item in value] if isinstance(value, list) else _text_of(value)
+
+    entry: dict[str, Any] = {"type": "kedro_statisfactory.ArtifactDataset", "filepath": str(config["path"])}
+    if config.get("credentials"):
+        entry["credentials"] = "(its name, as before)"
+    entry["dataset"] = plain({key: value for key, value in config.items() if key not in ("path", "metadata")})
+    return str(yaml.safe_dump({name: entry}, sort_keys=False, allow_unicode=True))
+
+
+def _text_of(value: Any) -> Any:
+    """A class as a catalog writes it; other values as they are."""
+    return f"{value.__module__}.{value.__qualname__}" if isinstance(value, type) else value
 
 
 def refuse_unknown_options(ours: Mapping[str, list[ArtifactDataset]]) -> None:

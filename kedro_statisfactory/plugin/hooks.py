@@ -16,9 +16,9 @@ from kedro.pipeline import Pipeline
 
 from kedro_statisfactory.errors import InvalidSettings, StatisfactoryError
 from kedro_statisfactory.plugin.checks import (
+    refuse_collections,
     refuse_lost_chunks,
     refuse_lost_versions,
-    refuse_partitions,
     refuse_unfit_formats,
     refuse_unkept_versions,
     refuse_unknown_options,
@@ -129,8 +129,8 @@ class StatisfactoryHooks:
                 each.bind(run.after)
 
     def _begin(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:
+        refuse_collections(catalog, sorted(pipeline.datasets()))
         entries = {name: catalog.get(name) for name in sorted(pipeline.datasets())}
-        refuse_partitions(entries)
         module = sys.modules.get("kedro_statisfactory.datasets.artifact")
         if module is None:  # no entry is one of ours
             return

@@ -369,8 +369,7 @@ class OfAPath(AbstractDataset[str, str]):
     [
         ("api.APIDataset", "takes no `filepath`"),
         ("MemoryDataset", "takes no `filepath`"),
-        ({"type": "partitions.PartitionedDataset"}, "make it the entry, and this class its own `dataset`"),
-        ("tests.datasets.test_formats.OfAPath", r"could be stored elsewhere\.\."),
+        ({"type": "tests.datasets.test_formats.OfAPath", "path": "x"}, "`path` belongs to the entry"),
         ({"backend": "joblib"}, "has no `type`"),
         ({"type": "text.TextDataset", "versioned": True}, "`versioned` belongs to the entry"),
         ({"type": "text.TextDataset", "filepath": "x"}, "`filepath` belongs to the entry"),

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -25,7 +23,6 @@ from tests.servers.s3 import S3Server
 CLAIMED = {
     ("Move an entry from disk to S3", "python"): "test_what_was_there_is_copied",
     ("Keep versions of an entry", "python"): "test_versions_are_listed_and_loaded",
-    ("Save partitions", "python"): "test_partitions_are_listed_in_s3",
     ("Save in chunks", "python"): "test_chunks_add_up",
     ("Write my own backend", "python"): "test_the_backend_of_ones_own_keeps_the_promises",
     ("Make one run of many processes", "python"): "test_the_dag_runs_what_the_shell_runs",
@@ -147,30 +144,6 @@ def test_versions_are_listed_and_loaded(tmp_path: Path) -> None:
     exec(block.text, names)
     assert names["versions"] == ["2026-11-26T03.00.00.000Z", "2026-11-25T03.00.00.000Z"]
     assert names["oldest"] == "2026-11-25T03.00.00.000Z"
-
-
-@pytest.fixture
-def registered_filesystems() -> Iterator[None]:
-    """What the README registers in fsspec goes again."""
-    registered: dict[str, Any] = importlib.import_module("fsspec.registry")._registry
-    before = dict(registered)
-    yield
-    registered.clear()
-    registered.update(before)
-
-
-@pytest.mark.usefixtures("registered_filesystems")
-def test_partitions_are_listed_in_s3(seaweed: S3Server, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {**seaweed.environment, "AWS_ALLOW_HTTP": "true"}.items():
-        monkeypatch.setenv(name, value)
-    (entry,) = below("Save partitions", "yaml")
-    config = yaml.safe_load(entry.text)
-    config["days"]["path"] = f"s3://{bucket}/days"
-    (block,) = below("Save partitions", "python")
-    exec(block.text, {})
-    catalog = DataCatalog.from_config(config)
-    catalog.save("days", {"a": pd.DataFrame({"n": [1]}), "sub/b": pd.DataFrame({"n": [2]})})
-    assert {name: load()["n"].item() for name, load in catalog.load("days").items()} == {"a": 1, "sub/b": 2}
 
 
 def test_chunks_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

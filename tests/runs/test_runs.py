@@ -880,21 +880,6 @@ def test_a_folder_may_have_the_name_of_a_branch_that_git_alone_knows(project: Ke
         assert project.read()[path.removesuffix(".json")] == 3
 
 
-def test_a_partitioned_dataset_on_lakefs_is_refused(project: KedroProject) -> None:
-    file = project.path / "conf/base/catalog.yml"
-    catalog = yaml.safe_load(file.read_text())
-    inner = {"type": "kedro_statisfactory.ArtifactDataset", "dataset": "json.JSONDataset"}
-    catalog["a"] = {
-        "type": "tests.runs.project.folder.Partitions",
-        "path": f"lakefs://{project.repository}/a",
-        "dataset": inner,
-    }
-    file.write_text(yaml.safe_dump(catalog))
-    with pytest.raises(DatasetError, match=r"entry 'a'.*E0203.*through fsspec, past the runs on lakeFS"):
-        project.run(3)
-    assert project.branches() == ["main"]
-
-
 @pytest.mark.parametrize("runner", ["ThreadRunner", "ParallelRunner"])
 def test_sigterm_drops_the_branch_though_a_node_is_still_at_work(project: KedroProject, runner: str) -> None:
     begun, end = project.path / "begun-x", project.path / "end-x"

@@ -6,7 +6,7 @@ import builtins
 import functools
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,7 +18,7 @@ from kedro_statisfactory.backends.info import ObjectInfo
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.client import lakefs_client
 from kedro_statisfactory.backends.lakefs.credentials import SECRET_VARIABLE, checked_lakefs_credentials
-from kedro_statisfactory.backends.lakefs.folders import send_folder
+from kedro_statisfactory.backends.lakefs.folders import mark_folder, send_folder
 from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK, LONGEST_PATH, Stat
 from kedro_statisfactory.backends.lakefs.objects import LakeFSObjects
 from kedro_statisfactory.backends.lakefs.putting_back import PuttingBack
@@ -255,6 +255,21 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             self._api.delete(repository, branch, [path, FOLDER_MARK + path, *below])
 
         self._refs.write(repository, path, lake_ref, remove)
+
+    def end_changes(
+        self, *, fragment: ParseResult, remove: Iterable[str] = (), lake_ref: str | None = None, **kwargs: Any
+    ) -> None:
+        """Remove objects below a path, and renew the digest of all that are there, by which two runs conflict."""
+        self._refuse_unknown(kwargs, ("lake_ref",))
+        repository, path = self.split(fragment)
+        gone = [f"{path}/{each}" for each in remove]
+
+        def end(branch: str) -> None:
+            if gone:
+                self._api.delete(repository, branch, gone)
+            mark_folder(self._api, repository, branch, path, self._api.list(repository, branch, f"{path}/"))
+
+        self._refs.write(repository, path, lake_ref, end)
 
     def version_options(self, version: str) -> dict[str, Any]:
         """A version is a ref: a run id, tag, branch, commit or git SHA."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 from kedro_statisfactory.backends import transfer
@@ -43,5 +44,18 @@ def send_folder(api: LakeFSAPI, objects: LakeFSObjects, back: PuttingBack, path:
     found = api.list(repository, branch, f"{path}/")
     # An object at the path itself would be found before the folder.
     api.delete(repository, branch, [path, *(each.path for each in found if each.path not in kept)])
-    mark = hashlib.sha256(repr(sorted((stat.path, stat.checksum) for stat in sent)).encode()).hexdigest()
+    mark_folder(api, repository, branch, path, sent)
+
+
+def mark_folder(api: LakeFSAPI, repository: str, branch: str, path: str, found: Iterable[Stat]) -> None:
+    """Let two runs that write to a folder conflict: each writes a digest of what is in it then.
+
+    Args:
+        api: The server.
+        repository: Where.
+        branch: Where.
+        path: Of the folder.
+        found: All that is in it.
+    """
+    mark = hashlib.sha256(repr(sorted((stat.path, stat.checksum) for stat in found)).encode()).hexdigest()
     api.upload(repository, branch, FOLDER_MARK + path, mark.encode, len(mark))

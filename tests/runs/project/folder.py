@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset
-from kedro_datasets.partitions import PartitionedDataset
 
 
 class FolderDataset(AbstractDataset[dict[str, int], dict[str, int]]):
@@ -28,14 +27,6 @@ class FolderDataset(AbstractDataset[dict[str, int], dict[str, int]]):
 
     def _describe(self) -> dict[str, Any]:
         return {}
-
-
-class Partitions(PartitionedDataset):  # type: ignore[misc]
-    """As it would be where fsspec knew lakeFS: Kedro's own asks for a file system when it is made."""
-
-    def __init__(self, path: str, dataset: dict[str, Any]) -> None:
-        super().__init__(path="memory://x", dataset=dataset)
-        self._path = path
 
 
 class Parts(AbstractDataset[dict[str, int], dict[str, int]]):

@@ -1,0 +1,87 @@
+"""An entry whose partitions are stored one by one, and are entries themselves."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from kedro.io.core import Version
+
+from kedro_statisfactory.backends import ObjectInfo
+from kedro_statisfactory.datasets.collections import Collection, parse_collection
+from kedro_statisfactory.datasets.formats import Format
+from kedro_statisfactory.datasets.partitions import Partitions
+from kedro_statisfactory.datasets.versioned import VersionedEntry
+from kedro_statisfactory.errors import InvalidFormat
+
+_Entry = TypeVar("_Entry", bound="CollectedEntry")
+
+
+class CollectedEntry(VersionedEntry):
+    """An entry that may be a collection."""
+
+    _collection: Collection | None = None
+    _is_part = False
+    _parts: Partitions | None = None  # made when it is needed; stays in its process
+
+    @abstractmethod
+    def begin_save(self, data: Any) -> Callable[[], None]:
+        """Do all of a save but to publish it; gives what does that, on any thread."""
+
+    def part(self: _Entry, path: str, format_: Format | None, version: Version | None = None) -> _Entry:
+        """The entry of what is at a path below this one, read and written where this one is now.
+
+        Args:
+            path: Of a file below it.
+            format_: Of that.
+            version: Which one is read and written; ``None``: that of this entry, if it has one.
+        """
+        return self._twin(
+            filepath=f"{self.filepath}/{path}",
+            _filepath=self._filepath / path,
+            _format=format_,
+            _collection=None,
+            _is_part=True,
+            _version=version or self._version,
+        )
+
+    def list_below(self) -> Iterator[ObjectInfo]:
+        """All files below the entry."""
+        where, options = self._load_from()
+        return self._backend().list(fragment=where, **options)
+
+    def end_changes(self, remove: Iterable[str] = ()) -> None:
+        """Remove files below the entry, and let it be known that files below it have changed.
+
+        Args:
+            remove: Their paths.
+        """
+        self._backend().end_changes(fragment=self._location(), remove=remove, **self._save_args)
+
+    @property
+    def has_version_folders(self) -> bool:
+        """Whether a version is a folder here."""
+        return self._backend().version_options("") is None
+
+    def _partitions(self) -> Partitions:
+        """What loads and saves partitions: where the entry is now, whatever it is bound to later."""
+        if self._parts is None:
+            assert self._collection is not None
+            self._parts = Partitions(self._collection, self._twin(), self._shown)
+        return self._parts
+
+    def _twin(self: _Entry, **changed: Any) -> _Entry:
+        """The same entry with some attributes changed; it shares the connection."""
+        twin: _Entry = object.__new__(type(self))
+        twin.__dict__.update({**self.__dict__, "_parts": None, "_reader": None, **changed})
+        return twin
+
+    def _parsed_collection(self, format_: Format | None) -> Collection | None:
+        if format_ is None or not format_.is_collection:
+            return None
+        if self._version is not None and not self._by_service:
+            raise InvalidFormat(
+                "versions of a collection are those of its partitions: move `versioned` into the `dataset` of these."
+            )
+        return parse_collection(format_, self.filepath)

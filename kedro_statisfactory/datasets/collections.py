@@ -1,0 +1,197 @@
+"""What the arguments of ``PartitionedDataset`` and ``IncrementalDataset`` of kedro-datasets say about a collection."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kedro.io.core import VERSION_KEY, VERSIONED_FLAG_KEY, Version, generate_timestamp, parse_dataset_definition
+from kedro.utils import load_obj
+
+from kedro_statisfactory.backends.base import CLAIM, STAGING_NAME
+from kedro_statisfactory.datasets.formats import Format, parse_format
+from kedro_statisfactory.datasets.versioned import VersionedEntry
+from kedro_statisfactory.errors import InvalidFormat, InvalidURL
+from kedro_statisfactory.location import parse
+
+# Arguments of the stock classes that are said of the whole entry.
+_OF_THE_ENTRY = ("credentials",)
+_CHECKPOINT_NAME, _CHECKPOINT_TYPE = "CHECKPOINT", "kedro_datasets.text.TextDataset"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Up to where an incremental collection has been processed.
+
+    Attributes:
+        format: Reads and writes the id of the last partition that was processed.
+        path: Where it is kept, below the collection.
+        forced: Taken in its place; ``None``: what is kept.
+        is_new: Called with the id of a partition and the checkpoint: whether the partition has to be processed.
+    """
+
+    format: Format | None
+    path: str
+    forced: Any
+    is_new: Callable[[str, Any], bool]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A folder of partitions.
+
+    Attributes:
+        partition: Reads and writes one of them; ``None``: its bytes.
+        version: Which version of each is read and written; ``None``: they have none.
+        suffix: Of the names of their files, and of no other file.
+        overwrite: Whether a save removes those that it does not write.
+        saves_lazily: Whether what can be called is called for the data to be saved.
+        depth: How many folders deep they are looked for; ``None``: all.
+        checkpoint: Where it is incremental.
+    """
+
+    partition: Format | None
+    version: Version | None
+    suffix: str
+    overwrite: bool
+    saves_lazily: bool
+    depth: int | None
+    checkpoint: Checkpoint | None
+
+    @property
+    def formats(self) -> list[Format]:
+        """All formats that it uses."""
+        checkpoint = self.checkpoint.format if self.checkpoint is not None else None
+        return [each for each in (self.partition, checkpoint) if each is not None]
+
+    def has(self, path: str) -> bool:
+        """Whether a file below the folder is a partition."""
+        is_checkpoint = self.checkpoint is not None and path == self.checkpoint.path
+        is_deep = self.depth is not None and path.count("/") >= self.depth
+        return path.endswith(self.suffix) and not is_checkpoint and not is_deep
+
+    def id_of(self, path: str) -> str:
+        """The id of a partition."""
+        return path.removesuffix(self.suffix)
+
+    def paths_of(self, data: object) -> dict[str, str]:
+        """Where the partitions of ``data`` are saved, by their ids, in order.
+
+        Raises:
+            InvalidFormat: It is no mapping.
+            InvalidURL: An id makes no path below the folder, or two of them exclude each other.
+        """
+        if not isinstance(data, Mapping):
+            raise InvalidFormat(f"a collection is saved from a mapping of ids to data, and got {type(data).__name__}.")
+        for key in data:
+            self._check(key)
+        paths = {key: f"{key}{self.suffix}" for key in sorted(data)}
+        found = set(paths.values())
+        for key, path in paths.items():
+            for end in (number for number, letter in enumerate(path) if letter == "/"):
+                if path[:end] in found:
+                    raise InvalidURL(
+                        f"the partitions {self.id_of(path[:end])!r} and {key!r} cannot both be there: one would be a "
+                        "file, and the other in a folder of the same name. Rename one of them."
+                    )
+        return paths
+
+    def _check(self, key: object) -> None:
+        if not isinstance(key, str):
+            raise InvalidURL(f"the id {key!r} of a partition is of type {type(key).__name__}: make it a text.")
+        segments = key.split("/")
+        if not {"", ".", ".."}.isdisjoint(segments):
+            raise InvalidURL(
+                f"the id {key!r} of a partition is empty, or absolute, or has a segment that is empty, '.' or '..': "
+                "write a path below the folder of the collection, as in '2026/11/26'."
+            )
+        parse(f"/{key}{self.suffix}")  # refuses control characters
+        if any(segment.startswith((STAGING_NAME, CLAIM)) for segment in segments):
+            raise InvalidURL(f"the id {key!r} of a partition begins as names do that this package uses: rename it.")
+        if self.checkpoint is not None and f"{key}{self.suffix}" == self.checkpoint.path:
+            raise InvalidURL(f"the partition {key!r} would be where the checkpoint is kept: rename one of them.")
+
+
+def parse_collection(format_: Format, url: str) -> Collection:
+    """Read the arguments of a stock class.
+
+    Args:
+        format_: With the class and its arguments.
+        url: Of the folder.
+
+    Raises:
+        InvalidFormat: Something in them cannot be done.
+    """
+    args = dict(format_.args)
+    for key in _OF_THE_ENTRY:
+        if args.get(key):
+            raise InvalidFormat(f"`{key}` belongs to the entry, not into its `dataset`: move it up.")
+    definition, version = _definition_of(args["dataset"])
+    if args.get("fs_args") and definition is not None:
+        definition.setdefault("fs_args", args["fs_args"])
+    argument = args.get("filepath_arg", "filepath")
+    is_incremental = format_.name == "IncrementalDataset"
+    return Collection(
+        partition=_partition_of(definition, argument),
+        version=version,
+        suffix=args.get("filename_suffix", ""),
+        overwrite=bool(args.get("overwrite", False)),
+        saves_lazily=bool(args.get("save_lazily", True)),
+        depth=_depth_of(args.get("load_args") or {}),
+        checkpoint=_checkpoint_of(args.get("checkpoint"), argument, url) if is_incremental else None,
+    )
+
+
+def _definition_of(dataset: Any) -> tuple[dict[str, Any] | None, Version | None]:
+    """The definition of a partition's dataset, and its version; ``None``: the bytes are not looked at."""
+    definition = dict(dataset) if isinstance(dataset, Mapping) else {"type": dataset}
+    version = definition.pop(VERSION_KEY, None)
+    if definition.pop(VERSIONED_FLAG_KEY, False):
+        version = Version(None, generate_timestamp())
+    if isinstance(definition.get("type"), str | type):
+        kind, _ = parse_dataset_definition({"type": definition["type"]})
+        if issubclass(kind, VersionedEntry):  # the collection is one already
+            if others := sorted(definition.keys() - {"type", "dataset", "metadata"}):
+                raise InvalidFormat(
+                    f"the partitions are stored as the entry says: move `{others[0]}` up to it, beside `filepath`."
+                )
+            return (_definition_of(definition["dataset"])[0] if definition.get("dataset") else None), version
+    return definition, version
+
+
+def _partition_of(definition: dict[str, Any] | None, argument: str) -> Format | None:
+    found = parse_format(definition, argument)
+    if found is not None and (found.is_collection or found.writes_folders):
+        what = "a collection" if found.is_collection else "a folder"
+        raise InvalidFormat(
+            f"a partition of {found.name} would be {what}, and a listing does not tell which files make one: choose a "
+            f"format that writes single files, or make {found.name} the `dataset` of an entry of its own."
+        )
+    return found
+
+
+def _depth_of(load_args: Mapping[str, Any]) -> int | None:
+    """How deep partitions are looked for: the one of fsspec's arguments that changes what is found."""
+    if others := sorted(load_args.keys() - {"maxdepth"}):
+        raise InvalidFormat(
+            f"`load_args` of a collection are arguments for its listing, of which `maxdepth` is known here: take "
+            f"`{others[0]}` away. Arguments of the format belong into the `dataset` within."
+        )
+    depth: int | None = load_args.get("maxdepth")
+    return depth
+
+
+def _checkpoint_of(config: Any, argument: str, url: str) -> Checkpoint:
+    config = {"force_checkpoint": config} if isinstance(config, str) else dict(config or {})
+    for key in (VERSION_KEY, VERSIONED_FLAG_KEY, *_OF_THE_ENTRY):
+        if key in config:
+            raise InvalidFormat(f"`{key}` of the checkpoint is not supported: it is stored as the entry is.")
+    forced, is_new = config.pop("force_checkpoint", None), config.pop("comparison_func", operator.gt)
+    given = str(config.pop(argument, f"{url}/{_CHECKPOINT_NAME}"))
+    path = given.removeprefix(f"{url}/")
+    if "://" in path or not {"", ".", ".."}.isdisjoint(path.split("/")):
+        raise InvalidFormat(f"the checkpoint {given!r} is outside of the collection {url!r}: name a path below that.")
+    format_ = parse_format({"type": _CHECKPOINT_TYPE, **config}, argument)
+    return Checkpoint(format_, path, forced, load_obj(is_new) if isinstance(is_new, str) else is_new)

@@ -1,0 +1,175 @@
+"""Loading and saving a collection: one listing, and one transfer for each partition that is used."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+from kedro.io.core import DatasetError, Version
+
+from kedro_statisfactory.backends import ObjectInfo, transfer
+from kedro_statisfactory.datasets.collections import Checkpoint, Collection
+from kedro_statisfactory.datasets.formats import Format
+from kedro_statisfactory.errors import InvalidFormat
+
+
+class Part(Protocol):
+    """An entry below a collection: a partition or a checkpoint."""
+
+    def load(self) -> Any:
+        """Load it."""
+
+    def begin_save(self, data: Any) -> Callable[[], None]:
+        """Do all of a save but to publish it; gives what does that, on any thread."""
+
+
+class Owner(Protocol):
+    """The entry of a collection."""
+
+    def part(self, path: str, format_: Format | None, version: Version | None = None) -> Part:
+        """The entry of what is at a path below this one, read and written where this one is now."""
+
+    def list_below(self) -> Iterator[ObjectInfo]:
+        """All files below it."""
+
+    def end_changes(self, remove: Iterable[str] = ()) -> None:
+        """Remove files below it, and let it be known that files below it have changed."""
+
+    @property
+    def has_version_folders(self) -> bool:
+        """Whether a version of a partition is a folder."""
+
+
+class Partitions:
+    """The partitions of an entry, which are listed when they are first asked for.
+
+    Args:
+        collection: What the arguments say.
+        owner: The entry.
+        url: Of the entry, for errors.
+    """
+
+    def __init__(self, collection: Collection, owner: Owner, url: str) -> None:
+        self._collection, self._owner, self._url = collection, owner, url
+        self._found: dict[str, str] | None = None  # newest version, or nothing, by path
+
+    def load(self) -> dict[str, Any]:
+        """Ids with what loads each partition; of an incremental collection the new ones, loaded.
+
+        Raises:
+            DatasetError: There is none, or a new one cannot be loaded.
+        """
+        if self._collection.checkpoint is None:
+            self._found = None
+        found = self._partitions()
+        loaders = {self._collection.id_of(path): self._loader(path, found[path]) for path in found}
+        if self._collection.checkpoint is None:
+            if not loaders:
+                raise DatasetError(f"No partitions found in '{self._url}'")
+            return loaders
+
+        def load(loader: Callable[[], Any], _: threading.Event) -> Any:
+            return loader()
+
+        loaded = transfer.in_parallel(load, loaders.values(), transfer.DOWNLOAD_WORKERS)
+        return dict(zip(loaders, loaded, strict=True))
+
+    def save(self, data: Any) -> None:
+        """Save partitions: one is made while others are sent. Those that are not saved stay, unless told otherwise.
+
+        Args:
+            data: Ids with data, or with what gives it when it is called.
+        """
+        paths = self._collection.paths_of(data)
+        stale = [info.path for info in self._owner.list_below()] if self._collection.overwrite else []
+        partition = self._collection.partition
+        if stale and partition is not None and partition.builds_on_old:
+            self._owner.end_changes(stale)
+            stale = []
+
+        def begin(key: str, path: str) -> Callable[[], None]:
+            value = data[key]
+            if callable(value) and self._collection.saves_lazily:
+                value = value()
+            return self._owner.part(path, partition, self._collection.version).begin_save(value)
+
+        with transfer.behind(transfer.UPLOAD_WORKERS) as send:
+            for key, path in paths.items():
+                send(functools.partial(begin, key, path))
+        kept = {self._file_of(path) for path in paths.values()}
+        self._owner.end_changes(path for path in stale if path not in kept)
+        self._found = None
+
+    def exists(self) -> bool:
+        """Whether there is a partition, of an incremental collection a new one."""
+        if self._collection.checkpoint is None:
+            return any(self._collection.has(info.path) for info in self._owner.list_below())
+        return bool(self._partitions())
+
+    def confirm(self) -> None:
+        """Let the last of the partitions that were found be the checkpoint."""
+        found = list(self._partitions())
+        checkpoint = self._collection.checkpoint
+        if found and checkpoint is not None:
+            last = self._collection.id_of(found[-1])
+            self._owner.part(checkpoint.path, checkpoint.format).begin_save(last)()
+            self._owner.end_changes()
+
+    def _loader(self, path: str, version: str) -> Callable[[], Any]:
+        given = self._collection.version
+        pinned = Version(version, given.save) if given and version else given
+        return functools.partial(_load, self._owner, path, self._collection.partition, pinned)
+
+    def _partitions(self) -> dict[str, str]:
+        """Paths of the partitions, each with its newest version, in order."""
+        if self._found is None:
+            paths = [info.path for info in self._owner.list_below()]
+            pairs = sorted(self._partition_of(path) for path in paths if self._collection.has(path))
+            found = dict(pairs)
+            if (checkpoint := self._collection.checkpoint) is not None:
+                self._found = self._new(checkpoint, found, checkpoint.path in paths)
+            else:
+                self._found = found
+        return self._found
+
+    def _new(self, checkpoint: Checkpoint, found: dict[str, str], is_kept: bool) -> dict[str, str]:
+        """Those of the partitions that have not been processed."""
+        last = checkpoint.forced
+        if last is None:
+            if not is_kept:
+                return found
+            last = self._owner.part(checkpoint.path, checkpoint.format).load()
+        try:
+            return {path: found[path] for path in found if checkpoint.is_new(self._collection.id_of(path), last)}
+        except TypeError as error:
+            raise InvalidFormat(
+                f"the checkpoint {checkpoint.path!r} holds {last!r}, of type {type(last).__name__}, with which ids of "
+                f"partitions cannot be compared ({error}): correct it, delete it, or name a `comparison_func`."
+            ) from error
+
+    def _file_of(self, path: str) -> str:
+        """Path of the file that a save of a partition writes."""
+        version = self._collection.version
+        if version is None or not self._owner.has_version_folders:
+            return path
+        return f"{path}/{version.save}/{path.rpartition('/')[2]}"
+
+    def _partition_of(self, path: str) -> tuple[str, str]:
+        """Path and version of the partition to which a file belongs."""
+        if self._collection.version is None or not self._owner.has_version_folders:
+            return path, ""
+        partition, _, rest = path.rpartition("/")
+        partition, _, version = partition.rpartition("/")
+        if not partition or partition.rpartition("/")[2] != rest:
+            raise DatasetError(
+                f"{path!r} in {self._url!r} is not a well-formed versioned path ending with "
+                "`filename/timestamp/filename`: move it away, or take `versioned` away."
+            )
+        return partition, version
+
+
+def _load(owner: Owner, path: str, format_: Format | None, version: Version | None) -> Any:
+    """Load a partition: what a load of the collection gives for each."""
+    return owner.part(path, format_, version).load()
