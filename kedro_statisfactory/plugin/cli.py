@@ -80,6 +80,27 @@ def abort(metadata: ProjectMetadata, run_id: str, env: str | None) -> None:
 
 @statisfactory.command()
 @_env
+@click.option("--adopt/--reset", "adopts", default=None, required=True, help="Go on with its data, or begin anew.")
+@click.pass_obj
+def branch(metadata: ProjectMetadata, env: str | None, adopts: bool) -> None:
+    """Say what becomes of a data branch that has runs of another git branch of the same name."""
+    from kedro_statisfactory.errors import BranchNotFound, ObjectNotFound
+    from kedro_statisfactory.runs import adopting
+
+    with _errors_as_text():
+        for backend, repository in _repositories(metadata, env):
+            try:
+                if adopts:
+                    click.echo(f"{repository}: adopted {adopting.adopt(backend.api, backend.project, repository)}")
+                else:
+                    name, tag = adopting.reset(backend.api, backend.project, repository)
+                    click.echo(f"{repository}: {name} is made anew by the next run; what it had is the tag {tag}")
+            except (BranchNotFound, ObjectNotFound):
+                click.echo(f"{repository}: there is no data branch")
+
+
+@statisfactory.command()
+@_env
 @click.option(
     "--older-than",
     type=float,

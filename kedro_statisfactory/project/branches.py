@@ -49,6 +49,9 @@ GIT_TAG = "kedro-git-"
 #: A run id that can be a part of a tag as it is; any other is hashed, as is one that would look like a git tag.
 _PLAIN_ID = re.compile(r"(?!git-|id---)(?!.*\.\.)[0-9A-Za-z_][-.0-9A-Za-z_]{0,198}(?<!\.)(?<!\.lock)", re.ASCII)
 
+#: Branches that stay, and of which git may not know in a shallow clone.
+USUAL_BRANCHES = ("main", "master", "trunk", "develop", "dev")
+
 _NO_MAP: Mapping[str, str] = MappingProxyType({})
 
 

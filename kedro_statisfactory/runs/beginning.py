@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from kedro_statisfactory.backends import LakeFSBackend
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.backends.lakefs.owners import is_of_another
 from kedro_statisfactory.backends.temporary import new_folder
 from kedro_statisfactory.errors import BranchNotFound, Conflict, NoDataBranch, RefNotFound, RunError
 from kedro_statisfactory.project import AT, RUN_ID, Pin, Project
-from kedro_statisfactory.project.branches import data_branch, run_branch, run_tag
+from kedro_statisfactory.project.branches import USUAL_BRANCHES, data_branch, run_branch, run_tag
 from kedro_statisfactory.project.git import ref_names
 from kedro_statisfactory.runs import interrupts
 from kedro_statisfactory.runs.attempts import attempt_id, attempt_to_join
@@ -23,8 +24,6 @@ from kedro_statisfactory.runs.patches import read_uncommitted
 from kedro_statisfactory.runs.run import Run
 from kedro_statisfactory.runs.target import DATA_BRANCH, JOINED, LOGGER, READ_AT, REPLACES, TOKEN, Target
 from kedro_statisfactory.runs.use import Use, backend_of, is_in, named, targets_of
-
-_USUAL_BRANCHES = ("main", "master", "trunk", "develop", "dev")  # of which git may not know in a shallow clone
 
 
 def begin(
@@ -77,6 +76,8 @@ class _Beginning:
         self._refuse_contradictions()
         if any(use.written and use.place for use in run.uses):
             self._plan_writes(facts)
+        for target in run.targets:
+            self._refuse_branch_of_others(target)
         if run.is_joined:
             self._choose_attempt()
         if run.project.settings.mode == "isolated":
@@ -118,6 +119,16 @@ class _Beginning:
                 branch = branches[backend.api.host, repository]
                 with named(use.name):
                     backend.refs.refuse_ref_in_path(repository, branch, path, self._run.project.names)
+
+    def _refuse_branch_of_others(self, target: Target) -> None:
+        """See that the data branch is not that of another git branch of the same name."""
+        with named(next(iter(target.outputs))):
+            if is_of_another(target.api, self._run.project, target.repository, target.data_branch):
+                raise RunError(
+                    f"the data branch {target.data_branch!r} of {target.repository!r} has runs of another git branch "
+                    "of this name, which was deleted or is somebody else's. `kedro statisfactory branch --adopt` goes "
+                    "on with its data, `--reset` begins anew; or rename the git branch."
+                )
 
     def _plan_writes(self, facts: Callable[[Project], Mapping[str, str]]) -> None:
         """Find out where the run writes, and begin its journal."""
@@ -189,7 +200,7 @@ class _Beginning:
         settings = self._run.project.settings
         git = ref_names(self._run.project.path)
         data = {data_branch(name, settings.branches) for name in git if name not in ("", "HEAD")}
-        return frozenset((*git, *data, *filter(None, (settings.branch, settings.source)), *_USUAL_BRANCHES))
+        return frozenset((*git, *data, *filter(None, (settings.branch, settings.source)), *USUAL_BRANCHES))
 
     def _at(self, backend: LakeFSBackend, repository: str, uses: Sequence[Use]) -> Pin | None:
         """The commits at which the user wants everything to be read in a repository; ``None``: none in particular."""

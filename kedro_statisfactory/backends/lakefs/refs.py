@@ -13,8 +13,10 @@ from collections.abc import Callable, Collection
 from typing import Protocol, TypeVar
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.backends.lakefs.known import Known
 from kedro_statisfactory.backends.lakefs.once import warn_once
 from kedro_statisfactory.backends.lakefs.origins import Origins
+from kedro_statisfactory.backends.lakefs.owners import is_of_another
 from kedro_statisfactory.backends.lakefs.run_tags import RunTags
 from kedro_statisfactory.errors import (
     BranchNotFound,
@@ -45,15 +47,6 @@ class BranchRules(Protocol):
     def _get_current_branch_name(self) -> str: ...
 
     def _create_branch(self, name: str, *, repository: str) -> None: ...
-
-
-class _Known:
-    """What a process has learnt of a server and need not ask again."""
-
-    def __init__(self) -> None:
-        self.folders: set[tuple[str, str]] = set()  # first segments of paths that are not refs, by repository
-        self.branches: set[tuple[str, str]] = set()  # data branches that are there, by repository
-        self.named: set[tuple[str, str]] = set()  # what users named, and git was asked for as well, by repository
 
 
 class LakeFSRefs:
@@ -159,7 +152,9 @@ class LakeFSRefs:
         """Read at the data branch; where there is none yet, where it will be made from."""
         known = (repository, branch) in self._known().branches
         try:
-            return look(branch)
+            found = look(branch)
+            self._say_whose(repository, branch)
+            return found
         except ObjectNotFound:
             pass
         try:
@@ -176,6 +171,14 @@ class LakeFSRefs:
         # It may have been made since it was read from.
         self._known().branches.add((repository, branch))
         return self._or_missing(repository, path, branch, look)
+
+    def _say_whose(self, repository: str, branch: str) -> None:
+        """Warn, after one look in each process, of a data branch of another git branch of the same name."""
+        if (repository, branch) in self._known().looked:
+            return
+        self._known().looked.add((repository, branch))
+        if is_of_another(self._api, self._session.project, repository, branch):
+            self._say_once(f"The data branch {branch!r} of {repository!r} has runs of another git branch of this name.")
 
     def read(self, repository: str, path: str, lake_ref: str | None, look: Callable[[str], _Answer]) -> _Answer:
         """The same as :meth:`look_up`; when there is no object, the error also says which URL may have been meant."""
@@ -367,8 +370,8 @@ class LakeFSRefs:
             self._say_once(f"{first!r} is a folder on the branch {data!r} of {repository!r}, and a branch or tag too.")
         known.add((repository, first))
 
-    def _known(self) -> _Known:
-        return self._session.connection(("lakefs known", self._api.host), _Known)
+    def _known(self) -> Known:
+        return self._session.connection(("lakefs known", self._api.host), Known)
 
     def _say_once(self, text: str) -> None:
         warn_once(self._logger, text)

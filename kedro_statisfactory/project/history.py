@@ -1,0 +1,52 @@
+"""Whether work belongs to a git branch, or to another one that had its name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from kedro_statisfactory.errors import DubiousOwnership, GitError, GitNotFound
+from kedro_statisfactory.project.git import repository_of
+
+_ENTRY = re.compile(r"(\w+) .*@\{(\d+)\} (.*)")
+
+
+def is_of_another_branch(project: Path, branch: str, commit: str, made: Sequence[tuple[str, int]]) -> bool:
+    """Whether something was made on another branch of the same name: one that was deleted, or somebody else's.
+
+    What this clone remembers of a branch tells: a branch that was made here from other code has the commits since, also
+    those that a rebase or an amendment took away. Where git does not tell, as in CI and in shallow clones, where the
+    branch was made from a remote one, and where a remote has one of its name, it is taken for the same.
+
+    Args:
+        project: Root folder of the project.
+        branch: The git branch that is checked out.
+        commit: Its SHA.
+        made: SHA and time, in seconds since 1970, of what was made.
+    """
+    try:
+        if not made or (opened := repository_of(project)) is None:
+            return False
+        return _is_of_another(opened[1], branch, commit, made)
+    except (GitError, GitNotFound, DubiousOwnership):
+        return False
+
+
+def _is_of_another(git: Callable[..., bytes], branch: str, commit: str, made: Sequence[tuple[str, int]]) -> bool:
+    def lines(*arguments: str) -> list[str]:
+        return git(*arguments, allowed=(0, 128)).decode("utf-8", "replace").splitlines()
+
+    reflog = lines("reflog", "show", "--date=unix", "--format=%H %gd %gs", f"refs/heads/{branch}", "--")
+    entries = [entry for line in reflog if (entry := _ENTRY.fullmatch(line))]
+    if not entries or not entries[-1][3].startswith("branch: Created from "):
+        return False
+    first, since, source = entries[-1][1], int(entries[-1][2]), entries[-1][3]
+    is_fetched = source.endswith((f"/{branch}", "_HEAD"))
+    if is_fetched or lines("for-each-ref", f"refs/remotes/*/{branch}"):
+        return False
+    before = set(lines("rev-list", first, "--"))
+    own = {entry[1] for entry in entries} | set(lines("rev-list", commit, "--"))
+    return (
+        not any(sha in own and (sha not in before or time >= since) for sha, time in made) and made[0][0] not in before
+    )

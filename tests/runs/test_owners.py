@@ -1,0 +1,94 @@
+"""A data branch belongs to one git branch, not to another one that had its name."""
+
+from __future__ import annotations
+
+import pytest
+from kedro.io import DatasetError
+
+from tests.runs.conftest import KedroProject
+
+ANOTHER = "has runs of another git branch of this name"
+
+
+def _used_again(project: KedroProject) -> None:
+    project.run(1)
+    project.git("switch", "-qc", "feature/x")
+    project.commit_code("old")
+    project.run(10)
+    project.git("switch", "-q", "main")
+    project.git("branch", "-qD", "feature/x")
+    project.git("switch", "-qc", "feature/x", "main")
+
+
+def test_a_name_used_again_is_told_and_refused_until_it_is_adopted(
+    project: KedroProject, caplog: pytest.LogCaptureFixture
+) -> None:
+    _used_again(project)
+    assert project.catalog().load("total") == {"n": 11}
+    assert project.catalog().load("total") == {"n": 11}
+    assert caplog.text.count(ANOTHER) == 1
+    with pytest.raises(DatasetError, match=ANOTHER):
+        project.run(1)
+    done = project.invoke("branch", "--adopt")
+    assert (done.exit_code, "adopted feature--x" in done.output, "there is no data branch" in done.output) == (
+        0,
+        True,
+        True,
+    )
+    project.run(1)
+    project.commit_code("new")
+    project.run(1)
+    assert project.read("feature--x")["total"] == 13
+
+
+def test_a_name_used_again_can_begin_anew(project: KedroProject) -> None:
+    _used_again(project)
+    project.write("total.json", 99, "feature--x")
+    done = project.invoke("branch", "--reset")
+    assert done.exit_code == 0, done.output
+    project.run(1)
+    assert project.read("feature--x")["total"] == 2
+    tag = next(name for name in project.tags() if name.startswith("feature--x--until-"))
+    assert project.read(tag)["total"] == 99
+
+
+def test_the_branch_of_somebody_else_is_refused(project: KedroProject) -> None:
+    _used_again(project)
+    project.git("reflog", "expire", "--expire=now", "--expire-unreachable=now", "refs/heads/main", "HEAD")
+    project.git("gc", "-q", "--prune=now")
+    with pytest.raises(DatasetError, match=ANOTHER):
+        project.run(1)
+
+
+@pytest.mark.parametrize("how", ["rebase", "amend", "reset", "dirty", "remote", "shallow reflog"])
+def test_a_branch_whose_history_was_rewritten_is_the_same(project: KedroProject, how: str) -> None:
+    if how in ("remote", "shallow reflog"):
+        _used_again(project)
+    else:
+        project.git("switch", "-qc", "feature/x")
+        if how != "dirty":
+            project.commit_code("feature")
+        project.run(1)
+    if how == "rebase":
+        project.git("switch", "-q", "main")
+        project.commit_code("main goes on")
+        project.git("switch", "-q", "feature/x")
+        project.git("rebase", "-q", "main")
+    if how == "amend":
+        project.git("commit", "-q", "--amend", "-m", "amended")
+    if how == "reset":
+        project.git("reset", "-q", "--hard", "main")
+    if how == "remote":
+        project.git("update-ref", "refs/remotes/origin/feature/x", "main")
+    if how == "shallow reflog":
+        project.git("reflog", "expire", "--expire=now", "--all")
+    project.run(1)
+
+
+def test_neither_the_default_branch_nor_a_branch_without_a_commit_is_touched(project: KedroProject) -> None:
+    done = project.invoke("branch", "--reset")
+    assert (done.exit_code, "is the default branch" in done.output) == (1, True)
+    project.git("checkout", "-q", "--detach")
+    project.settings(branch="main")
+    done = project.invoke("branch", "--adopt")
+    assert (done.exit_code, "no git branch with a commit is checked out" in done.output) == (1, True)
