@@ -101,7 +101,7 @@ class Collection:
     def _check(self, key: object) -> None:
         if not isinstance(key, str):
             raise InvalidURL(f"the id {key!r} of a partition is of type {type(key).__name__}: make it a text.")
-        segments = key.split("/")
+        segments = key.replace("\\", "/").split("/")  # Windows takes both
         if not {"", ".", ".."}.isdisjoint(segments):
             raise InvalidURL(
                 f"the id {key!r} of a partition is empty, or absolute, or has a segment that is empty, '.' or '..': "

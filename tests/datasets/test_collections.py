@@ -384,6 +384,7 @@ def test_on_lakefs_a_partition_is_one_request_and_so_is_a_thousand_of_the_listin
     [
         ({"../x": 1}, "'../x' of a partition"),
         ({"/x": 1}, "absolute"),
+        ({"a\\..\\..\\x": 1}, "a segment that is empty, '.' or '..'"),
         ({"": 1}, "is empty"),
         ({"a//b": 1}, "a segment that is empty"),
         ({"./a": 1}, "'./a' of a partition"),
