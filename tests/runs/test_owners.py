@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
+
 import pytest
 from kedro.io import DatasetError
 
+from kedro_statisfactory.backends.lakefs.owners import is_of_another
+from kedro_statisfactory.project import Project
+from kedro_statisfactory.project.git import Head
 from tests.runs.conftest import KedroProject
 
 ANOTHER = "has runs of another git branch of this name"
@@ -92,3 +98,29 @@ def test_neither_the_default_branch_nor_a_branch_without_a_commit_is_touched(pro
     project.settings(branch="main")
     done = project.invoke("branch", "--adopt")
     assert (done.exit_code, "no git branch with a commit is checked out" in done.output) == (1, True)
+
+
+def test_a_branch_that_the_settings_map_or_name_is_looked_at_by_its_own_name(project: KedroProject) -> None:
+    project.git("switch", "-qc", "feature/x")
+    project.settings(branches={"feature/x": "my---data"})
+    project.run(1)
+    assert not is_of_another(project.api, project.on("feature/x"), project.repository, "my---data"), (
+        "no commit is known"
+    )
+    elsewhere = Project(project.path, head=Head("other", project.git("rev-parse", "HEAD"), "a test"))
+    assert not is_of_another(project.api, elsewhere, project.repository, "my---data")
+
+
+def test_a_run_on_a_feature_branch_looks_once_and_so_does_reading(
+    project: KedroProject, calls: Callable[[], Counter[str]]
+) -> None:
+    project.run(1)
+    project.git("switch", "-qc", "feature/x")
+    project.run(1)
+    before = calls()
+    project.run(2, nodes=["first"])
+    assert (calls() - before)["GET refs"] == 1
+    before = calls()
+    for _ in range(2):
+        project.catalog().load("a")
+    assert (calls() - before)["GET refs"] <= 1
