@@ -80,6 +80,11 @@ class Session:
         """The project in whose run the entry of this session is an input, so that what is read is noted."""
         return self._project if self._project is not None and self._project.reads is not None else None
 
+    @property
+    def in_run(self) -> bool:
+        """Whether the entry of this session works for a run, in whichever of its processes."""
+        return self._project is not None and self._project.journal is not None
+
     def __repr__(self) -> str:
         return f"Session(credentials={'<redacted>' if self.credentials else None})"
 

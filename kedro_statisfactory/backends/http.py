@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from kedro_statisfactory.backends import patience
 from kedro_statisfactory.errors import BackendUnreachable, IntegrityError, InvalidCredentials
 from kedro_statisfactory.hidden import Hidden, HiddenDict
 
@@ -38,6 +39,11 @@ _UNKNOWN_OUTCOME = frozenset((502, 504))  # of a gateway that the server itself 
 _TLS_FOR_GOOD = ("CERTIFICATE", "WRONG_VERSION", "WRONG VERSION")
 
 
+def never(status: int, message: str) -> bool:
+    """No answer at all."""
+    return False
+
+
 @dataclass(frozen=True)
 class Peer:
     """A server that is sent requests, each again and a bounded number of times where that may help.
@@ -47,12 +53,16 @@ class Peer:
         advice: What to do when nothing answers.
         may_soon_do_it: Whether an answer, told by its status and message, asks for another try.
         may_be_missing: Whether nobody may be there for this machine: then it is asked once, until something answers.
+        waits: Seconds for which it may be away, in a run; 0: errors come after a few tries.
+        is_odd: Whether an answer may be the fault of a moment, of which nobody knows whether it was done.
     """
 
     name: str
     advice: str
     may_soon_do_it: Callable[[int, str], bool]
     may_be_missing: bool = False
+    waits: float = 0.0
+    is_odd: Callable[[int, str], bool] = never
 
     def send(
         self,
@@ -81,8 +91,10 @@ class Peer:
         from urllib3.exceptions import HTTPError
 
         attempt, connect = 0, FIRST_CONNECT_TIMEOUT if self.may_be_missing else CONNECT_TIMEOUT
+        until = time.monotonic() + self.waits
         while True:
             attempt += 1
+            is_last = attempt >= ATTEMPTS and time.monotonic() >= until
             try:
                 response = _ask_once(pool, method, url, headers, body, stream, connect)
                 if response.status < 300:
@@ -90,20 +102,48 @@ class Peer:
                 message = message_of(response.data)
             except (HTTPError, OSError) as error:
                 missing = self.may_be_missing and (_was_not_sent(error) or isinstance(_cause(error), TimeoutError))
-                if attempt == ATTEMPTS or missing or not _may_be_repeated(error, repeatable):
+                if is_last or missing or not _may_be_repeated(error, repeatable):
                     raise self._unreachable(error) from None
-                _LOGGER.warning(
-                    "%s does not answer (%s): try %d of %d follows.", self.name, plain(error), attempt + 1, ATTEMPTS
-                )
+                self._tell(plain(error), attempt)
+                if self._pause(attempt):
+                    raise self._unreachable(error) from None
             else:
-                unknown = response.status in _UNKNOWN_OUTCOME or "timeout" in message.lower()
-                if unknown and response.status >= 500 and not repeatable:
-                    raise BackendUnreachable(
-                        f"{self.name} may or may not have done what it was asked (HTTP status {response.status})."
-                    )
-                if attempt == ATTEMPTS or not self.may_soon_do_it(response.status, message):
+                if not self._asks_again(response.status, message, attempt, is_last, repeatable):
                     return response
-            time.sleep(random.uniform(0.2, 1) * min(LONGEST_PAUSE, 0.1 * 2**attempt))
+                if attempt == ATTEMPTS:
+                    self._tell(f"HTTP status {response.status}", attempt)
+                if self._pause(attempt):
+                    return response
+
+    def _asks_again(self, status: int, message: str, attempt: int, is_last: bool, repeatable: bool) -> bool:
+        """Whether an answer that is an error is followed by another try.
+
+        Raises:
+            BackendUnreachable: Nobody knows whether it was done, and it must not be done twice.
+        """
+        is_odd = self.is_odd(status, message)
+        unknown = is_odd or status in _UNKNOWN_OUTCOME or "timeout" in message.lower()
+        if unknown and status >= 500 and not repeatable:
+            told = f"HTTP status {status}{message and f', {message}'}"
+            raise BackendUnreachable(f"{self.name} may or may not have done what it was asked ({told}).")
+        if is_odd:  # perhaps for ever: it is not waited for
+            return attempt < ATTEMPTS
+        return not is_last and self.may_soon_do_it(status, message)
+
+    def _tell(self, why: str, attempt: int) -> None:
+        """Say that a server is tried again; once, where it is waited for."""
+        if not self.waits:
+            _LOGGER.warning("%s does not answer (%s): try %d of %d follows.", self.name, why, attempt + 1, ATTEMPTS)
+        elif patience.is_news(self.name):
+            _LOGGER.warning("%s does not answer (%s): the run waits up to %d s for it.", self.name, why, self.waits)
+
+    def _pause(self, attempt: int) -> bool:
+        """Wait before the next try; gives whether there should be none."""
+        seconds = random.uniform(0.2, 1) * min(LONGEST_PAUSE, 0.1 * 2 ** min(attempt, 10))
+        if self.waits:
+            return patience.pause(seconds)
+        time.sleep(seconds)
+        return False
 
     def _unreachable(self, error: Exception) -> BackendUnreachable:
         from urllib3.exceptions import SSLError

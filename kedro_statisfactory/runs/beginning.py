@@ -290,7 +290,8 @@ class _Beginning:
         else:
             # Tells from when on the run is there, for those who clean up.
             mark = {"kedro_run_id": self._run.id, TOKEN: name, DATA_BRANCH: target.data_branch}
-            api.create_commit(repository, name, f"kedro run {self._run.id}: begun", mark, allow_empty=True)
+            message = f"kedro run {self._run.id}: begun"
+            api.create_commit(repository, name, message, mark, allow_empty=True, repeatable=True)
 
     def _commit_strays(self, target: Target) -> bool:
         if not has_uncommitted(target.api, target.repository, target.data_branch):

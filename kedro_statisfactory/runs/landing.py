@@ -32,20 +32,25 @@ def commit_run(target: Target) -> str:
     packed = records.pack(target.metadata)
     records.store(api, repository, branch, packed)
     target.record = packed.path
+    why = ""
     for _ in range(TRIES):
         try:
             return api.create_commit(repository, branch, _message(target.metadata), packed.metadata, allow_empty=True)
-        except BackendUnreachable:
+        except BackendUnreachable as error:
+            why = error.args[0]
             newest = api.commit(repository, branch)
             if newest.metadata == dict(packed.metadata):
                 return newest.id
-    raise RunError(f"the branch {branch!r} of {repository!r} could not be committed: the server does not answer.")
+    raise RunError(
+        f"the branch {branch!r} of {repository!r} could not be committed, the server fails or does not answer: {why}"
+    )
 
 
 def commit_strays(api: LakeFSAPI, repository: str, branch: str, run_id: str) -> None:
     """Commit what was written to a data branch outside of runs, as a commit of its own."""
     with contextlib.suppress(NoChanges):
-        api.create_commit(repository, branch, "Changes made outside of runs", {"kedro_found_by_run": run_id})
+        found_by = {"kedro_found_by_run": run_id}
+        api.create_commit(repository, branch, "Changes made outside of runs", found_by, repeatable=True)
         LOGGER.warning(
             "The branch %r of %r had uncommitted changes: they were committed as they are, apart from the run.",
             branch,

@@ -70,6 +70,7 @@ class Run:
         self.temporary: Temporary | None = None
         self.states: dict[str, os.stat_result | None] = {}
         self.may_skip = may_skip
+        self._landing: interrupts.Landing | None = None
 
     def finish(self) -> None:
         """Let what the run wrote appear on the data branches.
@@ -79,16 +80,19 @@ class Run:
             RunError: It could not be completed; the text says what is where.
             StatisfactoryError: Nothing has appeared.
         """
-        isolated = self.project.settings.mode == "isolated"
         # A part is done again when it fails; what a run of its own has computed is not thrown away.
-        self.is_complete = isolated and not self.is_joined
+        self.is_complete = self.project.settings.mode == "isolated" and not self.is_joined
+        self._landing = interrupts.Landing(self._land)
         try:
-            self._find_outputs()
-            self._commit_all()
-            if isolated:
-                self._land_all()
+            self._landing.complete()
         finally:
             self.abandon()
+
+    def _land(self) -> None:
+        self._find_outputs()
+        self._commit_all()
+        if self.project.settings.mode == "isolated":
+            self._land_all()
 
     def _find_outputs(self) -> None:
         """Find out what was written; a repository to which nothing was written is one that was only read."""
@@ -219,16 +223,17 @@ class Run:
         """End the run: drop what a run that failed wrote. Does nothing to a run that has ended."""
         if self not in interrupts.current():
             return
-        kept = self.is_complete or self.project.settings.keep_failed
+        # What is in the middle of landing may have landed: it is not dropped.
+        is_stuck = self._landing is not None and self._landing.is_stuck()
+        kept = is_stuck or self.is_complete or self.project.settings.keep_failed
         dropped = [target for target in self.targets if target.run_branch and not kept]
         is_lost = any(not target.landed for target in dropped) and self._has_written()
         # First of all: a signal may have come in while somebody held the lock of a log.
-        for target in dropped:
-            self._drop(target)
-        if self.temporary:
+        are_gone = [self._drop(target) for target in dropped]
+        if self.temporary and not is_stuck:
             self.temporary.remove()
         interrupts.current().discard(self)
-        if is_lost:
+        if is_lost and all(are_gone):
             LOGGER.warning(
                 "What the run %r wrote to lakeFS is dropped. To go on with `--from-nodes`, begin at the first node "
                 "that writes there.",
@@ -236,12 +241,23 @@ class Run:
             )
         for target in self.targets:
             if target.run_branch:
-                LOGGER.warning(
-                    "What the run %r wrote is kept on the branch %r of %r.",
-                    self.id,
-                    target.run_branch,
-                    target.repository,
-                )
+                LOGGER.warning("%s", self._kept(target))
+
+    def _kept(self, target: Target) -> str:
+        """Say what is where, of a repository in which the branch of the run is still there."""
+        where = f"the branch {target.run_branch!r} of {target.repository!r}"
+        if target.landed:
+            text = f"The run {self.id!r} is on {target.name}, but a tag of it is missing or {where} is left over"
+            return f"{text}: `{command('finish', target.metadata)}` mends that."
+        text = f"What the run {self.id!r} wrote is kept on {where}."
+        if not target.commit:
+            return text
+        if target.joined:
+            return f"{text} This part may have reached the run: repeat it."
+        return (
+            f"{text} It has perhaps landed on {target.name}: `{command('finish', target.metadata)}` lands it, or "
+            "completes what has landed."
+        )
 
     def _has_written(self) -> bool:
         try:
@@ -249,7 +265,8 @@ class Run:
         except (OSError, ValueError):  # the journal is gone, or its last line was cut by a kill
             return True
 
-    def _drop(self, target: Target) -> None:
+    def _drop(self, target: Target) -> bool:
+        """Drop the branch of the run; gives whether it is gone."""
         name, target.run_branch = target.run_branch, ""
         try:
             target.api.delete_branch(target.repository, name)
@@ -260,6 +277,8 @@ class Run:
                 target.repository,
                 error,
             )
+            return False
+        return True
 
     def _read(self) -> Callable[[Use], Mapping[str, str]]:
         """What tells of each input what it held when it was read, as far as anybody knows."""

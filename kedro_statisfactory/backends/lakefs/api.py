@@ -160,16 +160,30 @@ class LakeFSAPI(LakeFSUploads):
             raise RefNotFound(f"the repository {repository!r} has no tag, branch or commit {ref!r}.") from None
 
     def create_commit(
-        self, repository: str, branch: str, message: str, metadata: Mapping[str, str], allow_empty: bool = False
+        self,
+        repository: str,
+        branch: str,
+        message: str,
+        metadata: Mapping[str, str],
+        allow_empty: bool = False,
+        repeatable: bool = False,
     ) -> str:
         """Commit what was written to a branch; gives the id of the commit.
+
+        Args:
+            repository: Where.
+            branch: Where.
+            message: Of the commit.
+            metadata: Of the commit.
+            allow_empty: Whether there need be no changes.
+            repeatable: Whether a second commit, where the answer to the first one was lost, does no harm.
 
         Raises:
             NoChanges: Nothing was written, and ``allow_empty`` is off.
         """
         body = {"message": message, "metadata": dict(metadata), "allow_empty": allow_empty}
         where = api_path("repositories", repository, "branches", branch, "commits")
-        return self._server.json("POST", where, commit_of, json_body=body, repeatable=False).id
+        return self._server.json("POST", where, commit_of, json_body=body, repeatable=repeatable).id
 
     def merge(
         self, repository: str, source: str, target: str, message: str, metadata: Mapping[str, str], strategy: str | None

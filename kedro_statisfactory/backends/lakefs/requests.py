@@ -13,7 +13,8 @@ from json import dumps, loads
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
-from kedro_statisfactory.backends.http import Peer, message_of
+from kedro_statisfactory.backends import patience
+from kedro_statisfactory.backends.http import Peer, message_of, never
 from kedro_statisfactory.backends.lakefs.client import lakefs_client
 from kedro_statisfactory.backends.lakefs.model import flag_of, list_of, text_of
 from kedro_statisfactory.errors import (
@@ -59,7 +60,7 @@ class LakeFSRequests:
     """One lakeFS server, asked with the credentials of a session.
 
     Every request has time-outs. What the server calls transient, and what broke off and can be repeated without harm,
-    is tried again a bounded number of times.
+    is tried again a bounded number of times; in a run for a minute. There, what failed without a reason is, too.
 
     Args:
         session: Credentials, and the connections made from them.
@@ -191,7 +192,14 @@ class LakeFSRequests:
                 return encoded
 
         url = f"{client.configuration.host}{where}{'?' + urlencode(query, quote_via=quote) if query else ''}"
-        peer = Peer(f"the lakeFS server {self.host}", "check endpoint_url, and that the server runs", _may_soon_do_it)
+        waits = patience.within(self._session.in_run)
+        peer = Peer(
+            f"the lakeFS server {self.host}",
+            "check endpoint_url, and that the server runs",
+            _may_soon_do_it,
+            waits=waits,
+            is_odd=_is_odd if waits else never,
+        )
         response = peer.send(client.rest_client.pool_manager, method, Hidden(url), sent, body, stream, repeatable)
         if response.status >= 300 and response.status not in accept:
             self._raise(response, url)
@@ -264,6 +272,11 @@ class LakeFSRequests:
 
 def _may_soon_do_it(status: int, message: str) -> bool:
     return status in _TRANSIENT or (status >= 500 and any(each in message.lower() for each in _TRANSIENT_TEXTS))
+
+
+def _is_odd(status: int, message: str) -> bool:
+    """Whether an answer tells of an error that the server does not know itself."""
+    return status == 500 and not _may_soon_do_it(status, message) and not _ILLEGAL_REF.search(message)
 
 
 def batches(items: Sequence[str]) -> Iterator[Sequence[str]]:
