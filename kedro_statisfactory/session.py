@@ -133,7 +133,7 @@ class Session:
         return os.getpid(), kind, _frozen(self.credentials)
 
 
-def _secrets(credentials: Mapping[str, Any]) -> set[Hidden[str]]:
+def _secrets(credentials: Mapping[Any, Any]) -> set[Hidden[str]]:
     """All texts in credentials but those that say where and how a service is reached; none too short to be one."""
     found: set[Hidden[str]] = set()
     for key, value in credentials.items():
@@ -141,6 +141,8 @@ def _secrets(credentials: Mapping[str, Any]) -> set[Hidden[str]]:
             continue
         if isinstance(value, Mapping):
             found |= _secrets(value)
+        elif isinstance(value, list | tuple):  # a user and a password, as webdav4 takes them
+            found |= _secrets(dict(enumerate(value)))
         elif isinstance(value, str) and len(value) >= _SHORTEST_SECRET:
             found.add(Hidden(value))
     return found

@@ -78,3 +78,7 @@ def test_no_secret_shows() -> None:
     assert shown == "a <redacted> b <redacted> c http://127.0.0.1:1"
     assert repr(Session()) == "Session(credentials=None)"
     assert "hush" not in repr(s3_configuration(session.credentials))
+
+
+def test_a_secret_in_a_list_is_hidden_too() -> None:
+    assert Session({"auth": ["me", "hush-hush"]}).redacted("refused: hush-hush", ()) == "refused: <redacted>"
