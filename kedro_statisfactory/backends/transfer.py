@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import BinaryIO, TypeVar
 
 from kedro_statisfactory.backends import crc32
@@ -129,6 +130,8 @@ def behind(workers: int) -> Iterator[Callable[[Callable[[], Callable[[], object]
         BaseException: The first error of any piece, or of who hands them in, once the threads have ended.
     """
     under_way: set[Future[object]] = set()
+    begun: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+    threads = 0
 
     def wait_for(most: int) -> None:
         while len(under_way) > most:
@@ -138,8 +141,14 @@ def behind(workers: int) -> Iterator[Callable[[Callable[[], Callable[[], object]
                 each.result()
 
     def hand_in(begin: Callable[[], Callable[[], object]]) -> None:
+        nonlocal threads
         wait_for(workers - 1)
-        under_way.add(beside(begin()))
+        future: Future[object] = Future()
+        begun.put(functools.partial(_settle, future, begin()))
+        under_way.add(future)
+        if len(under_way) > threads:
+            threads += 1
+            _start(functools.partial(_work_off, begun))
 
     try:
         yield hand_in
@@ -147,6 +156,16 @@ def behind(workers: int) -> Iterator[Callable[[Callable[[], Callable[[], object]
     except BaseException as error:
         wait(under_way, timeout=None if isinstance(error, Exception) else _PATIENCE)
         raise
+    finally:
+        for _ in range(threads):
+            begun.put(None)
+
+
+def _work_off(begun: SimpleQueue[Callable[[], None] | None]) -> None:
+    """End what has been begun, one after the other, until there is no more."""
+    while (end := begun.get()) is not None:
+        end()
+        del end  # with all that it holds
 
 
 def raise_if_stopped() -> None:
@@ -181,8 +200,12 @@ def _settle(future: Future[_Result], work: Callable[[], _Result]) -> None:
 def beside(work: Callable[[], _Result]) -> Future[_Result]:
     """Do ``work`` on a thread of its own for which nothing waits, not even the end of the process."""
     future: Future[_Result] = Future()
-    threading.Thread(target=_settle, args=(future, work), name=_NAME, daemon=True).start()
+    _start(functools.partial(_settle, future, work))
     return future
+
+
+def _start(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, name=_NAME, daemon=True).start()
 
 
 def files_of(folder: Path) -> tuple[list[Path], list[Path]]:

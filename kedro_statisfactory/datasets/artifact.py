@@ -27,7 +27,7 @@ from kedro_statisfactory.datasets.noting import note_payload
 from kedro_statisfactory.datasets.reading import FormatReader
 from kedro_statisfactory.datasets.replaced import Replaced
 from kedro_statisfactory.datasets.saving import StagedSave
-from kedro_statisfactory.datasets.staging import staged_path, staging_folder
+from kedro_statisfactory.datasets.staging import StagingFolders, staged_path, staging_folder
 from kedro_statisfactory.datasets.versions import never_overwritten
 from kedro_statisfactory.errors import InvalidFormat, InvalidURL
 from kedro_statisfactory.hidden import HiddenDict, hidden
@@ -149,11 +149,12 @@ class ArtifactDataset(CollectedEntry):
             self.check_versioned_save()
             self._partitions().save(data)
 
-    def begin_save(self, data: Any) -> Callable[[], None]:
+    def begin_save(self, data: Any, folders: StagingFolders | None = None) -> Callable[[], None]:
         """Do all of a save but to publish it; gives what does that, on any thread.
 
         Args:
             data: The object.
+            folders: Where to stage it, if it is one of many.
         """
         with self._named():
             where = self._save_location()
@@ -167,7 +168,7 @@ class ArtifactDataset(CollectedEntry):
                 begun = functools.partial(publish, bytes(data))
             else:
                 replaced = self._replaced(where)
-                begun = StagedSave(self._format, self._shown, replaced, publish, self._is_part).begin(data)
+                begun = StagedSave(self._format, self._shown, replaced, publish, folders).begin(data)
 
         def end() -> None:
             with self._named():

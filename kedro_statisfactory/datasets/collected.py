@@ -12,6 +12,7 @@ from kedro_statisfactory.backends import ObjectInfo
 from kedro_statisfactory.datasets.collections import Collection, parse_collection
 from kedro_statisfactory.datasets.formats import Format
 from kedro_statisfactory.datasets.partitions import Partitions
+from kedro_statisfactory.datasets.staging import StagingFolders
 from kedro_statisfactory.datasets.versioned import VersionedEntry
 from kedro_statisfactory.errors import InvalidFormat
 
@@ -22,11 +23,10 @@ class CollectedEntry(VersionedEntry):
     """An entry that may be a collection."""
 
     _collection: Collection | None = None
-    _is_part = False
     _parts: Partitions | None = None  # made when it is needed; stays in its process
 
     @abstractmethod
-    def begin_save(self, data: Any) -> Callable[[], None]:
+    def begin_save(self, data: Any, folders: StagingFolders | None = None) -> Callable[[], None]:
         """Do all of a save but to publish it; gives what does that, on any thread."""
 
     def part(self: _Entry, path: str, format_: Format | None, version: Version | None = None) -> _Entry:
@@ -42,7 +42,6 @@ class CollectedEntry(VersionedEntry):
             _filepath=self._filepath / path,
             _format=format_,
             _collection=None,
-            _is_part=True,
             _version=version or self._version,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +13,7 @@ from kedro.io.core import DatasetError, Version
 from kedro_statisfactory.backends import ObjectInfo, transfer
 from kedro_statisfactory.datasets.collections import Checkpoint, Collection
 from kedro_statisfactory.datasets.formats import Format
+from kedro_statisfactory.datasets.staging import StagingFolders
 from kedro_statisfactory.errors import InvalidFormat
 
 
@@ -21,7 +23,7 @@ class Part(Protocol):
     def load(self) -> Any:
         """Load it."""
 
-    def begin_save(self, data: Any) -> Callable[[], None]:
+    def begin_save(self, data: Any, folders: StagingFolders | None = None) -> Callable[[], None]:
         """Do all of a save but to publish it; gives what does that, on any thread."""
 
 
@@ -89,13 +91,15 @@ class Partitions:
             self._owner.end_changes(stale)
             stale = []
 
+        folders = StagingFolders()
+
         def begin(key: str, path: str) -> Callable[[], None]:
             value = data[key]
             if callable(value) and self._collection.saves_lazily:
                 value = value()
-            return self._owner.part(path, partition, self._collection.version).begin_save(value)
+            return self._owner.part(path, partition, self._collection.version).begin_save(value, folders)
 
-        with transfer.behind(transfer.UPLOAD_WORKERS) as send:
+        with contextlib.closing(folders), transfer.behind(transfer.UPLOAD_WORKERS) as send:
             for key, path in paths.items():
                 send(functools.partial(begin, key, path))
         kept = {self._file_of(path) for path in paths.values()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,14 @@ from kedro_statisfactory.datasets.engines import refuse_cluster, refuse_hollow
 from kedro_statisfactory.datasets.formats import Format
 from kedro_statisfactory.datasets.replaced import Replaced
 from kedro_statisfactory.datasets.sets import as_set_of_one, gathered, main_of, names_beside, scatter
-from kedro_statisfactory.datasets.staging import Beginning, is_odd, staged_path, staging_folder
+from kedro_statisfactory.datasets.staging import (
+    Beginning,
+    StagingFolder,
+    StagingFolders,
+    is_odd,
+    staged_path,
+    staging_folder,
+)
 from kedro_statisfactory.errors import InvalidFormat
 from kedro_statisfactory.location import basename
 
@@ -27,14 +35,14 @@ class StagedSave:
         url: Of the entry, for errors.
         replaced: What is there, where it is going to be saved.
         publish: Stores what was staged.
-        is_one_file: Whether it has to be a single file.
+        folders: Where to stage one of many; ``None``: it is the only one, and may write several files.
     """
 
     format: Format
     url: str
     replaced: Replaced
     publish: Callable[[Path], None]
-    is_one_file: bool = False
+    folders: StagingFolders | None = None
 
     def begin(self, data: Any) -> Callable[[], None]:
         """Let the format write an object; gives what publishes that, on any thread.
@@ -55,16 +63,12 @@ class StagedSave:
                 f"something is there already, and the mode of {self.format.name} is to fail then: delete it first, or "
                 "set `save_args: {mode: overwrite}` in `dataset`."
             )
-        backend, where = self.replaced.backend, self.replaced.where
-        parent = backend.staging_parent(fragment=where)
-        if parent is not None and self.format.takes_patterns and is_odd(parent / "x"):
-            parent = None
         with contextlib.ExitStack() as stack:
-            folder = stack.enter_context(staging_folder(parent))
-            staged = staged_path(folder.path, basename(where))
+            folder = stack.enter_context(self._folder())
+            staged = staged_path(folder.path, basename(self.replaced.where))
             self._write(data, staged)
             whole = self._whole(staged)
-            if self.is_one_file and whole.is_dir():
+            if self.folders and whole.is_dir():
                 raise InvalidFormat(
                     f"{self.format.name} has written several files, and a listing does not tell which files make a "
                     "partition: choose a format that writes single files."
@@ -77,6 +81,15 @@ class StagedSave:
                 self.publish(whole)
 
         return publish
+
+    def _folder(self) -> AbstractContextManager[StagingFolder]:
+        """Where to stage it."""
+        where = self.replaced.where
+        find = functools.partial(self.replaced.backend.staging_parent, fragment=where)
+        parent = self.folders.parent(where.path.rpartition("/")[0], find) if self.folders else find()
+        if parent is not None and self.format.takes_patterns and is_odd(parent / "x"):
+            parent = None
+        return self.folders.folder(parent) if self.folders else staging_folder(parent)
 
     def _write(self, data: Any, staged: Path) -> None:
         """Let the format write to the staging folder."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import os
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +62,54 @@ def staging_folder(parent: Path | None, again: StagingFolder | None = None) -> I
     finally:
         if not folder.stays:
             folder.temporary.remove()
+
+
+class StagingFolders:
+    """Folders for many saves: one that a save leaves empty serves another, for which none has to be made and locked."""
+
+    def __init__(self) -> None:
+        self._parents: dict[str, Path | None] = {}
+        self._free: list[tuple[Path | None, Temporary]] = []
+        self._is_closed = False
+
+    def parent(self, folder: str, find: Callable[[], Path | None]) -> Path | None:
+        """Where folders are made for what is saved in ``folder``: what ``find`` gives, which is asked once."""
+        if folder not in self._parents:
+            self._parents[folder] = find()
+        return self._parents[folder]
+
+    @contextlib.contextmanager
+    def folder(self, parent: Path | None) -> Iterator[StagingFolder]:
+        """One for a save, as :func:`staging_folder` makes it; any thread may end it."""
+        free = next((each for each in self._free if each[0] == parent), None)
+        if free is None:
+            with staging_folder(parent) as folder:
+                folder.stays = True
+        else:
+            self._free.remove(free)
+            folder = StagingFolder(free[1], stays=True)
+        try:
+            yield folder
+        finally:
+            self._take_back(parent, folder.temporary)
+
+    def close(self) -> None:
+        """Remove the folders that are free; others are removed when their saves end."""
+        self._is_closed = True
+        with contextlib.suppress(IndexError):  # none is left; several threads may do this at once
+            while True:
+                self._free.pop()[1].remove()
+
+    def _take_back(self, parent: Path | None, temporary: Temporary) -> None:
+        is_empty = False
+        with contextlib.suppress(FileNotFoundError):  # somebody has removed it
+            is_empty = not os.listdir(temporary.path)
+        if is_empty:
+            self._free.append((parent, temporary))
+        else:
+            temporary.remove()
+        if self._is_closed:
+            self.close()
 
 
 @contextlib.contextmanager

@@ -20,6 +20,8 @@ from kedro_statisfactory.backends import transfer
 from kedro_statisfactory.backends.base import Backend
 from kedro_statisfactory.backends.lakefs.client import lakefs_client
 from kedro_statisfactory.backends.s3.client import s3_client
+from kedro_statisfactory.backends.temporary import Temporary, new_folder
+from kedro_statisfactory.datasets import staging
 from kedro_statisfactory.session import Session
 from tests.datasets.conftest import Place
 from tests.servers.lakefs import LakeFSServer
@@ -125,6 +127,39 @@ def test_no_more_is_begun_when_an_upload_fails(monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(DatasetError, match="no"):
         days.save({f"{number:02}": begin for number in range(50)})
     assert 0 < len(begun) < 50
+
+
+def test_the_partitions_of_a_save_are_staged_in_few_folders_of_which_none_is_left(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made: list[Path | None] = []
+
+    def make(parent: Path | None, path: Path | None) -> Temporary:
+        made.append(parent)
+        return new_folder(parent, path=path)
+
+    monkeypatch.setattr(staging, "new_folder", make)
+    collection(Place(str(tmp_path), lambda *_: None, lambda *_: None)).save(
+        {f"{number:02}": {} for number in range(99)}
+    )
+    assert 0 < len(made) <= transfer.UPLOAD_WORKERS + 1
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [*(f"{number:02}" for number in range(99)), "days"]
+
+
+def test_a_folder_in_which_partitions_are_staged_is_used_again_only_if_it_is_there_and_empty(tmp_path: Path) -> None:
+    folders = staging.StagingFolders()
+    with folders.folder(tmp_path) as first:
+        (first.path / "rest").touch()
+    with folders.folder(tmp_path) as removed:
+        removed.path.rmdir()
+    with folders.folder(tmp_path) as kept:
+        pass
+    with folders.folder(tmp_path / ".."), folders.folder(tmp_path) as again:  # of another place is another one
+        assert len({first.path, removed.path, kept.path}) == 3
+        assert again.path == kept.path
+        folders.close()
+        assert kept.path.exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_partitions_are_loaded_from_threads_and_from_pickles_at_any_time(place: Place) -> None:
