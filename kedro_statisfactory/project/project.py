@@ -28,16 +28,16 @@ class Pin:
     Attributes:
         read: Ref at which it is read; a commit for what the run does not write.
         write: Branch to which it is written; ``None``: the run did not announce that it writes there.
-        paths: Commits at which single objects are read, by path, where these are others.
+        paths: Commits at which single objects are read, by path, where these are others; ``None``: there are none.
     """
 
     read: str
     write: str | None = None
-    paths: Mapping[str, str] = field(default_factory=dict)
+    paths: Mapping[str, str] | None = None
 
     def at(self, path: str) -> str:
         """The ref at which an object is read."""
-        return self.paths.get(path, self.read)
+        return (self.paths or {}).get(path, self.read)
 
 
 def _project_here() -> Path:

@@ -13,6 +13,7 @@ from kedro_statisfactory.project.branches import check_explicit, data_branch, is
 _CHOICES: Mapping[str, tuple[str | None, ...]] = {
     "mode": ("isolated", "direct", "off"),
     "merge": (None, "source-wins", "dest-wins"),
+    "inputs": ("warn", "conflict"),
 }
 _TEXTS = ("at", "branch", "source")
 
@@ -33,6 +34,8 @@ class Settings:
             variable ``STATISFACTORY_AT`` goes before it.
         merge: What to do when another run has changed the same entries: ``source-wins`` takes this run's,
             ``dest-wins`` the other's; absent: nothing is merged and the conflict is reported.
+        inputs: What to do when another run has changed what this one has read: ``warn``, or ``conflict``, by which the
+            run does not land.
         keep_failed: Whether the hidden branch of a failed run is kept for a look.
         grace_hours: Age from which hidden branches count as left behind by a run that was killed.
     """
@@ -43,6 +46,7 @@ class Settings:
     branches: Mapping[str, str] = field(default_factory=dict)
     at: str | None = None
     merge: str | None = None
+    inputs: str = "warn"
     keep_failed: bool = False
     grace_hours: float = 24.0
 

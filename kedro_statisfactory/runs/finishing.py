@@ -28,7 +28,7 @@ from kedro_statisfactory.runs.target import (
     TOKEN,
     Part,
     Target,
-    command,
+    ways_out,
 )
 
 # What is told of a run of several parts by what each of them says.
@@ -71,12 +71,13 @@ def finish(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, merge: str 
 
 def _finish_attempt(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, merge: str | None) -> list[str] | None:
     """Land one attempt of a run; as :func:`finish`."""
-    waiting: list[tuple[Target, str | None]] = []
+    waiting: list[tuple[Target, str | None, str]] = []
     empty: list[tuple[LakeFSAPI, str, str]] = []
     for backend, repository in places:
         for name in branches_of(backend.api, repository, run_id):
             if target := _waiting(backend.api, repository, name):
-                waiting.append((target, merge or backend.project.settings.merge))
+                settings = backend.project.settings
+                waiting.append((target, merge or settings.merge, settings.inputs))
             else:
                 empty.append((backend.api, repository, name))
     if empty and not waiting:
@@ -87,14 +88,14 @@ def _finish_attempt(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, me
                 f"what the run {run_id!r} wrote to {repository!r} was never committed: commit it by hand on the branch "
                 f"{name!r}, or abort the run."
             )
-    _refuse_incomplete(waiting_targets := [target for target, _ in waiting], run_id)
+    _refuse_incomplete(waiting_targets := [target for target, _, _ in waiting], run_id)
     done: list[str] = []
-    unwritten = [target for target, _ in waiting if _has_nothing(target)]
-    for target, strategy in waiting:
+    unwritten = [target for target, _, _ in waiting if _has_nothing(target)]
+    for target, strategy, inputs in waiting:
         if target in unwritten:
             continue
         try:
-            _finish(target, strategy, waiting_targets)
+            _finish(target, strategy, inputs, waiting_targets)
         except StatisfactoryError as error:
             if _has_landed_elsewhere(target):
                 continue  # somebody else was faster
@@ -112,26 +113,23 @@ def _finish_attempt(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, me
 
 def _not_finished(target: Target, error: StatisfactoryError, done: Sequence[str]) -> StatisfactoryError:
     reached = f" The run has reached {', '.join(done)}." if done else ""
-    return type(error)(
-        f"{error.args[0]}{reached} What the run wrote is kept: `{command('finish', target.metadata)}` tries again, "
-        "with `--merge source-wins` or `--merge dest-wins` to settle a conflict; "
-        f"`{command('abort', target.metadata)}` drops it."
-    )
+    return type(error)(f"{error.args[0]}{reached} What the run wrote is kept: {ways_out(target)}")
 
 
-def _finish(target: Target, merge: str | None, others: Sequence[Target]) -> None:
+def _finish(target: Target, merge: str | None, inputs: str, others: Sequence[Target]) -> None:
     """Land a run and seal it; once more when a part of it has come to its branch meanwhile.
 
     Args:
         target: A repository of the run.
         merge: How to settle a conflict.
+        inputs: Whether changes of what it read are a conflict.
         others: All repositories of the run, this one among them.
     """
     api, repository = target.api, target.repository
     # A run of several processes may have been the first on its data branch; its record is that of the merge.
     api.ensure_branch(repository, target.data_branch, target.base)
     for _ in range(TRIES):
-        target.landed = landed_at(target) or land(target, merge)
+        target.landed = landed_at(target) or land(target, merge, inputs)
         try:
             again = _waiting(api, repository, target.run_branch)
         except ObjectNotFound:  # somebody else has dropped the branch, and so has landed all of it
@@ -146,6 +144,7 @@ def _finish(target: Target, merge: str | None, others: Sequence[Target]) -> None
             again.parts,
         )
         _refuse_incomplete(others, target.metadata["kedro_run_id"])
+        target.compared = target.landed
         if api.branch(repository, target.data_branch).commit_id == target.landed:
             merge = "source-wins"  # against nobody but the run itself
     raise RunError(f"parts come to the run in {repository!r} all the time: finish it when all of them are done.")

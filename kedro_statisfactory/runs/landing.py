@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from kedro_statisfactory.backends.lakefs import records
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
@@ -19,8 +19,17 @@ from kedro_statisfactory.errors import (
     ObjectNotFound,
     RefNotFound,
     RunError,
+    StatisfactoryError,
 )
-from kedro_statisfactory.runs.target import LOGGER, MERGED, PART_ID, TOKEN, Target
+from kedro_statisfactory.runs.overlaps import (
+    conflicts,
+    entries_at,
+    in_folders,
+    make_changes_of,
+    overlaps,
+    stale_inputs,
+)
+from kedro_statisfactory.runs.target import LOGGER, MERGED, PART_ID, REVERTS, TOKEN, Target
 
 #: Tries of a merge that something else came in between.
 TRIES = 5
@@ -58,42 +67,118 @@ def commit_strays(api: LakeFSAPI, repository: str, branch: str, run_id: str) -> 
         )
 
 
-def land(target: Target, merge: str | None) -> str:
-    """Merge a run into its data branch, which is made where it is missing; gives the commit there."""
+def land(target: Target, merge: str | None, inputs: str = "warn") -> str:
+    """Merge a run into its data branch, which is made where it is missing; gives the commit there.
+
+    Args:
+        target: A repository of the run.
+        merge: ``source-wins`` or ``dest-wins`` settles a conflict.
+        inputs: ``conflict``: what the run read and others have changed since is a conflict as well, and not only told.
+
+    Raises:
+        MergeConflict: Others have changed there what the run wrote.
+        RunError: It could not be merged.
+    """
     api, repository = target.api, target.repository
-    message = _message(target.metadata)
     is_new = target.is_new
-    if merge:
-        _settle(target, merge)
     for _ in range(TRIES):
         try:
             if is_new:
                 if api.ensure_branch(repository, target.destination, target.commit):
                     return target.commit
                 is_new = False
-            metadata = {**_packed(target), MERGED: target.commit}
-            return api.merge(repository, target.run_branch, target.destination, message, metadata, merge)
-        except MergeConflict:
-            raise _conflict(target) from None
-        except ObjectNotFound:
-            gone = f"the branch of the run is gone from {repository!r}: the run was ended elsewhere."
-            try:
-                api.branch(repository, target.run_branch)
-            except BranchNotFound:
-                target.run_branch = ""
-                raise RunError(gone) from None
-            try:
-                if target.joined:
-                    api.branch(repository, target.joined)
-            except BranchNotFound:
-                raise RunError(gone) from None
+            return _verified(target, _merge(target, merge, inputs))
+        except (ObjectNotFound, BranchNotFound):
+            _refuse_ended(target)
             is_new = True
         except DirtyBranch:
             commit_strays(api, repository, target.destination, target.metadata["kedro_run_id"])
         except BackendUnreachable:
             if found := landed_at(target):
-                return found
+                return _verified(target, found)
     raise RunError(f"the run could not be merged into {target.name}, which changes all the time or does not answer.")
+
+
+def _merge(target: Target, merge: str | None, inputs: str) -> str:
+    """Merge a run into what is on its destination now; gives the commit there."""
+    api, repository = target.api, target.repository
+    head = api.branch(repository, target.destination).commit_id
+    if head != (target.compared or target.base):
+        _look_at_inputs(target, head, inputs)
+        if merge:
+            _settle(target, merge, head)
+        elif overlaps(target, head):
+            raise _conflict(target, head)
+        target.compared = head
+    metadata = {**_packed(target), MERGED: target.commit}
+    try:
+        return api.merge(repository, target.run_branch, target.destination, _message(target.metadata), metadata, merge)
+    except MergeConflict:
+        raise _conflict(target, target.destination) from None
+
+
+def _verified(target: Target, landed: str) -> str:
+    """See that nobody has changed what the run wrote between the last look and the merge, which would be a mixture.
+
+    Args:
+        target: A repository of the run.
+        landed: The commit by which it is there; given back.
+
+    Raises:
+        MergeConflict: Somebody has, and the merge was taken back.
+    """
+    if landed == target.commit:  # the branch was made from it
+        return landed
+    below = target.api.commit(target.repository, landed).parents[0]
+    if not overlaps(target, below):
+        return landed
+    conflict = _conflict(target, below)
+    run_id = target.metadata["kedro_run_id"]
+    metadata = {"kedro_found_by_run": run_id, REVERTS: landed}
+    try:
+        target.api.revert(target.repository, target.destination, landed, f"kedro run {run_id}: taken back", metadata)
+    except StatisfactoryError as error:
+        raise RunError(
+            f"{conflict.args[0]} This happened at the moment of the merge, which made a mixture of both and could not "
+            f"be taken back ({error.args[0]}): revert the commit {landed} in lakeFS, and run again."
+        ) from error
+    raise _taken_back(target, conflict.args[0])
+
+
+def _taken_back(target: Target, why: str) -> MergeConflict:
+    """Say that a merge was undone; lakeFS takes it for done, so that it cannot be done once more."""
+    target.is_taken_back = True
+    return MergeConflict(f"{why} The merge was taken back by a commit of its own, and the run has to be repeated.")
+
+
+def _look_at_inputs(target: Target, head: str, inputs: str) -> None:
+    """Tell which entries others have changed that the run read before.
+
+    Raises:
+        MergeConflict: There are some, and the settings make that a conflict.
+    """
+    if not (stale := stale_inputs(target, head)):
+        return
+    text = f"the entries {', '.join(stale)}, which the run read, have changed on {target.name} since it began"
+    if inputs == "conflict":
+        raise MergeConflict(f"{text}, and `inputs: conflict` of statisfactory.yml lets it not land then: run again.")
+    LOGGER.warning("%s: what it wrote was made of what was there before.", text[0].upper() + text[1:])
+
+
+def _refuse_ended(target: Target) -> None:
+    """See that a run whose merge found something missing was not ended elsewhere."""
+    api, repository = target.api, target.repository
+    gone = f"the branch of the run is gone from {repository!r}: the run was ended elsewhere."
+    try:
+        api.branch(repository, target.run_branch)
+    except BranchNotFound:
+        target.run_branch = ""
+        raise RunError(gone) from None
+    try:
+        if target.joined:
+            api.branch(repository, target.joined)
+    except BranchNotFound:
+        raise RunError(gone) from None
 
 
 def _packed(target: Target) -> Mapping[str, str]:
@@ -109,10 +194,18 @@ def _packed(target: Target) -> Mapping[str, str]:
 
 
 def landed_at(target: Target) -> str | None:
-    """The commit by which a run has landed already."""
+    """The commit by which a run has landed already.
+
+    Raises:
+        MergeConflict: It had, and was taken back.
+    """
+    reverted: set[str] = set()
     with contextlib.suppress(ObjectNotFound, BranchNotFound, RefNotFound):
         for commit in itertools.islice(target.api.log(target.repository, target.destination, amount=100), 1000):
+            reverted.add(commit.metadata.get(REVERTS, ""))
             if target.commit in (commit.id, commit.metadata.get(MERGED)):
+                if commit.id in reverted:
+                    raise _taken_back(target, "others had changed the same entries at the moment of the merge.")
                 return commit.id
     return None
 
@@ -122,50 +215,33 @@ def is_of(commit: Commit, target: Target) -> bool:
     return commit.metadata.get(TOKEN) == target.metadata[TOKEN]
 
 
-def _conflicts(target: Target) -> list[str]:
-    """The paths that have changed on both sides, marks of folders included."""
-    changes = target.api.changes(target.repository, target.destination, target.run_branch, three_dot=True)
-    return sorted(path for path, kind in changes if kind == "conflict")
-
-
-def _entries_at(target: Target, paths: Iterable[str]) -> list[str]:
-    """The entries to which paths, or marks of folders, belong."""
-    plain = [path.removeprefix(FOLDER_MARK) for path in paths]
-    return sorted(
-        name
-        for name, output in target.outputs.items()
-        if any(path == output or path.startswith(f"{output}/") for path in plain)
-    )
-
-
-def _settle(target: Target, merge: str) -> None:
+def _settle(target: Target, merge: str, head: str) -> None:
     """See that a conflict can be settled as asked for, and tell in the metadata what the run loses by it.
 
     Raises:
         MergeConflict: A folder has changed on both sides, and lakeFS would mix its objects.
     """
-    try:
-        conflicts = _conflicts(target)
-    except ObjectNotFound:
-        return  # one of the branches is missing, which is told elsewhere
-    lost, outputs = _entries_at(target, conflicts), json.loads(target.metadata["kedro_outputs"])
-    if any(path.startswith(FOLDER_MARK) for path in conflicts):
-        raise _conflict(target, " They are folders, which no strategy of merging keeps whole: run again.")
-    if lost and merge == "dest-wins":
-        kept = {name: each for name, each in outputs.items() if name not in lost}
+    paths = conflicts(target, head)
+    if in_folders(target, paths):
+        raise _conflict(target, head, " They are folders, which no strategy of merging keeps whole: run again.")
+    if merge == "source-wins":
+        make_changes_of(target, overlaps(target, head))
+        return
+    lost, outputs = entries_at(target, paths), json.loads(target.metadata["kedro_outputs"])
+    if lost:
         target.metadata = {
             **target.metadata,
-            "kedro_outputs": json.dumps(kept, sort_keys=True),
-            "kedro_outputs_lost": json.dumps({name: outputs[name] for name in lost if name in outputs}),
+            "kedro_outputs": json.dumps({name: outputs[name] for name in outputs if name not in lost}, sort_keys=True),
+            "kedro_outputs_lost": json.dumps({name: outputs[name] for name in lost}),
         }
 
 
-def _conflict(target: Target, more: str = "") -> MergeConflict:
+def _conflict(target: Target, head: str, more: str = "") -> MergeConflict:
     """Name the entries and the other run of a conflict."""
     api, repository = target.api, target.repository
-    conflicts = _conflicts(target)
-    paths = sorted({path.removeprefix(FOLDER_MARK) for path in conflicts})
-    newest = next(api.log(repository, target.destination, paths[0], amount=1), None) if paths else None
+    found = conflicts(target, head)
+    paths = sorted({path.removeprefix(FOLDER_MARK) for path in found})
+    newest = next(api.log(repository, head, paths[0], amount=1), None) if paths else None
     other = "another run"
     if newest is not None:
         other = f"the commit {newest.id[:12]} ({newest.message})"
@@ -174,7 +250,7 @@ def _conflict(target: Target, more: str = "") -> MergeConflict:
         if PART_ID in newest.metadata and target.joined:
             other = f"its part {newest.metadata[PART_ID]!r}"
     return MergeConflict(
-        f"the entries {', '.join(_entries_at(target, paths))} ({', '.join(paths)}) have changed on {target.name} since "
+        f"the entries {', '.join(entries_at(target, paths))} ({', '.join(paths)}) have changed on {target.name} since "
         f"this {'part' if target.joined else 'run'} began, by {other}.{more}"
     )
 

@@ -28,6 +28,7 @@ from kedro_statisfactory.runs.target import (
     TOKEN,
     Target,
     command,
+    ways_out,
 )
 from kedro_statisfactory.runs.use import Use
 from kedro_statisfactory.runs.written import find_outputs
@@ -145,7 +146,7 @@ class Run:
         unsealed: RunError | None = None
         for target in self.targets:
             try:
-                target.landed = land(target, self.project.settings.merge)
+                target.landed = land(target, self.project.settings.merge, self.project.settings.inputs)
             except StatisfactoryError as error:
                 failed = target, error
                 break
@@ -212,11 +213,7 @@ class Run:
         if gone:
             text += f" What this run wrote is still there as the commit {gone}."
         if kept:
-            text += (
-                f" What this run wrote is kept on {kept}: `{command('finish', target.metadata)}` tries again, with "
-                "`--merge source-wins` or `--merge dest-wins` to settle a conflict; "
-                f"`{command('abort', target.metadata)}` drops it."
-            )
+            text += f" What this run wrote is kept on {kept}: {ways_out(target)}"
         return MergeConflict(text) if isinstance(error, MergeConflict) else RunError(text)
 
     def abandon(self) -> None:

@@ -25,6 +25,7 @@ ALL_SHAS = "kedro_git_commits"  # where the parts of a run were made at several 
 READ_AT = "kedro_at"  # where the user wanted all entries to be read
 ASKED = "kedro_finish"  # tells that all parts are there
 MERGED = "kedro_run_commit"  # the commit of a run that this one has brought here
+REVERTS = "kedro_reverts"  # the merge of a run that this commit has taken back
 REPLACES = "kedro_replaces"  # the id of the finished run of which this is another attempt
 REPOSITORIES = "kedro_repositories"  # all to which the run, or the part of one, writes
 
@@ -71,6 +72,9 @@ class Target:
         joined: Branch of the run of which this is a part; empty: it is the run itself.
         is_new: Whether there was no data branch when the run began.
         commit: The last commit on the hidden branch.
+        compared: A commit of the destination up to which what others have changed is not in the way of the run; empty:
+            its base.
+        is_taken_back: Whether the run had landed, together with a change of the same entries, and was taken back.
         landed: The commit by which the run is on its destination; empty: it is not.
         metadata: Of these commits, whole.
         record: Path of the object on the hidden branch with what they have no room for; empty: there is none.
@@ -87,6 +91,8 @@ class Target:
     joined: str = ""
     is_new: bool = False
     commit: str = ""
+    compared: str = ""
+    is_taken_back: bool = False
     landed: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     record: str = ""
@@ -109,6 +115,17 @@ class Target:
         if self.joined:
             return f"the branch of the run in the repository {self.repository!r}"
         return f"the data branch {self.data_branch!r} of the repository {self.repository!r}"
+
+
+def ways_out(target: Target) -> str:
+    """What can be done with a run that waits, as the end of an error."""
+    abort = f"`{command('abort', target.metadata)}` drops it."
+    if target.is_taken_back:
+        return abort
+    return (
+        f"`{command('finish', target.metadata)}` tries again, with `--merge source-wins` or `--merge dest-wins` to "
+        f"settle a conflict; {abort}"
+    )
 
 
 def command(verb: str, metadata: Mapping[str, str]) -> str:

@@ -24,6 +24,14 @@ BEFORE, AFTER = {"total": 0}, {"a": 3, "b": 30, "total": 3}
 BUG = Canned(500, {"message": "a bug"})
 
 
+@pytest.fixture(autouse=True)
+def _ctrl_c() -> Iterator[None]:
+    """As on a terminal: a shell lets what it starts in the background ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pause between tries."""

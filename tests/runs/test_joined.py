@@ -408,10 +408,10 @@ def test_whoever_finishes_second_finds_it_done(joined: KedroProject, monkeypatch
     joined.run(3)
     land = landing.land
 
-    def raced(target: Target, merge: str | None) -> str:
+    def raced(target: Target, merge: str | None, inputs: str) -> str:
         monkeypatch.setattr(finishing, "land", land)
         assert joined.invoke("run", "finish").exit_code == 0
-        return land(target, merge)
+        return land(target, merge, inputs)
 
     monkeypatch.setattr(finishing, "land", raced)
     done = joined.invoke("run", "finish")
@@ -426,8 +426,8 @@ def test_a_part_that_lands_while_the_run_is_finished_is_not_lost(
     joined.run(3, nodes=["first", "second"])
     land = landing.land
 
-    def late(target: Target, merge: str | None) -> str:
-        landed = land(target, merge)
+    def late(target: Target, merge: str | None, inputs: str) -> str:
+        landed = land(target, merge, inputs)
         monkeypatch.setattr(finishing, "land", land)
         joined.run(3, nodes=["add"])
         return landed
@@ -442,8 +442,8 @@ def test_parts_that_come_all_the_time_are_told(joined: KedroProject, monkeypatch
     joined.run(3, nodes=["first"])
     land, number = landing.land, iter(range(100))
 
-    def late(target: Target, merge: str | None) -> str:
-        landed = land(target, merge)
+    def late(target: Target, merge: str | None, inputs: str) -> str:
+        landed = land(target, merge, inputs)
         branch = run_branch(ID, "joined")
         mark = joined.log(branch)[0].metadata
         joined.write(f"late{next(number)}.json", 1, branch)
@@ -504,8 +504,8 @@ def test_a_part_that_writes_again_while_the_run_is_finished_goes_before_the_olde
     joined.run(3, nodes=["first", "second"])
     land = landing.land
 
-    def late(target: Target, merge: str | None) -> str:
-        landed = land(target, merge)
+    def late(target: Target, merge: str | None, inputs: str) -> str:
+        landed = land(target, merge, inputs)
         monkeypatch.setattr(finishing, "land", land)
         joined.run(4, nodes=["first", "second"])
         return landed
@@ -522,8 +522,8 @@ def test_whoever_has_merged_second_to_none_finds_the_branch_gone(
     joined.run(3)
     land = landing.land
 
-    def raced(target: Target, merge: str | None) -> str:
-        landed = land(target, merge)
+    def raced(target: Target, merge: str | None, inputs: str) -> str:
+        landed = land(target, merge, inputs)
         monkeypatch.setattr(finishing, "land", land)
         assert joined.invoke("run", "finish").exit_code == 0
         return landed
@@ -549,8 +549,8 @@ def test_a_part_that_comes_late_after_another_run_may_conflict(
     joined.run(3, nodes=["first", "second"])
     land = landing.land
 
-    def late(target: Target, merge: str | None) -> str:
-        landed = land(target, merge)
+    def late(target: Target, merge: str | None, inputs: str) -> str:
+        landed = land(target, merge, inputs)
         monkeypatch.setattr(finishing, "land", land)
         joined.run(4, nodes=["first", "second"])
         monkeypatch.delenv(RUN_ID)

@@ -224,7 +224,7 @@ def test_with_mode_off_nothing_is_committed(project: KedroProject) -> None:
 
 @pytest.mark.parametrize(("pipeline", "saves", "loads"), [("wide", 40, 0), ("__default__", 3, 3)])
 @pytest.mark.parametrize("git", [True, False])
-def test_a_run_costs_six_calls_and_with_git_one_more_whatever_the_number_of_entries(
+def test_a_run_costs_eight_calls_and_with_git_one_more_whatever_the_number_of_entries(
     project: KedroProject, calls: Callable[[], Counter[str]], pipeline: str, saves: int, loads: int, git: bool
 ) -> None:
     if not git:
@@ -234,12 +234,14 @@ def test_a_run_costs_six_calls_and_with_git_one_more_whatever_the_number_of_entr
     sent = calls()
     assert (sent.pop("POST objects"), sent["GET objects"]) == (saves, loads)
     del sent["GET objects"]
-    # Make the branch and commit; ask whether the data branch has uncommitted changes; merge; tag; drop the branch. In a
-    # git repository one more: the tag that finds the run by its commit.
+    # Make the branch and commit; ask whether the data branch has uncommitted changes, and where it is before the merge;
+    # merge; look onto what that went, which its answer does not say; tag; drop the branch. In a git repository one
+    # more: the tag that finds the run by its commit.
     assert sent == {
         "POST branches": 2,
-        "GET branches": 1,
+        "GET branches": 2,
         "POST refs": 1,
+        "GET commits": 1,
         "POST tags": 1 + git,
         "DELETE branches": 1,
     }

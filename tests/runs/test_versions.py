@@ -182,8 +182,9 @@ def test_entries_with_one_version_are_resolved_once(project: KedroProject, calls
     before = calls()
     project.run(2, nodes=["add"])
     sent = calls() - before
-    # What the ref means; and whether it, and the data branch, has uncommitted changes.
-    assert (sent["GET commits"], sent["GET branches"]) == (2, 2)
+    # What the ref means, and onto what the run was merged; whether the ref, and the data branch, has uncommitted
+    # changes, and where that is.
+    assert (sent["GET commits"], sent["GET branches"]) == (3, 3)
 
 
 def test_what_is_appended_is_never_added_to_the_past(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:

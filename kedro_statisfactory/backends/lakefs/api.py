@@ -212,6 +212,13 @@ class LakeFSAPI(LakeFSUploads):
         except Conflict:
             raise MergeConflict(f"{source!r} and {target!r} have both changed the same paths.") from None
 
+    def revert(self, repository: str, branch: str, commit: str, message: str, metadata: Mapping[str, str]) -> None:
+        """Undo on a branch what a commit has changed there, by another commit."""
+        where = api_path("repositories", repository, "branches", branch, "revert")
+        told = {"message": message, "metadata": dict(metadata)}
+        body = {"ref": commit, "parent_number": 0, "allow_empty": True, "commit_overrides": told}
+        self._server.answer("POST", where, lambda _: None, json_body=body, repeatable=False)
+
     def changes(self, repository: str, left: str, right: str, three_dot: bool = False) -> Iterator[tuple[str, str]]:
         """Path and kind (``added``, ``changed``, ``removed``, ``conflict``) of what differs between two refs."""
         query = {"type": "three_dot" if three_dot else "two_dot"}

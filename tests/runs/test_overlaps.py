@@ -1,0 +1,257 @@
+"""A run is whole also where its bytes are not new: what it wrote and what others changed meanwhile do not mix."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+
+from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.errors import BackendUnreachable, MergeConflict, PermissionDenied, RunError
+from tests.runs.conftest import KedroProject
+
+OLD = {"a": 2, "b": 20, "total": 2}
+
+
+@pytest.fixture
+def made(project: KedroProject) -> KedroProject:
+    """A project that has run once, with 2."""
+    project.run(2)
+    return project
+
+
+def half(project: KedroProject, value: int = 3) -> str:
+    """Write `a` and `b` alone."""
+    return project.run(value, nodes=["first", "second"])
+
+
+def id_of(error: BaseException | None) -> str:
+    """The run whose conflict an error tells."""
+    return str(re.findall(r"(?:finish|abort) (\S+)`", str(error))[0])
+
+
+# -- what others changed -------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_made_bytes_again_does_not_land_beside_others_changes_of_them(made: KedroProject) -> None:
+    with made.waiting_run("add", value=2, nodes=["first", "add"]) as run:
+        other = half(made)
+    with pytest.raises(MergeConflict, match=rf"entries a \(a.json\) have changed .* by the run '{other}'"):
+        run.result()
+    assert made.read() == {"a": 3, "b": 30, "total": 2}
+
+
+def test_a_run_that_made_all_of_its_bytes_again_is_no_name_for_anothers(made: KedroProject) -> None:
+    with made.waiting_run("second", value=2, nodes=["first", "second"]) as run:
+        half(made)
+    assert isinstance(run.exception(), MergeConflict)
+    assert f"kedro-{id_of(run.exception())}" not in made.tags()
+
+
+def test_two_runs_that_make_the_same_bytes_both_land(made: KedroProject) -> None:
+    with made.waiting_run("second", value=3, nodes=["first", "second"]) as run:
+        half(made, 3)
+    assert run.exception() is None
+    assert made.read() == {"a": 3, "b": 30, "total": 2}
+
+
+def test_what_others_change_elsewhere_is_in_nobodys_way(made: KedroProject) -> None:
+    with made.waiting_run("second", value=2, nodes=["first", "second"]) as run:
+        made.write("else.json", 7)
+        made.api.create_commit(made.repository, "main", "by hand", {})
+    assert run.exception() is None
+    assert made.read() == {**OLD, "else": 7}
+
+
+def test_uncommitted_changes_of_what_a_run_made_again_are_a_conflict_too(made: KedroProject) -> None:
+    with made.waiting_run("second", value=2, nodes=["first", "second"]) as run:
+        made.write("a.json", 9)
+    with pytest.raises(MergeConflict, match=r"entries a .* \(Changes made outside of runs\)"):
+        run.result()
+    assert made.read()["a"] == 9
+
+
+@pytest.mark.parametrize("merge", [None, "source-wins"])
+def test_what_another_tool_adds_to_the_folder_of_an_entry_does_not_mix_with_it(
+    project: KedroProject, merge: str | None
+) -> None:
+    file = project.path / "conf/base/catalog.yml"
+    catalog = yaml.safe_load(file.read_text())
+    catalog["a"] |= {"filepath": f"lakefs://{project.repository}/a", "dataset": "tests.runs.project.folder.Parts"}
+    file.write_text(yaml.safe_dump(catalog))
+    project.settings(merge=merge)
+    half(project, 3)
+    with project.waiting_run("second", value=4, nodes=["first", "second"]) as run:
+        project.write("a/100.part", 100)
+        project.api.create_commit(project.repository, "main", "Spark was here", {})
+    with pytest.raises(MergeConflict, match=r"entries a \(a/100.part\) .*\(Spark was here\)") as caught:
+        run.result()
+    assert ("no strategy of merging keeps whole" in str(caught.value)) == bool(merge)
+    assert project.catalog().load("a") == {"n": 103}, "as the other tool left it"
+
+
+@pytest.mark.parametrize("way", ["setting", "command"])
+def test_bytes_that_were_made_again_win_where_the_run_is_to_win(made: KedroProject, way: str) -> None:
+    if way == "setting":
+        made.settings(merge="source-wins")
+    with made.waiting_run("add", value=2, nodes=["first", "second", "add"], expect=20) as run:
+        half(made)
+    if way == "command":
+        run_id = id_of(run.exception())
+        done = made.invoke("run", "finish", run_id, "--merge", "source-wins")
+        assert done.exit_code == 0, done.output
+    else:
+        run_id = run.result()
+    assert made.read() == {"a": 2, "b": 20, "total": 4}
+    assert made.tags()[f"kedro-{run_id}"] == made.log()[0].id
+    assert made.branches() == ["main"]
+
+
+def test_bytes_that_were_made_again_lose_where_the_other_is_to_win(made: KedroProject) -> None:
+    made.settings(merge="dest-wins")
+    with made.waiting_run("add", value=2) as run:
+        half(made)
+    run.result()
+    assert made.read() == {"a": 3, "b": 30, "total": 4}
+    metadata = made.log()[0].metadata
+    assert json.loads(metadata["kedro_outputs"]).keys() == {"total"}
+    assert json.loads(metadata["kedro_outputs_lost"]).keys() == {"a", "b"}
+
+
+# -- at the very moment of the merge -------------------------------------------------------------------------------
+
+
+def before_merge(
+    monkeypatch: pytest.MonkeyPatch, act: Callable[[], Any], after: Callable[[], Any] = lambda: None
+) -> None:
+    """Let something happen between the last look of a run and its merge, once, and something right after that."""
+    merge, calls = LakeFSAPI.merge, iter((True,))
+
+    def raced(self: LakeFSAPI, *arguments: Any) -> str:
+        if not next(calls, False):
+            return merge(self, *arguments)
+        act()
+        landed = merge(self, *arguments)
+        after()
+        return landed
+
+    monkeypatch.setattr(LakeFSAPI, "merge", raced)
+
+
+def change(project: KedroProject, path: str = "a.json") -> Callable[[], None]:
+    """Change an object by hand."""
+
+    def commit() -> None:
+        project.write(path, 9)
+        project.api.create_commit(project.repository, "main", "by hand", {})
+
+    return commit
+
+
+def test_a_merge_that_made_a_mixture_is_taken_back(made: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    before_merge(monkeypatch, change(made))
+    with pytest.raises(MergeConflict, match=r"entries a .*\(by hand\).* taken back") as caught:
+        made.run(2)
+    assert made.read() == {**OLD, "a": 9}, "what the other one left, and nothing of the run"
+    assert "finish" not in str(caught.value)
+    run_id = id_of(caught.value)
+    finished = made.invoke("run", "finish", run_id)
+    assert finished.exit_code == 1
+    assert "has to be repeated" in " ".join(finished.output.split())
+    assert made.invoke("run", "abort", run_id).exit_code == 0
+    assert made.branches() == ["main"]
+    made.run(2)
+    assert made.read() == {"a": 2, "b": 20, "total": 4}
+
+
+def test_a_mixture_that_was_made_by_a_merge_with_a_lost_answer_is_taken_back_too(
+    made: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose() -> None:
+        raise BackendUnreachable("gone")
+
+    before_merge(monkeypatch, change(made), lose)
+    with pytest.raises(MergeConflict, match="taken back"):
+        made.run(2)
+    assert made.read() == {**OLD, "a": 9}
+
+
+def test_a_change_at_the_moment_of_the_merge_that_lakefs_sees_itself_is_a_conflict(
+    made: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before_merge(monkeypatch, change(made, "total.json"))
+    with pytest.raises(MergeConflict, match=r"entries total .*\(by hand\).*finish"):
+        made.run(2)
+    assert made.read() == {**OLD, "total": 9}
+
+
+def test_a_first_run_of_a_branch_whose_answer_was_lost_has_landed(
+    made: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.git("switch", "-qc", "new")
+    ensure = LakeFSAPI.ensure_branch
+
+    def lost(self: LakeFSAPI, *arguments: Any) -> bool:
+        ensure(self, *arguments)
+        raise BackendUnreachable("gone")
+
+    monkeypatch.setattr(LakeFSAPI, "ensure_branch", lost)
+    made.run(3)
+    assert made.read("new") == {"a": 3, "b": 30, "total": 5}
+
+
+def test_a_change_elsewhere_at_the_moment_of_the_merge_is_in_nobodys_way(
+    made: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before_merge(monkeypatch, change(made, "else.json"))
+    made.run(2)
+    assert made.read() == {"a": 2, "b": 20, "total": 4, "else": 9}
+
+
+def test_a_mixture_that_cannot_be_taken_back_is_named(made: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    before_merge(monkeypatch, change(made))
+
+    def refuse(self: LakeFSAPI, *arguments: Any) -> None:
+        raise PermissionDenied("not allowed")
+
+    monkeypatch.setattr(LakeFSAPI, "revert", refuse)
+    with pytest.raises(RunError, match=r"could not be taken back \(not allowed\): revert the commit [0-9a-f]{64} "):
+        made.run(2)
+
+
+# -- what the run read ---------------------------------------------------------------------------------------------
+
+
+def test_inputs_that_others_have_changed_meanwhile_are_told(
+    made: KedroProject, caplog: pytest.LogCaptureFixture
+) -> None:
+    with made.waiting_run("add", value=5, nodes=["add"]) as run, caplog.at_level(logging.WARNING):
+        half(made)
+    run.result()
+    assert "The entries a, which the run read, have changed" in caplog.text
+    assert made.read() == {"a": 3, "b": 30, "total": 4}
+
+
+def test_inputs_that_others_have_changed_meanwhile_can_be_a_conflict(made: KedroProject) -> None:
+    made.settings(inputs="conflict")
+    with made.waiting_run("add", value=5, nodes=["add"]) as run:
+        half(made)
+    with pytest.raises(MergeConflict, match=r"entries a, which the run read, .*`inputs: conflict`"):
+        run.result()
+    assert made.read() == {"a": 3, "b": 30, "total": 2}
+
+
+def test_inputs_that_were_read_where_the_user_wanted_are_nobodys_to_change(
+    made: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.settings(inputs="conflict")
+    monkeypatch.setenv("STATISFACTORY_AT", made.log()[0].id)
+    with made.waiting_run("add", value=5, nodes=["add"]) as run:
+        half(made)
+    run.result()
+    assert made.read() == {"a": 3, "b": 30, "total": 4}
