@@ -86,10 +86,14 @@ class Partitions:
         """
         paths = self._collection.paths_of(data)
         stale = [info.path for info in self._owner.list_below()] if self._collection.overwrite else []
+        kept = {self._file_of(path) for path in paths.values()}
         partition = self._collection.partition
-        if stale and partition is not None and partition.builds_on_old:
-            self._owner.end_changes(stale)
-            stale = []
+        is_built_on = partition is not None and partition.builds_on_old
+        above = {parent for path in kept for parent in _above(path)}
+        # On a disk a file is in the way of a folder, and elsewhere its removal may take what is below its name.
+        if first := [path for path in stale if is_built_on or path in above]:
+            self._owner.end_changes(first)
+            kept.update(first)
 
         folders = StagingFolders()
 
@@ -102,7 +106,6 @@ class Partitions:
         with contextlib.closing(folders), transfer.behind(transfer.UPLOAD_WORKERS) as send:
             for key, path in paths.items():
                 send(functools.partial(begin, key, path))
-        kept = {self._file_of(path) for path in paths.values()}
         self._owner.end_changes(path for path in stale if path not in kept)
         self._found = None
 
@@ -172,6 +175,12 @@ class Partitions:
                 "`filename/timestamp/filename`: move it away, or take `versioned` away."
             )
         return partition, version
+
+
+def _above(path: str) -> Iterator[str]:
+    """The paths of all folders above a file."""
+    while path := path.rpartition("/")[0]:
+        yield path
 
 
 def _load(owner: Owner, path: str, format_: Format | None, version: Version | None) -> Any:

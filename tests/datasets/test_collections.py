@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import fsspec
 import pytest
+from fsspec import AbstractFileSystem
 from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets.partitions import IncrementalDataset, PartitionedDataset
 
@@ -41,6 +43,15 @@ def collection(place: Place, kind: str = "Partitioned", name: str = "days", **ar
 def loaded(entry: ArtifactDataset) -> dict[str, Any]:
     """All partitions, loaded."""
     return {key: load() for key, load in entry.load().items()}
+
+
+@pytest.fixture
+def memory_files() -> Iterator[AbstractFileSystem]:
+    """fsspec's files in the memory of this process."""
+    files = fsspec.filesystem("memory")
+    yield files
+    files.store.clear()
+    files.pseudo_dirs[:] = [""]
 
 
 # -- partitions ----------------------------------------------------------------------------------------------------
@@ -76,6 +87,21 @@ def test_overwrite_removes_what_is_not_saved(place: Place) -> None:
     assert collection(place).keeps_chunks
     days.save({"b/d": {"n": 4}})
     assert loaded(days) == {"b/d": {"n": 4}}
+
+
+def test_overwrite_replaces_a_partition_by_others_below_its_name(place: Place) -> None:
+    collection(place).save({"a": {"n": 1}, "c": {"n": 1}})
+    collection(place, overwrite=True).save({"a/b": {"n": 2}})
+    assert loaded(collection(place)) == {"a/b": {"n": 2}}
+
+
+def test_overwrite_keeps_what_is_below_the_name_of_a_partition_that_goes(memory_files: AbstractFileSystem) -> None:
+    days = collection(Place("memory://box", lambda *_: None, lambda *_: None), overwrite=True)
+    for _ in range(2):
+        days.save({"a/b": {"n": 1}})
+        memory_files.pipe_file("/box/days/a", b"{}")
+    days.end_changes(["a"])
+    assert loaded(days) == {"a/b": {"n": 1}}
 
 
 def test_overwrite_lets_a_format_that_appends_begin_anew(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -178,6 +178,11 @@ class FsspecBackend(Backend, prefix=None):
                 self._use(fragment, lambda each: self._remove_folders(each, fragment))
             else:
                 self._remove([fragment])
+
+    def end_changes(self, *, fragment: ParseResult, remove: Iterable[str] = (), **kwargs: Any) -> None:
+        """Remove files below a folder, and nothing that object stores may have below one of the same name."""
+        self._refuse_unknown(kwargs)
+        self._remove([join(fragment, path) for path in remove])
 
     def _remove_folders(self, file_system: AbstractFileSystem, fragment: ParseResult) -> None:
         """Remove folders, of which object stores have none."""
