@@ -167,6 +167,10 @@ def test_what_nobody_has_registered_and_fsspec_knows_goes_through_fsspec(prefix:
     assert prefix not in Backend.backends()
 
 
+def test_a_backend_serves_no_prefix_but_those_that_it_is_registered_for() -> None:
+    assert not LocalFS.serves("attic")
+
+
 def test_a_registered_backend_goes_before_fsspec() -> None:
     mine = make("Mine", "sftp")
     assert Backend.registered("sftp") is mine

@@ -151,8 +151,8 @@ def test_a_stock_collection_on_lakefs_is_refused_with_the_lines_to_write(collect
         "path": f"lakefs://{collected.repository}/days",
         "dataset": {"type": "kedro_statisfactory.ArtifactDataset", "dataset": "json.JSONDataset"},
         "filename_suffix": ".json",
-        "credentials": "lake",
         "load_args": {"maxdepth": 1},
+        **({"credentials": "lake"} if name == "days" else {}),
     }
     (collected.path / "conf/base/credentials.yml").write_text("lake: {secret_access_key: hush-hush}\n")
     edit(collected, name, stock)

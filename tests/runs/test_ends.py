@@ -242,6 +242,33 @@ def test_ctrl_c_ends_the_wait_for_a_server_at_once(
     assert project.read() == BEFORE
 
 
+def test_a_server_that_is_away_is_not_waited_for_after_an_interrupt(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "pause", lambda _: True)
+    away(monkeypatch, "/branches", 1, lambda: None)
+    with pytest.raises(Exception, match="does not answer"):
+        project.run(3)
+
+
+def test_a_handler_of_ones_own_for_ctrl_c_is_left_alone(project: KedroProject) -> None:
+    def own(number: int, frame: object) -> None:
+        raise AssertionError
+
+    signal.signal(signal.SIGINT, own)
+    project.run(3)
+    assert signal.getsignal(signal.SIGINT) is own
+    assert project.read() == AFTER
+
+
+def test_a_run_that_takes_its_time_to_land_is_waited_for(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interrupts, "_WINDOWS_WAKES", 0.0)
+    project.run(3)
+    assert project.read() == AFTER
+
+
 def test_an_overloaded_server_is_not_waited_for_after_an_interrupt(
     between: Gateway, project: KedroProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,6 +75,18 @@ def test_a_data_branch_that_is_gone_is_replaced_by_the_commit_of_its_run(project
     _continues(project, 10)
 
 
+def test_a_data_branch_that_was_made_anew_without_a_run_is_replaced_by_the_commit_of_its_run(
+    project: KedroProject,
+) -> None:
+    project.git("switch", "-qc", "feature/x")
+    project.commit_code("feature")
+    project.run(10)
+    project.api.delete_branch(project.repository, "feature--x")
+    project.api.create_branch(project.repository, "feature--x", "main")
+    project.git("switch", "-qc", "feature/x2")
+    _continues(project, 10)
+
+
 def test_the_source_that_the_settings_name_goes_first(project: KedroProject) -> None:
     project.git("switch", "-qc", "feature/x")
     project.commit_code("feature")
