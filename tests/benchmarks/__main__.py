@@ -31,6 +31,7 @@ KIB, MIB = 1 << 10, 1 << 20
 BUCKET = "benchmarks"
 PAIRS = 25  # entries that are read, and as many that are written: 50
 _OURS = "kedro_statisfactory.ArtifactDataset"
+_COLLECTION = {"type": "partitions.PartitionedDataset", "dataset": "pickle.PickleDataset"}
 _LINKED, _WHOLE = "tests.benchmarks.formats.Linked", "tests.benchmarks.formats.Whole"
 
 
@@ -86,8 +87,11 @@ class Lake:
 class Bench:
     """The servers, and a process of each side; each starts when a row asks for it."""
 
-    def __init__(self, stack: contextlib.ExitStack, folder: Path, cache: Path, large: list[int]) -> None:
+    def __init__(
+        self, stack: contextlib.ExitStack, folder: Path, cache: Path, large: list[int], partitions: int
+    ) -> None:
         self._stack, self.folder, self.cache, self.large = stack, folder, cache, large
+        self.partitions = partitions
 
     @functools.cached_property
     def server(self) -> S3Server:
@@ -267,6 +271,56 @@ def local_files(bench: Bench, rounds: int) -> Iterator[Result]:
         yield Result(f"local save with fsync, {size / 1000:.0f} kB", "the same", taken["ours"], taken["peer"], None)
 
 
+def partitions(bench: Bench, rounds: int) -> Iterator[Result]:
+    """Partitions of 10 KiB against kedro-datasets; on disk without fsync."""
+    ours = {"type": _OURS, "filepath": str(bench.folder / "ours"), "dataset": _COLLECTION}
+    theirs = {**_COLLECTION, "path": str(bench.folder / "theirs")}
+    bench.ours("fsync", mode="off")
+    yield from _partitions(bench, rounds, "local", ("kedro-datasets", 2.0), ours, _stock(bench, bench.ours, theirs))
+    bench.ours("fsync", mode="timed")
+
+
+def s3_partitions(bench: Bench, rounds: int) -> Iterator[Result]:
+    """The same on S3."""
+    ours = {**bench.our_entry("ours-partitions"), "dataset": _COLLECTION}
+    stock = bench.s3fs_entry("theirs-partitions", "")
+    theirs = {**_COLLECTION, "path": stock["filepath"], "credentials": stock["credentials"]}
+    peer = _stock(bench, bench.s3fs, theirs)
+    yield from _partitions(bench, rounds, "S3", ("kedro-datasets, s3fs", 0.35), ours, peer)
+
+
+def lakefs_partitions(bench: Bench, rounds: int) -> Iterator[Result]:
+    """The same on lakeFS."""
+    for store, lake in bench.lakes.items():
+        ours = {**lake.our_entry("ours-partitions"), "dataset": _COLLECTION}
+        spec = {**lake.spec("theirs-partitions"), "count": bench.partitions, "size": 10 * KIB}
+        process = functools.partial(_seconds, bench.lakefs_spec[store], "lakefs_spec_partitions", **spec)
+
+        def peer(op: str, process: Callable[..., float] = process) -> float:
+            return process(verb=op)
+
+        yield from _partitions(bench, rounds, f"lakeFS on {store}", ("lakefs-spec", 0.35), ours, peer)
+
+
+def _stock(bench: Bench, process: Worker, entry: dict[str, Any]) -> Callable[[str], float]:
+    return lambda op: _call(process, f"{op}_partitions", entry, count=bench.partitions, size=10 * KIB)()
+
+
+def _partitions(
+    bench: Bench,
+    rounds: int,
+    place: str,
+    target: tuple[str, float],
+    ours: dict[str, Any],
+    peer: Callable[[str], float],
+) -> Iterator[Result]:
+    mine = _stock(bench, bench.ours, ours)
+    for op in ("save", "load"):
+        taken = interleaved(rounds, {"ours": functools.partial(mine, op), "peer": functools.partial(peer, op)})
+        what = f"{place}, {op} of {bench.partitions} partitions"
+        yield Result(what, target[0], taken["ours"], taken["peer"], target[1])
+
+
 def memory(bench: Bench, rounds: int) -> Iterator[Result]:
     """The most that a transfer of the largest object adds to the process."""
     yield from _memory(bench, rounds, "S3", functools.partial(bench.our_entry, dataset=_LINKED))
@@ -378,6 +432,9 @@ ROWS = (
     large_objects,
     slow_connections,
     local_files,
+    partitions,
+    s3_partitions,
+    lakefs_partitions,
     memory,
     startup,
     lakefs_small_objects,
@@ -393,13 +450,14 @@ def main() -> int:
     parser.add_argument("rows", nargs="*", help=f"which: {', '.join(row.__name__ for row in ROWS)}; all when absent")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--large", type=int, nargs="+", default=[64, 1024], metavar="MIB")
+    parser.add_argument("--partitions", type=int, default=1000)
     arguments = parser.parse_args()
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "kedro-statisfactory", "benchmarks")
     cache.mkdir(parents=True, exist_ok=True)
     results: list[Result] = []
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="statisfactory-benchmarks-")))
-        bench = Bench(stack, folder, cache, [size * MIB for size in arguments.large])
+        bench = Bench(stack, folder, cache, [size * MIB for size in arguments.large], arguments.partitions)
         for row in ROWS:
             if not arguments.rows or row.__name__ in arguments.rows:
                 for result in row(bench, arguments.rounds):
