@@ -74,8 +74,16 @@ def abort(metadata: ProjectMetadata, run_id: str, env: str | None) -> None:
     from kedro_statisfactory.runs import finishing
 
     with _errors_as_text():
-        found = finishing.abort(_repositories(metadata, env), run_id)
-        click.echo(f"The run {run_id} is dropped." if found else f"There is no run {run_id} that waits.")
+        done = finishing.abort(_repositories(metadata, env), run_id)
+        if done.landed:
+            click.echo(
+                f"The run {run_id} was on {', '.join(done.landed)} already: it stays there, and has its tags now."
+            )
+        if done.dropped:
+            where = f" in {', '.join(done.dropped)}" if done.landed else ""
+            click.echo(f"The run {run_id} is dropped{where}.")
+        if not (done.landed or done.dropped):
+            click.echo(f"There is no run {run_id} that waits.")
 
 
 @statisfactory.command()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from kedro_statisfactory.backends import LakeFSBackend
 from kedro_statisfactory.backends.lakefs import records
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import Commit
 from kedro_statisfactory.backends.lakefs.records import RECORDS
-from kedro_statisfactory.errors import ObjectNotFound, RunError, StatisfactoryError
+from kedro_statisfactory.errors import MergeConflict, ObjectNotFound, RunError, StatisfactoryError
 from kedro_statisfactory.project.branches import run_branch, run_tag
 from kedro_statisfactory.runs.attempts import attempts_to_end
 from kedro_statisfactory.runs.landing import TRIES, is_of, land, landed_at
@@ -42,6 +42,19 @@ _JOINED_BY_COMMA = (
     "git_patch",
     "git_patch_without",
 )
+
+
+@dataclass(frozen=True)
+class Aborted:
+    """What became of a run.
+
+    Attributes:
+        dropped: Repositories in which it was dropped.
+        landed: Names of the data branches on which it was already; it stays there, with its tags.
+    """
+
+    dropped: list[str] = field(default_factory=list)
+    landed: list[str] = field(default_factory=list)
 
 
 def finish(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, merge: str | None) -> list[str] | None:
@@ -224,18 +237,36 @@ def _keep_from_cleaning(target: Target) -> None:
         target.api.create_commit(target.repository, target.run_branch, message, mark, allow_empty=True)
 
 
-def abort(places: Sequence[tuple[LakeFSBackend, str]], run_id: str) -> bool:
-    """Drop a run that has not landed; gives whether there was one."""
-    attempts = attempts_to_end([(backend.api, repository) for backend, repository in places], run_id)
-    found = [
-        (backend, repository, branches_of(backend.api, repository, attempt))
-        for attempt in attempts
-        for backend, repository in places
-    ]
-    for backend, repository, names in found:
-        for name in names:
-            backend.api.delete_branch(repository, name)
-    return any(names for _, _, names in found)
+def abort(places: Sequence[tuple[LakeFSBackend, str]], run_id: str) -> Aborted:
+    """Drop a run that has not landed; one that has, and whose end was interrupted, is tagged instead."""
+    aborted = Aborted()
+    for attempt in attempts_to_end([(backend.api, repository) for backend, repository in places], run_id):
+        for backend, repository in places:
+            for name in branches_of(backend.api, repository, attempt):
+                if landed := _landed(backend.api, repository, name):
+                    seal(landed)
+                    aborted.landed.append(landed.name)
+                else:
+                    backend.api.delete_branch(repository, name)
+                    aborted.dropped.append(repository)
+    return aborted
+
+
+def _landed(api: LakeFSAPI, repository: str, name: str) -> Target | None:
+    """A run that is on its data branch, though its hidden branch is still there; ``None``: it is not there."""
+    try:
+        target = _waiting(api, repository, name)
+    except RunError:  # what is on the branch is no run of this package, so that nothing of it has landed
+        return None
+    if target is None:
+        return None
+    for commit in commits_on(api, repository, name):
+        target.commit = commit.id
+        with contextlib.suppress(MergeConflict):  # it was taken back
+            if found := landed_at(target):
+                target.landed = found
+                return target
+    return None
 
 
 def _combined(commits: Sequence[Commit]) -> dict[str, str]:
