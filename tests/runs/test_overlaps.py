@@ -232,6 +232,10 @@ def test_a_mixture_that_cannot_be_taken_back_is_named(made: KedroProject, monkey
 def test_inputs_that_others_have_changed_meanwhile_are_told(
     made: KedroProject, caplog: pytest.LogCaptureFixture
 ) -> None:
+    file = made.path / "conf/base/catalog.yml"
+    catalog = yaml.safe_load(file.read_text())
+    catalog["total_before"]["load_args"] = {"lake_ref": "main"}  # as the user wants, whatever others do
+    file.write_text(yaml.safe_dump(catalog))
     with made.waiting_run("add", value=5, nodes=["add"]) as run, caplog.at_level(logging.WARNING):
         half(made)
     run.result()
