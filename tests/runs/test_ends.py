@@ -251,13 +251,17 @@ def test_a_server_that_is_away_is_not_waited_for_after_an_interrupt(
         project.run(3)
 
 
-def test_a_handler_of_ones_own_for_ctrl_c_is_left_alone(project: KedroProject) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_handler_of_ones_own_is_left_alone(project: KedroProject, number: signal.Signals) -> None:
     def own(number: int, frame: object) -> None:
         raise AssertionError
 
-    signal.signal(signal.SIGINT, own)
-    project.run(3)
-    assert signal.getsignal(signal.SIGINT) is own
+    before = signal.signal(number, own)
+    try:
+        project.run(3)
+        assert signal.getsignal(number) is own
+    finally:
+        signal.signal(number, before)
     assert project.read() == AFTER
 
 
