@@ -76,6 +76,8 @@ def read_patch(project: Path, tells_secret: Callable[[bytes], bool]) -> Patch:
         if content is not None and len(content) <= room and not tells_secret(content):
             taken.append(name)
             room -= len(content)
+    told = _that_had_secrets(run, base, [name for name in taken if name not in untracked], tells_secret)
+    taken = [name for name in taken if name not in told]
     content = _diff(top, run, base, taken, untracked) if taken else b""
     if len(content) > 2 * LARGEST_PATCH:  # what was deleted or replaced may have been large
         content, taken = b"", []
@@ -83,10 +85,26 @@ def read_patch(project: Path, tells_secret: Callable[[bytes], bool]) -> Patch:
     return Patch(content, [name.decode("utf-8", "backslashreplace") for name in left_out])
 
 
+def _that_had_secrets(
+    run: Callable[..., bytes], base: str, names: Sequence[bytes], tells_secret: Callable[[bytes], bool]
+) -> set[bytes]:
+    """The files whose difference tells what must not be told: a patch has the lines, too, that it takes out."""
+
+    def told(names: Sequence[bytes]) -> bool:
+        lines = run(*DIFF, "--text", "--ignore-submodules=dirty", base, "--", *names).split(b"\n")
+        return tells_secret(b"\n".join(line[1:] for line in lines))
+
+    if not names or not told(names):
+        return set()
+    return {name for name in names if told([name])}
+
+
 def _content_of(top: Path, name: bytes) -> bytes | None:
-    """What is in a file that differs; ``None`` where that is too much. A link, or what is gone, has nothing in it."""
+    """What is in a file that differs, and where a link goes; ``None`` where that is too much. What is gone is empty."""
     path = os.path.join(os.fsencode(top), name)
-    if os.path.islink(path) or not os.path.isfile(path):
+    if os.path.islink(path):
+        return os.readlink(path)
+    if not os.path.isfile(path):
         return b""
     try:
         with open(path, "rb") as file:

@@ -47,7 +47,7 @@ def read_uncommitted(project: Path, uses: Iterable[Use]) -> Uncommitted:
     long = [secret for secret in secrets if len(secret.reveal()) >= _LONG]
 
     def tells_secret(content: bytes) -> bool:
-        text = content.decode("utf-8", "replace")
+        text = content.replace(b"\0", b"").decode("utf-8", "replace")  # a text in UTF-16 has a NUL beside each letter
         return has_secret(text) or any(secret.reveal() in text for secret in long)
 
     try:

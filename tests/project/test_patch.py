@@ -109,6 +109,24 @@ def test_what_may_be_secret_or_is_ignored_gets_into_no_patch(changed: Path) -> N
     assert b"hunter2" not in found.content
 
 
+def test_a_secret_that_was_taken_out_gets_into_no_patch(project: Path) -> None:
+    def tells_secret(content: bytes) -> bool:
+        return b"hush" in content
+
+    for name in ("key.py", "gone.py", "plain.py"):
+        (project / name).write_text("hush\n" if name != "plain.py" else "plain\n")
+    run(project, "add", ".")
+    run(project, "commit", "--quiet", "--message=secrets")
+    (project / "key.py").write_text("nothing\n")
+    (project / "gone.py").unlink()
+    (project / "plain.py").write_text("plainer\n")
+    (project / "link").symlink_to("hush-hush")
+    found = read_patch(project, tells_secret)
+    assert b"hush" not in found.content
+    assert b"plainer" in found.content
+    assert found.left_out == ["gone.py", "key.py", "link"]
+
+
 @pytest.mark.parametrize(
     "name",
     b"conf/local/a.py mono/conf/local/b .env .env.prod prod.env CREDENTIALS.YML client_secret.json id_rsa "
