@@ -133,16 +133,25 @@ def _verified(target: Target, landed: str) -> str:
     if not overlaps(target, below):
         return landed
     conflict = _conflict(target, below)
-    run_id = target.metadata["kedro_run_id"]
-    metadata = {"kedro_found_by_run": run_id, REVERTS: landed}
     try:
-        target.api.revert(target.repository, target.destination, landed, f"kedro run {run_id}: taken back", metadata)
+        _take_back(target, landed)
     except StatisfactoryError as error:
         raise RunError(
             f"{conflict.args[0]} This happened at the moment of the merge, which made a mixture of both and could not "
             f"be taken back ({error.args[0]}): revert the commit {landed} in lakeFS, and run again."
         ) from error
     raise _taken_back(target, conflict.args[0])
+
+
+def _take_back(target: Target, landed: str) -> None:
+    """Undo a merge by a commit; what was saved there meanwhile and not committed is committed first."""
+    run_id = target.metadata["kedro_run_id"]
+    message, metadata = f"kedro run {run_id}: taken back", {"kedro_found_by_run": run_id, REVERTS: landed}
+    try:
+        target.api.revert(target.repository, target.destination, landed, message, metadata)
+    except DirtyBranch:
+        commit_strays(target.api, target.repository, target.destination, run_id)
+        target.api.revert(target.repository, target.destination, landed, message, metadata)
 
 
 def _taken_back(target: Target, why: str) -> MergeConflict:

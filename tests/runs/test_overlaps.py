@@ -215,6 +215,15 @@ def test_a_change_elsewhere_at_the_moment_of_the_merge_is_in_nobodys_way(
     assert made.read() == {"a": 2, "b": 20, "total": 4, "else": 9}
 
 
+def test_a_mixture_is_taken_back_where_something_was_saved_right_after_it_as_well(
+    made: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before_merge(monkeypatch, change(made), lambda: made.write("else.json", 7))
+    with pytest.raises(MergeConflict, match="taken back"):
+        made.run(2)
+    assert made.read() == {**OLD, "a": 9, "else": 7}
+
+
 def test_a_mixture_that_cannot_be_taken_back_is_named(made: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
     before_merge(monkeypatch, change(made))
 
