@@ -15,7 +15,7 @@ from kedro_statisfactory.backends.lakefs.records import RECORDS
 from kedro_statisfactory.errors import MergeConflict, ObjectNotFound, RunError, StatisfactoryError
 from kedro_statisfactory.project.branches import run_branch, run_tag
 from kedro_statisfactory.runs.attempts import attempts_to_end
-from kedro_statisfactory.runs.landing import TRIES, is_of, land, landed_at
+from kedro_statisfactory.runs.landing import TRIES, is_of, land, landed_at, verified
 from kedro_statisfactory.runs.leftovers import branches_of, commits_on
 from kedro_statisfactory.runs.tags import seal
 from kedro_statisfactory.runs.target import (
@@ -142,7 +142,8 @@ def _finish(target: Target, merge: str | None, inputs: str, others: Sequence[Tar
     # A run of several processes may have been the first on its data branch; its record is that of the merge.
     api.ensure_branch(repository, target.data_branch, target.base)
     for _ in range(TRIES):
-        target.landed = landed_at(target) or land(target, merge, inputs)
+        found = landed_at(target)
+        target.landed = verified(target, found) if found else land(target, merge, inputs)
         try:
             again = _waiting(api, repository, target.run_branch)
         except ObjectNotFound:  # somebody else has dropped the branch, and so has landed all of it

@@ -29,7 +29,7 @@ from kedro_statisfactory.runs.overlaps import (
     overlaps,
     stale_inputs,
 )
-from kedro_statisfactory.runs.target import LOGGER, MERGED, PART_ID, REVERTS, TOKEN, Target
+from kedro_statisfactory.runs.target import COMPARED, LOGGER, MERGED, PART_ID, REVERTS, TOKEN, Target
 
 #: Tries of a merge that something else came in between.
 TRIES = 5
@@ -87,7 +87,7 @@ def land(target: Target, merge: str | None, inputs: str = "warn") -> str:
                 if api.ensure_branch(repository, target.destination, target.commit):
                     return target.commit
                 is_new = False
-            return _verified(target, _merge(target, merge, inputs))
+            return verified(target, _merge(target, merge, inputs))
         except (ObjectNotFound, BranchNotFound):
             _refuse_ended(target)
             is_new = True
@@ -95,7 +95,7 @@ def land(target: Target, merge: str | None, inputs: str = "warn") -> str:
             commit_strays(api, repository, target.destination, target.metadata["kedro_run_id"])
         except BackendUnreachable:
             if found := landed_at(target):
-                return _verified(target, found)
+                return verified(target, found)
     raise RunError(f"the run could not be merged into {target.name}, which changes all the time or does not answer.")
 
 
@@ -110,14 +110,14 @@ def _merge(target: Target, merge: str | None, inputs: str) -> str:
         elif overlaps(target, head):
             raise _conflict(target, head)
         target.compared = head
-    metadata = {**_packed(target), MERGED: target.commit}
+    metadata = {**_packed(target), MERGED: target.commit, COMPARED: head}
     try:
         return api.merge(repository, target.run_branch, target.destination, _message(target.metadata), metadata, merge)
     except MergeConflict:
         raise _conflict(target, target.destination) from None
 
 
-def _verified(target: Target, landed: str) -> str:
+def verified(target: Target, landed: str) -> str:
     """See that nobody has changed what the run wrote between the last look and the merge, which would be a mixture.
 
     Args:
@@ -129,7 +129,9 @@ def _verified(target: Target, landed: str) -> str:
     """
     if landed == target.commit:  # the branch was made from it
         return landed
-    below = target.api.commit(target.repository, landed).parents[0]
+    merge = target.api.commit(target.repository, landed)
+    target.compared = merge.metadata.get(COMPARED, target.compared)
+    below = merge.parents[0]
     if not overlaps(target, below):
         return landed
     conflict = _conflict(target, below)

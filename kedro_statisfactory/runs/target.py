@@ -25,6 +25,7 @@ ALL_SHAS = "kedro_git_commits"  # where the parts of a run were made at several 
 READ_AT = "kedro_at"  # where the user wanted all entries to be read
 ASKED = "kedro_finish"  # tells that all parts are there
 MERGED = "kedro_run_commit"  # the commit of a run that this one has brought here
+COMPARED = "kedro_compared"  # the head of the destination that was looked at before the merge
 REVERTS = "kedro_reverts"  # the merge of a run that this commit has taken back
 REPLACES = "kedro_replaces"  # the id of the finished run of which this is another attempt
 REPOSITORIES = "kedro_repositories"  # all to which the run, or the part of one, writes

@@ -224,6 +224,36 @@ def test_a_mixture_is_taken_back_where_something_was_saved_right_after_it_as_wel
     assert made.read() == {**OLD, "a": 9, "else": 7}
 
 
+@pytest.mark.parametrize("merge", [None, "source-wins"])
+def test_a_run_that_died_right_after_its_merge_is_looked_at_when_it_is_finished(
+    made: KedroProject, monkeypatch: pytest.MonkeyPatch, merge: str | None
+) -> None:
+    made.settings(merge=merge)
+
+    def _dead(*_: object) -> str:
+        raise RunError("dead")
+
+    with monkeypatch.context() as patch:
+        if merge is None:
+            before_merge(patch, change(made))
+            patch.setattr("kedro_statisfactory.runs.landing.verified", _dead)
+            with pytest.raises(RunError) as caught:
+                made.run(2)
+        else:  # what was settled before the merge is no mixture
+            with made.waiting_run("add", value=2, nodes=["first", "add"]) as run:
+                half(made)
+                patch.setattr("kedro_statisfactory.runs.landing.verified", _dead)
+            with pytest.raises(RunError) as caught:
+                run.result()
+    done = made.invoke("run", "finish", id_of(caught.value))
+    if merge is None:
+        assert done.exit_code == 1
+        assert made.read() == {**OLD, "a": 9}
+    else:
+        assert done.exit_code == 0, done.output
+        assert made.read() == {"a": 2, "b": 30, "total": 4}
+
+
 def test_a_mixture_that_cannot_be_taken_back_is_named(made: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
     before_merge(monkeypatch, change(made))
 
