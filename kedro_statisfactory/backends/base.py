@@ -14,9 +14,10 @@ from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends import installed
 from kedro_statisfactory.backends.info import ObjectInfo
-from kedro_statisfactory.errors import NotSupported, PreconditionFailed, PrefixTaken, UnknownOption, UnknownPrefix
+from kedro_statisfactory.backends.refusals import Refusals, name_of
+from kedro_statisfactory.errors import PrefixTaken, UnknownPrefix
 from kedro_statisfactory.hidden import Hidden
-from kedro_statisfactory.location import join, unparse
+from kedro_statisfactory.location import join
 from kedro_statisfactory.session import Session
 
 #: How the names of files and folders begin that are written beside their target and not published yet.
@@ -29,7 +30,7 @@ CLAIM = "_statisfactory-claim-"
 _VALID_PREFIX = re.compile(r"([a-z][a-z0-9+.-]+)?")
 
 
-class Backend(ABC):
+class Backend(Refusals, ABC):
     """Moves bytes between this machine and one kind of storage.
 
     A subclass registers itself under the prefix of its URLs. It has to write ``put`` and ``get``; that is enough for a
@@ -75,18 +76,18 @@ class Backend(ABC):
         """
         super().__init_subclass__(**kwargs)
         if isinstance(cls.secret_variables, str):  # its letters would be taken for names, and no secret be hidden
-            raise ValueError(f"`secret_variables` of {_name(cls)} is a text: write a tuple of names.")
+            raise ValueError(f"`secret_variables` of {name_of(cls)} is a text: write a tuple of names.")
         if prefix is None:
             Backend._for_the_rest.append(cls)
             return
         prefixes = (prefix, *aliases)
         for wanted in prefixes:
             if _VALID_PREFIX.fullmatch(wanted) is None:
-                raise ValueError(f"{_name(cls)} asks for the prefix {wanted!r}, which no URL in lower case can have.")
+                raise ValueError(f"{name_of(cls)} asks for the prefix {wanted!r}, which no URL in lower case can have.")
             holder = Backend._backends.get(wanted)
-            if holder is not None and _name(holder) != _name(cls):
+            if holder is not None and name_of(holder) != name_of(cls):
                 raise PrefixTaken(
-                    f"the prefix {wanted!r} is taken by {_name(holder)}: {_name(cls)} needs another prefix."
+                    f"the prefix {wanted!r} is taken by {name_of(holder)}: {name_of(cls)} needs another prefix."
                 )
         Backend._backends.update(dict.fromkeys(prefixes, cls))
 
@@ -139,44 +140,6 @@ class Backend(ABC):
     def __init__(self, session: Session, logger_name: str = __name__) -> None:
         self._session = session
         self._logger = logging.getLogger(logger_name)
-
-    def check_options(self, *, load_args: Mapping[str, Any], save_args: Mapping[str, Any]) -> None:
-        """Refuse options of an entry that could not be used, before a run has computed what they are for.
-
-        A backend that does not override this refuses them when they are used.
-
-        Args:
-            load_args: Options for ``get``.
-            save_args: Options for ``put``.
-
-        Raises:
-            UnknownOption: The backend does not know one of them, or its value cannot be right.
-        """
-        return
-
-    def check_location(self, fragment: ParseResult) -> None:
-        """Refuse a location that could never be right, when the entry is made; asks nobody.
-
-        Args:
-            fragment: The parsed location.
-
-        Raises:
-            InvalidURL: It names no place of the service.
-        """
-        return
-
-    def check_use(self, fragment: ParseResult, is_written: bool) -> None:
-        """Refuse a location that a pipeline could not use, before it has computed what it would store; asks nobody.
-
-        Args:
-            fragment: The parsed location.
-            is_written: Whether the pipeline writes there.
-
-        Raises:
-            NotSupported: Nothing can be written there.
-            UnknownPrefix: A package is missing.
-        """
-        return
 
     def reads_the_past(self, fragment: ParseResult) -> bool:
         """Whether a load gives another version than the one that the next save replaces.
@@ -377,23 +340,3 @@ class Backend(ABC):
             NotSupported: It does not.
         """
         raise self._not_supported("keep versions", fragment)
-
-    def _already_there(self, fragment: ParseResult) -> PreconditionFailed:
-        return PreconditionFailed(f"something is at {unparse(fragment)!r} already, and is not replaced.")
-
-    def _not_supported(self, verb: str, fragment: ParseResult) -> NotSupported:
-        return NotSupported(f"{_name(type(self))} does not {verb}, which {unparse(fragment)!r} would need.")
-
-    def _refuse_unknown(self, options: Iterable[str], known: Iterable[str] = ()) -> None:
-        """Raise :class:`UnknownOption` for options that are not among the known ones."""
-        unknown = sorted(map(str, set(options) - set(known)))
-        if unknown:
-            listing = ", ".join(sorted(known)) or "none"
-            raise UnknownOption(
-                f"{type(self).__name__} does not know the option {', '.join(unknown)} here. Known are: {listing}. "
-                "Arguments of the format belong into `dataset`, not into `load_args` and `save_args` of the entry."
-            )
-
-
-def _name(backend: type) -> str:
-    return f"{backend.__module__}.{backend.__qualname__}"

@@ -19,19 +19,18 @@ from kedro.io.core import (
 
 from kedro_statisfactory.backends import Backend
 from kedro_statisfactory.datasets.arguments import connection_of, mapping_of, says_where_arguments_belong
-from kedro_statisfactory.datasets.collected import CollectedEntry
-from kedro_statisfactory.datasets.engines import refuse_cluster, refuse_handle
+from kedro_statisfactory.datasets.checked import CheckedEntry
 from kedro_statisfactory.datasets.formats import Format, parse_format, type_name
 from kedro_statisfactory.datasets.members import has_member, member_of
 from kedro_statisfactory.datasets.noting import note_payload
 from kedro_statisfactory.datasets.reading import FormatReader
 from kedro_statisfactory.datasets.replaced import Replaced
 from kedro_statisfactory.datasets.saving import StagedSave
-from kedro_statisfactory.datasets.staging import StagingFolders, staged_path, staging_folder
+from kedro_statisfactory.datasets.staging import StagingFolders
 from kedro_statisfactory.datasets.versions import never_overwritten
 from kedro_statisfactory.errors import InvalidFormat, InvalidURL
 from kedro_statisfactory.hidden import HiddenDict, hidden
-from kedro_statisfactory.location import basename, parse, shown, unparse
+from kedro_statisfactory.location import parse, shown, unparse
 from kedro_statisfactory.project import Project, announced_project
 from kedro_statisfactory.session import Session
 
@@ -39,7 +38,7 @@ _Data = TypeVar("_Data")
 
 
 @says_where_arguments_belong
-class ArtifactDataset(CollectedEntry):
+class ArtifactDataset(CheckedEntry):
     """A catalog entry whose bytes live where its URL says, in the format of any dataset of kedro-datasets.
 
     The backend registered under the URL's prefix moves the bytes; ``dataset`` turns them into objects, on a private
@@ -217,53 +216,6 @@ class ArtifactDataset(CollectedEntry):
     def bind(self, project: Project) -> None:
         """Make the entry work in ``project``: on its branches, in the run that it pins."""
         self._project, self._transport, self._parts = project, None, None
-
-    def check_options(self) -> None:
-        """Refuse options that the backend does not know; a constructor that did it would have to load SDKs.
-
-        Raises:
-            UnknownOption: One of ``load_args`` or ``save_args`` could not be used.
-        """
-        self._backend().check_options(load_args=self._load_args, save_args=self._save_args)
-
-    def check_place(self, is_written: bool) -> None:
-        """Refuse a place that cannot be used, before a run has computed what is to be stored there.
-
-        Args:
-            is_written: Whether the run writes it.
-
-        Raises:
-            NotSupported: Nothing can be written there.
-            UnknownPrefix: A package is missing.
-        """
-        self._backend().check_use(self._location(), is_written)
-
-    def check_format(self, is_written: bool) -> None:
-        """Refuse a format that cannot work, as far as that is known before it does.
-
-        Args:
-            is_written: Whether it is going to save.
-
-        Raises:
-            DatasetError: Its class refuses its arguments.
-            InvalidFormat: Its engine works on other machines, or it would change a copy.
-        """
-        if self._format is None:
-            return
-        formats = self._collection.formats if self._collection else [self._format]
-        for each in formats:
-            if each.is_of_kedro:  # a class of somebody else's may need its file to be made
-                with staging_folder(None) as folder:
-                    each.on(staged_path(folder.path, basename(self._location())), self._shown)
-        try:
-            is_copied = self._backend().local_path(fragment=self._location(), **self._load_args) is None
-        except FileNotFoundError:  # where there is nothing yet
-            is_copied = False
-        for each in formats:
-            if is_copied or is_written:
-                refuse_cluster(each.kind)
-            if is_copied:
-                refuse_handle(each.kind)
 
     @property
     def backend(self) -> Backend:

@@ -1,0 +1,62 @@
+"""An entry that refuses, before a run, what would fail when the work is done."""
+
+from __future__ import annotations
+
+from kedro_statisfactory.datasets.collected import CollectedEntry
+from kedro_statisfactory.datasets.engines import refuse_cluster, refuse_handle
+from kedro_statisfactory.datasets.formats import Format
+from kedro_statisfactory.datasets.staging import staged_path, staging_folder
+from kedro_statisfactory.location import basename
+
+
+class CheckedEntry(CollectedEntry):
+    """An entry whose options, place and format can be checked."""
+
+    _format: Format | None
+
+    def check_options(self) -> None:
+        """Refuse options that the backend does not know; a constructor that did it would have to load SDKs.
+
+        Raises:
+            UnknownOption: One of ``load_args`` or ``save_args`` could not be used.
+        """
+        self._backend().check_options(load_args=self._load_args, save_args=self._save_args)
+
+    def check_place(self, is_written: bool) -> None:
+        """Refuse a place that cannot be used, before a run has computed what is to be stored there.
+
+        Args:
+            is_written: Whether the run writes it.
+
+        Raises:
+            NotSupported: Nothing can be written there.
+            UnknownPrefix: A package is missing.
+        """
+        self._backend().check_use(self._location(), is_written)
+
+    def check_format(self, is_written: bool) -> None:
+        """Refuse a format that cannot work, as far as that is known before it does.
+
+        Args:
+            is_written: Whether it is going to save.
+
+        Raises:
+            DatasetError: Its class refuses its arguments.
+            InvalidFormat: Its engine works on other machines, or it would change a copy.
+        """
+        if self._format is None:
+            return
+        formats = self._collection.formats if self._collection else [self._format]
+        for each in formats:
+            if each.is_of_kedro:  # a class of somebody else's may need its file to be made
+                with staging_folder(None) as folder:
+                    each.on(staged_path(folder.path, basename(self._location())), self._shown)
+        try:
+            is_copied = self._backend().local_path(fragment=self._location(), **self._load_args) is None
+        except FileNotFoundError:  # where there is nothing yet
+            is_copied = False
+        for each in formats:
+            if is_copied or is_written:
+                refuse_cluster(each.kind)
+            if is_copied:
+                refuse_handle(each.kind)
