@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
+
+from kedro_statisfactory.plugin.places import entries_of, errors_as_text, repositories, repositories_of
 
 if TYPE_CHECKING:
     from kedro.framework.startup import ProjectMetadata
@@ -57,8 +58,8 @@ def finish(metadata: ProjectMetadata, run_id: str, env: str | None, merge: str |
     """Let all that the run RUN_ID wrote appear on the data branch; once is enough, and twice does no harm."""
     from kedro_statisfactory.runs import finishing
 
-    with _errors_as_text():
-        landed = finishing.finish(_repositories(metadata, env), run_id, merge)
+    with errors_as_text():
+        landed = finishing.finish(repositories(metadata, env), run_id, merge)
         if landed is None:
             raise click.ClickException(f"no repository of the catalog has a run {run_id!r}: check the id and --env.")
         where = f"it is on {', '.join(landed)}" if landed else "nothing was left to land"
@@ -73,8 +74,8 @@ def abort(metadata: ProjectMetadata, run_id: str, env: str | None) -> None:
     """Drop all that the run RUN_ID wrote; what has appeared on the data branch stays."""
     from kedro_statisfactory.runs import finishing
 
-    with _errors_as_text():
-        done = finishing.abort(_repositories(metadata, env), run_id)
+    with errors_as_text():
+        done = finishing.abort(repositories(metadata, env), run_id)
         if done.landed:
             click.echo(
                 f"The run {run_id} was on {', '.join(done.landed)} already: it stays there, and has its tags now."
@@ -95,8 +96,8 @@ def branch(metadata: ProjectMetadata, env: str | None, adopts: bool) -> None:
     from kedro_statisfactory.errors import BranchNotFound, ObjectNotFound
     from kedro_statisfactory.runs import adopting
 
-    with _errors_as_text():
-        for backend, repository in _repositories(metadata, env):
+    with errors_as_text():
+        for backend, repository in repositories(metadata, env):
             try:
                 if adopts:
                     click.echo(f"{repository}: adopted {adopting.adopt(backend.api, backend.project, repository)}")
@@ -123,10 +124,10 @@ def clean(metadata: ProjectMetadata, env: str | None, older_than: float | None, 
 
     Complete runs, which only have to be finished, are kept and named.
     """
-    with _errors_as_text():
-        entries = _entries(metadata, env)
+    with errors_as_text():
+        entries = entries_of(metadata, env)
         _clean_disk(metadata.project_path, (entry for _, entry in entries), dry_run)
-        for backend, repository in _repositories_of(entries):
+        for backend, repository in repositories_of(entries):
             _clean_repository(backend, repository, older_than, dry_run)
 
 
@@ -160,74 +161,3 @@ def _clean_repository(backend: LakeFSBackend, repository: str, older_than: float
         else:
             drop(backend, repository, each)
             click.echo(f"dropped {what}")
-
-
-@contextmanager
-def _errors_as_text() -> Iterator[None]:
-    from kedro_statisfactory.errors import StatisfactoryError
-
-    try:
-        yield
-    except StatisfactoryError as error:
-        where = f"catalog entry {error.entry!r}: " if error.entry else ""
-        raise click.ClickException(f"{where}{error}") from error
-
-
-def _repositories(metadata: ProjectMetadata, env: str | None) -> list[tuple[LakeFSBackend, str]]:
-    """Each lakeFS repository that the catalog names, those of dataset factories included."""
-    found = _repositories_of(_entries(metadata, env))
-    if not found:
-        raise click.ClickException("no entry of the catalog is in lakeFS: check --env.")
-    return found
-
-
-def _entries(metadata: ProjectMetadata, env: str | None) -> list[tuple[str, ArtifactDataset]]:
-    """Our entries of the catalog with their names, those of dataset factories included, in the order of these."""
-    from kedro.framework.project import pipelines
-    from kedro.framework.session import KedroSession
-
-    from kedro_statisfactory.datasets.artifact import ArtifactDataset
-    from kedro_statisfactory.plugin.entries import artifacts
-
-    try:
-        with KedroSession.create(metadata.project_path, env=env) as session:
-            assert isinstance(session, KedroSession)  # for type checkers: it has no service's interface
-            catalog: Any = session.load_context().catalog
-        names = set(catalog.keys()).union(*(pipeline.datasets() for pipeline in pipelines.values()))
-    except Exception as error:  # whatever is wrong with a project of somebody else's
-        raise click.ClickException(f"the catalog cannot be read: {error}") from error
-    found: list[tuple[str, ArtifactDataset]] = []
-    for name in sorted(names):
-        try:
-            found += [(name, each) for each in artifacts(catalog.get(name), ArtifactDataset)]
-        except Exception as error:  # a package that is not installed here must not keep the others from being ended
-            click.echo(f"The entry {name} is left out: {error}", err=True)
-    return found
-
-
-def _repositories_of(entries: Iterable[tuple[str, ArtifactDataset]]) -> list[tuple[LakeFSBackend, str]]:
-    """The lakeFS repositories of entries, as far as they are there, in the order of their servers and names."""
-    from kedro_statisfactory.backends import LakeFSBackend
-    from kedro_statisfactory.runs.use import named
-
-    found: dict[tuple[str, str], tuple[LakeFSBackend, str]] = {}
-    for name, entry in entries:
-        backend = entry.backend
-        if isinstance(backend, LakeFSBackend):
-            repository = backend.split(entry.location)[0]
-            with named(name):
-                key = (backend.api.host, repository)
-                if key not in found and _is_there(backend, repository):
-                    found[key] = (backend, repository)
-    return [found[key] for key in sorted(found)]
-
-
-def _is_there(backend: LakeFSBackend, repository: str) -> bool:
-    from kedro_statisfactory.errors import RepositoryNotFound
-
-    try:
-        backend.api.default_branch(repository)
-    except RepositoryNotFound as error:
-        click.echo(f"The repository {repository} is left out: {error}", err=True)
-        return False
-    return True

@@ -1,0 +1,87 @@
+"""The entries of a project's catalog, and the lakeFS repositories that these name, for commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from kedro.framework.startup import ProjectMetadata
+
+    from kedro_statisfactory.backends import LakeFSBackend
+    from kedro_statisfactory.datasets import ArtifactDataset
+
+
+@contextmanager
+def errors_as_text() -> Iterator[None]:
+    """Turn errors of this package into what a command says in its end."""
+    from kedro_statisfactory.errors import StatisfactoryError
+
+    try:
+        yield
+    except StatisfactoryError as error:
+        where = f"catalog entry {error.entry!r}: " if error.entry else ""
+        raise click.ClickException(f"{where}{error}") from error
+
+
+def repositories(metadata: ProjectMetadata, env: str | None) -> list[tuple[LakeFSBackend, str]]:
+    """Each lakeFS repository that the catalog names, those of dataset factories included."""
+    found = repositories_of(entries_of(metadata, env))
+    if not found:
+        raise click.ClickException("no entry of the catalog is in lakeFS: check --env.")
+    return found
+
+
+def entries_of(metadata: ProjectMetadata, env: str | None) -> list[tuple[str, ArtifactDataset]]:
+    """Our entries of the catalog with their names, those of dataset factories included, in the order of these."""
+    from kedro.framework.project import pipelines
+    from kedro.framework.session import KedroSession
+
+    from kedro_statisfactory.datasets.artifact import ArtifactDataset
+    from kedro_statisfactory.plugin.entries import artifacts
+
+    try:
+        with KedroSession.create(metadata.project_path, env=env) as session:
+            assert isinstance(session, KedroSession)  # for type checkers: it has no service's interface
+            catalog: Any = session.load_context().catalog
+        names = set(catalog.keys()).union(*(pipeline.datasets() for pipeline in pipelines.values()))
+    except Exception as error:  # whatever is wrong with a project of somebody else's
+        raise click.ClickException(f"the catalog cannot be read: {error}") from error
+    found: list[tuple[str, ArtifactDataset]] = []
+    for name in sorted(names):
+        try:
+            found += [(name, each) for each in artifacts(catalog.get(name), ArtifactDataset)]
+        except Exception as error:  # a package that is not installed here must not keep the others from being ended
+            click.echo(f"The entry {name} is left out: {error}", err=True)
+    return found
+
+
+def repositories_of(entries: Iterable[tuple[str, ArtifactDataset]]) -> list[tuple[LakeFSBackend, str]]:
+    """The lakeFS repositories of entries, as far as they are there, in the order of their servers and names."""
+    from kedro_statisfactory.backends import LakeFSBackend
+    from kedro_statisfactory.runs.use import named
+
+    found: dict[tuple[str, str], tuple[LakeFSBackend, str]] = {}
+    for name, entry in entries:
+        backend = entry.backend
+        if isinstance(backend, LakeFSBackend):
+            repository = backend.split(entry.location)[0]
+            with named(name):
+                key = (backend.api.host, repository)
+                if key not in found and _is_there(backend, repository):
+                    found[key] = (backend, repository)
+    return [found[key] for key in sorted(found)]
+
+
+def _is_there(backend: LakeFSBackend, repository: str) -> bool:
+    from kedro_statisfactory.errors import RepositoryNotFound
+
+    try:
+        backend.api.default_branch(repository)
+    except RepositoryNotFound as error:
+        click.echo(f"The repository {repository} is left out: {error}", err=True)
+        return False
+    return True
