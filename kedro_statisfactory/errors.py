@@ -213,3 +213,7 @@ class NoChanges(StatisfactoryError, code="E0712"):
 
 class DirtyBranch(StatisfactoryError, code="E0713"):
     """A branch has uncommitted changes, so that nothing can be merged into it."""
+
+
+class HookRefused(StatisfactoryError, PermissionError, code="E0714"):
+    """A hook that somebody has set up in a lakeFS repository refuses what was asked for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from kedro_statisfactory.backends import LakeFSBackend
@@ -17,6 +17,7 @@ from kedro_statisfactory.project.branches import run_branch, run_tag
 from kedro_statisfactory.runs.attempts import attempts_to_end
 from kedro_statisfactory.runs.landing import TRIES, is_of, land, landed_at, verified
 from kedro_statisfactory.runs.leftovers import branches_of, commits_on
+from kedro_statisfactory.runs.several import has_merge_hooks, look_ahead
 from kedro_statisfactory.runs.tags import seal
 from kedro_statisfactory.runs.target import (
     ALL_SHAS,
@@ -104,17 +105,17 @@ def _finish_attempt(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, me
     _refuse_incomplete(waiting_targets := [target for target, _, _ in waiting], run_id)
     done: list[str] = []
     unwritten = [target for target, _, _ in waiting if _has_nothing(target)]
-    for target, strategy, inputs in waiting:
-        if target in unwritten:
-            continue
-        try:
+    to_land = [each for each in waiting if each[0] not in unwritten]
+    if len(to_land) > 1:
+        for target, strategy, inputs in to_land:
+            with _told(target, done):
+                if not landed_at(target):
+                    look_ahead(target, strategy, inputs)
+        to_land.sort(key=lambda each: has_merge_hooks(each[0]), reverse=True)
+    for target, strategy, inputs in to_land:
+        with _told(target, done):
             _finish(target, strategy, inputs, waiting_targets)
-        except StatisfactoryError as error:
-            if _has_landed_elsewhere(target):
-                continue  # somebody else was faster
-            _keep_from_cleaning(target)
-            raise _not_finished(target, error, done) from error
-        done.append(target.name)
+            done.append(target.name)
     for target in unwritten:  # after the others: until these are there, a part must be found in all its repositories
         target.api.delete_branch(target.repository, target.run_branch)
     for api, repository, name in empty:  # parts of the run began to write here and failed; others did the work
@@ -122,6 +123,22 @@ def _finish_attempt(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, me
     if waiting_targets or any(backend.api.tag(repository, run_tag(run_id)) for backend, repository in places):
         return done
     return None
+
+
+@contextlib.contextmanager
+def _told(target: Target, done: Sequence[str]) -> Iterator[None]:
+    """Say of an error what is where, and keep the run; none matters where somebody else was faster.
+
+    Args:
+        target: The repository that is worked on.
+        done: Names of the data branches on which the run is.
+    """
+    try:
+        yield
+    except StatisfactoryError as error:
+        if not _has_landed_elsewhere(target):
+            _keep_from_cleaning(target)
+            raise _not_finished(target, error, done) from error
 
 
 def _not_finished(target: Target, error: StatisfactoryError, done: Sequence[str]) -> StatisfactoryError:

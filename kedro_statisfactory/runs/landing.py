@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from kedro_statisfactory.backends.lakefs import records
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
@@ -102,19 +102,36 @@ def land(target: Target, merge: str | None, inputs: str = "warn") -> str:
 def _merge(target: Target, merge: str | None, inputs: str) -> str:
     """Merge a run into what is on its destination now; gives the commit there."""
     api, repository = target.api, target.repository
-    head = api.branch(repository, target.destination).commit_id
-    if head != (target.compared or target.base):
-        _look_at_inputs(target, head, inputs)
-        if merge:
-            _settle(target, merge, head)
-        elif overlaps(target, head):
-            raise _conflict(target, head)
-        target.compared = head
+    head = compare(target, merge, inputs)
     metadata = {**_packed(target), MERGED: target.commit, COMPARED: head}
     try:
         return api.merge(repository, target.run_branch, target.destination, _message(target.metadata), metadata, merge)
     except MergeConflict:
         raise _conflict(target, target.destination) from None
+
+
+def compare(target: Target, merge: str | None, inputs: str, find: Callable[[Target, str], list[str]] = overlaps) -> str:
+    """Compare a run with what others have changed on its destination, and settle that; gives the commit there.
+
+    Args:
+        target: A repository of the run; it is noted there up to which commit this was done.
+        merge: ``source-wins`` or ``dest-wins`` settles a conflict.
+        inputs: ``conflict``: what the run read and others have changed since is a conflict as well, and not only told.
+        find: What gives the paths of a conflict with a commit of the destination.
+
+    Raises:
+        MergeConflict: Others have changed there what the run wrote.
+        BranchNotFound: There is no destination.
+    """
+    head = target.api.branch(target.repository, target.destination).commit_id
+    if head != (target.compared or target.base):
+        _look_at_inputs(target, head, inputs)
+        if merge:
+            _settle(target, merge, head)
+        elif find(target, head):
+            raise _conflict(target, head)
+        target.compared = head
+    return head
 
 
 def verified(target: Target, landed: str) -> str:

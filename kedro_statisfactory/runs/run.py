@@ -18,6 +18,7 @@ from kedro_statisfactory.runs.landing import commit_run, land
 from kedro_statisfactory.runs.patches import Uncommitted
 from kedro_statisfactory.runs.provenance import now
 from kedro_statisfactory.runs.redaction import without_tokens
+from kedro_statisfactory.runs.several import has_merge_hooks, look_ahead
 from kedro_statisfactory.runs.tags import seal, tag_run
 from kedro_statisfactory.runs.target import (
     DATA_BRANCH,
@@ -142,14 +143,8 @@ class Run:
                 LOGGER.info("Committed the run %r to %s.", self.id, target.name)
 
     def _land_all(self) -> None:
-        failed: tuple[Target, StatisfactoryError] | None = None
+        failed = self._merge_all()
         unsealed: RunError | None = None
-        for target in self.targets:
-            try:
-                target.landed = land(target, self.project.settings.merge, self.project.settings.inputs)
-            except StatisfactoryError as error:
-                failed = target, error
-                break
         for target in self.targets:
             if not target.landed:
                 continue
@@ -176,6 +171,23 @@ class Run:
             raise self._not_landed(*failed)
         if unsealed:
             raise unsealed
+
+    def _merge_all(self) -> tuple[Target, StatisfactoryError] | None:
+        """Merge the run into all its data branches, or into none where that is known before; gives what failed."""
+        settings, targets = self.project.settings, self.targets
+        if len(targets) > 1:
+            for target in targets:
+                try:
+                    look_ahead(target, settings.merge, settings.inputs)
+                except StatisfactoryError as error:
+                    return target, error
+            targets = sorted(targets, key=has_merge_hooks, reverse=True)
+        for target in targets:
+            try:
+                target.landed = land(target, settings.merge, settings.inputs)
+            except StatisfactoryError as error:
+                return target, error
+        return None
 
     def _tag_only_read(self) -> None:
         """Let a repository that the run only read be found by the run as well, where that is allowed."""

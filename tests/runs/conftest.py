@@ -211,7 +211,7 @@ class KedroProject:
 @contextlib.contextmanager
 def kedro_project(path: Path, server: LakeFSServer) -> Iterator[KedroProject]:
     """Make a project on the git branch ``main``, with a committed total of 0 on the data branch ``main``."""
-    repository, other = server.new_repository(), server.new_repository()
+    other, repository = sorted([server.new_repository(), server.new_repository()])  # a run lands in this order
     project = KedroProject(path, server, repository, other)
     (path / "conf/base").mkdir(parents=True)
     (path / "conf/local").mkdir()

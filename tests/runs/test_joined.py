@@ -639,17 +639,22 @@ def test_parts_made_of_different_code_are_told_and_found(joined: KedroProject) -
         assert joined.catalog().load("b", version=sha) == {"n": 30}
 
 
-def test_a_conflict_in_one_of_several_repositories_names_what_has_landed(
+def test_a_conflict_that_comes_between_two_merges_names_what_has_landed(
     joined: KedroProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     joined.run(3, pipeline="both")
     monkeypatch.delenv(RUN_ID)
-    first, last = sorted([joined.repository, joined.other])
-    name = "total" if last == joined.repository else "elsewhere"
-    joined.server.call("POST", f"/repositories/{last}/branches/main/objects?path={name}.json", body=b'{"n": 50}')
+    merge = LakeFSAPI.merge
+
+    def merged(self: LakeFSAPI, repository: str, *more: Any) -> str:
+        done = merge(self, repository, *more)
+        joined.write("total.json", 50)
+        return done
+
+    monkeypatch.setattr(LakeFSAPI, "merge", merged)
     done = joined.invoke("run", "finish", ID)
     assert done.exit_code == 1
-    assert f"has reached the data branch 'main' of the repository '{first}'" in done.output
+    assert f"has reached the data branch 'main' of the repository '{joined.other}'" in done.output
     assert f"kedro statisfactory run finish {ID}" in done.output
 
 

@@ -532,22 +532,6 @@ def test_a_conflict_in_one_of_several_repositories_says_which_have_landed(projec
     assert len(project.branches(first)) == len(project.branches(last)) == 2
 
 
-def test_what_has_landed_before_a_conflict_in_another_repository_is_told(project: KedroProject) -> None:
-    first, last = sorted([project.repository, project.other])
-    with project.waiting_run("add", value=3, pipeline="both") as run:
-        name = "total" if last == project.repository else "elsewhere"
-        where = f"/repositories/{last}/branches/main/objects?path={name}.json"
-        project.server.call("POST", where, body=b'{"n": 50}')
-    text = str(run.exception())
-    assert re.search(rf"has reached the data branch 'main' of the repository '{first}'", text), text
-    assert (len(project.branches(first)), len(project.branches(last))) == (1, 2)
-    assert (
-        project.invoke("run", "finish", re.findall(r"finish (\S+)`", text)[0], "--merge", "source-wins").exit_code == 0
-    )
-    assert project.read() == {"a": 3, "b": 30, "total": 3}
-    assert project.read(repository=project.other) == {"elsewhere": 30}
-
-
 # -- many at once --------------------------------------------------------------------------------------------------
 
 

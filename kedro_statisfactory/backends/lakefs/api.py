@@ -107,12 +107,17 @@ class LakeFSAPI(LakeFSUploads):
             try:
                 self.branch(repository, name)  # made by another process just now
             except BranchNotFound:
-                raise NotABranch(
-                    f"the data branch {name!r} cannot be made in {repository!r}: a tag or commit has this name. "
-                    "Rename the tag, or give the git branch another data branch in `branches` of statisfactory.yml."
-                ) from None
+                raise self.not_a_branch(repository, name) from None
             return False
         return True
+
+    @staticmethod
+    def not_a_branch(repository: str, name: str) -> NotABranch:
+        """The error that a data branch cannot be made, since something else has its name."""
+        return NotABranch(
+            f"the data branch {name!r} cannot be made in {repository!r}: a tag or commit has this name. "
+            "Rename the tag, or give the git branch another data branch in `branches` of statisfactory.yml."
+        )
 
     def delete_branch(self, repository: str, branch: str) -> None:
         """Delete a branch; it is no error when there is none."""

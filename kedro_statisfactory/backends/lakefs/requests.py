@@ -21,6 +21,7 @@ from kedro_statisfactory.errors import (
     BackendUnreachable,
     Conflict,
     DirtyBranch,
+    HookRefused,
     InvalidCredentials,
     InvalidURL,
     NoChanges,
@@ -54,6 +55,9 @@ _TRANSIENT_TEXTS = ("predicate failed", "locked", "too many requests", "try agai
 _NO_SUCH_CALL = "invalid API endpoint"
 # A name that no branch, tag or commit can have; lakeFS calls some of them its own error.
 _ILLEGAL_REF = re.compile(r"\b(ref|branch id|tag id): invalid value")
+
+# What a hook says, before the calls that led there.
+_HOOK_ABORTED = re.compile(r"(.*\bhook aborted\b.*?)(\s*stack traceback:.*)?\s*", re.DOTALL)
 
 
 class LakeFSRequests:
@@ -235,6 +239,8 @@ class LakeFSRequests:
             kind = DirtyBranch
         elif status == 400 and "above maximum length" in message:
             kind = InvalidURL
+        elif status == 412 and (refused := _HOOK_ABORTED.fullmatch(message)):
+            kind, message = HookRefused, " ".join(refused[1].split())
         elif status in (400, 500) and _ILLEGAL_REF.search(message):
             kind = ObjectNotFound
         message = message or f"HTTP status {status}"
