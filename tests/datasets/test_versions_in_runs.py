@@ -17,7 +17,10 @@ from kedro_statisfactory.datasets.versions import of_part
 from kedro_statisfactory.plugin.hooks import hooks
 from tests.datasets.conftest import Place
 
-pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
+]
 
 THIS_RUN, ANOTHER_RUN = "2026-01-01T00.00.00.000Z", "2026-12-31T00.00.00.000Z"
 Value = dict[str, int]

@@ -34,6 +34,7 @@ from tests.runs.conftest import KedroProject
 from tests.servers.lakefs import LakeFSServer
 
 pytestmark = [
+    pytest.mark.once,
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
 ]
 BEFORE = {"total": 0}

@@ -14,6 +14,8 @@ from kedro_statisfactory.project.branches import git_tag
 from kedro_statisfactory.project.git import Head
 from tests.runs.conftest import KedroProject
 
+pytestmark = pytest.mark.once
+
 
 def _continues(project: KedroProject, total: int) -> None:
     """See that a new data branch is read as ``total``, and that its first run goes on from there."""

@@ -15,6 +15,8 @@ from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.errors import BackendUnreachable, MergeConflict, PermissionDenied, RunError
 from tests.runs.conftest import KedroProject
 
+pytestmark = pytest.mark.once
+
 OLD = {"a": 2, "b": 20, "total": 2}
 
 

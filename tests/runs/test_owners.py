@@ -13,6 +13,8 @@ from kedro_statisfactory.project import Project
 from kedro_statisfactory.project.git import Head
 from tests.runs.conftest import KedroProject
 
+pytestmark = pytest.mark.once
+
 ANOTHER = "has runs of another git branch of this name"
 
 
