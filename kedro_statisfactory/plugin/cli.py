@@ -77,9 +77,7 @@ def abort(metadata: ProjectMetadata, run_id: str, env: str | None) -> None:
     with errors_as_text():
         done = finishing.abort(repositories(metadata, env), run_id)
         if done.landed:
-            click.echo(
-                f"The run {run_id} was on {', '.join(done.landed)} already: it stays there, and has its tags now."
-            )
+            click.echo(f"The run {run_id} was on {', '.join(done.landed)} already: it stays there, and is ended.")
         if done.dropped:
             where = f" in {', '.join(done.dropped)}" if done.landed else ""
             click.echo(f"The run {run_id} is dropped{where}.")

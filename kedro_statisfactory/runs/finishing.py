@@ -262,7 +262,7 @@ def abort(places: Sequence[tuple[LakeFSBackend, str]], run_id: str) -> Aborted:
         for backend, repository in places:
             for name in branches_of(backend.api, repository, attempt):
                 if landed := _landed(backend.api, repository, name):
-                    seal(landed)
+                    seal(landed, gives_up=True)
                     aborted.landed.append(landed.name)
                 else:
                     backend.api.delete_branch(repository, name)

@@ -170,7 +170,7 @@ class KedroProject:
         found: dict[str, int] = {}
         listing = self.server.call("GET", f"/repositories/{repository}/refs/{ref}/objects/ls?amount=1000").json()
         for each in listing["results"]:
-            if each["path"].startswith(FOLDER_MARK):
+            if each["path"].startswith((FOLDER_MARK, "_lakefs_actions/")):
                 continue
             path = quote(each["path"], safe="")
             payload = self.server.call("GET", f"/repositories/{repository}/refs/{ref}/objects?path={path}").data

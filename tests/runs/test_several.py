@@ -1,4 +1,4 @@
-"""Runs over several repositories: what can be known to keep a run from one of them keeps it from all."""
+"""Runs over several repositories: what is known before keeps a run out of all of them. Hooks that refuse."""
 
 from __future__ import annotations
 
@@ -25,6 +25,21 @@ hooks:
     type: lua
     properties:
       script: error("no such data")
+"""
+
+CLOSED = """
+name: closed
+on:
+  pre-create-tag:
+hooks:
+  - id: ask
+    type: lua
+    properties:
+      script: |
+        local lakefs = require("lakefs")
+        if lakefs.stat_object(action.repository_id, "open", "total.json") ~= 200 then
+          error("no tags of runs")
+        end
 """
 
 
@@ -137,3 +152,44 @@ def test_looking_ahead_costs_three_calls_for_each_of_several_repositories(
     assert several["GET objects"] == one["GET objects"] + 1 + 2
     for call in ("POST branches", "POST refs", "GET commits", "POST tags", "DELETE branches"):
         assert several[call] == 2 * one[call]
+
+
+# -- hooks that refuse tags ----------------------------------------------------------------------------------------
+
+
+def _close(project: KedroProject) -> str:
+    """Have a hook refuse tags until there is a branch `open`, and run; gives what is said."""
+    where = f"/repositories/{project.repository}/branches/main/objects?path=_lakefs_actions/closed.yaml"
+    project.server.call("POST", where, body=CLOSED.encode())
+    project.api.create_commit(project.repository, "main", "Closed", {})
+    with pytest.raises(RunError, match="a hook refuses its tag") as caught:
+        project.run(3)
+    assert "stack traceback" not in str(caught.value)
+    assert project.read()["total"] == 3
+    (commit,) = re.findall(r"as the commit (\w+),", str(caught.value))
+    assert project.catalog().load("b", version=commit) == {"n": 30}
+    return str(caught.value)
+
+
+@pytest.mark.once
+def test_a_hook_that_refuses_a_tag_is_told_and_asked_again_by_finish(project: KedroProject) -> None:
+    (run_id,) = re.findall(r"finish (\S+)`", _close(project))
+    done = project.invoke("run", "finish", run_id)
+    assert (done.exit_code, "a hook refuses its tag" in done.output) == (1, True)
+    project.api.create_branch(project.repository, "open", "main")
+    done = project.invoke("run", "finish", run_id)
+    assert done.exit_code == 0, done.output
+    assert project.tags()[f"kedro-{run_id}"] == project.log()[0].id
+    assert sorted(project.branches()) == ["main", "open"]
+
+
+def test_a_run_whose_tag_a_hook_refuses_stays_without_it_when_it_is_aborted(
+    project: KedroProject, caplog: pytest.LogCaptureFixture
+) -> None:
+    (run_id,) = re.findall(r"abort (\S+)`", _close(project))
+    done = project.invoke("run", "abort", run_id)
+    assert (done.exit_code, "it stays there" in done.output) == (0, True)
+    assert "stays without a tag; load it by its commit" in caplog.text
+    assert project.branches() == ["main"]
+    assert project.tags() == {}
+    assert project.read()["total"] == 3
