@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from kedro_statisfactory.plugin.places import entries_of, errors_as_text, repositories, repositories_of
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from kedro_statisfactory.backends import LakeFSBackend
     from kedro_statisfactory.datasets import ArtifactDataset
+    from kedro_statisfactory.runs.leftovers import Places
 
 _env = click.option("--env", "-e", help="Kedro environment whose catalog names the repositories.")
 
@@ -26,7 +28,44 @@ def _hours(_: click.Context, __: click.Parameter, value: float | None) -> float 
 
 
 def _run_id(command: Callable[..., None]) -> Callable[..., None]:
-    return click.argument("run_id", envvar="STATISFACTORY_RUN_ID")(command)
+    """Let a command end the run that is named, or all that wait."""
+    named = click.argument("run_id", envvar="STATISFACTORY_RUN_ID", required=False, metavar="RUN_ID")
+    everything = click.option("--all", "everything", is_flag=True, help="All runs that are complete and wait.")
+    return named(everything(command))
+
+
+def _ids(places: Places, run_id: str | None, everything: bool) -> list[str]:
+    """The ids of the runs that a command is asked to end; what is left out is told."""
+    from kedro_statisfactory.runs import waiting
+
+    if not everything:
+        if run_id is None:
+            raise click.UsageError("name the run by its id, or write --all.")
+        return [run_id]
+    source = click.get_current_context().get_parameter_source("run_id")
+    if source is ParameterSource.COMMANDLINE:
+        raise click.UsageError("write either the id of a run or --all.")
+    found = waiting.ids_of_all(places)
+    for text in found.left_out:
+        click.echo(text)
+    if not found.ids:
+        click.echo("No run waits.")
+    return found.ids
+
+
+def _end_each(ids: Iterable[str], end: Callable[[str], None]) -> None:
+    """End runs one after the other; what is wrong with one of them keeps no other from being ended."""
+    failed: list[click.ClickException] = []
+    for run_id in ids:
+        try:
+            with errors_as_text():
+                end(run_id)
+        except click.ClickException as error:
+            failed.append(error)
+    for each in failed[:-1]:
+        each.show()
+    if failed:
+        raise failed[-1]
 
 
 @click.group(name="Kedro-Statisfactory")
@@ -54,28 +93,32 @@ def run() -> None:
     help="Settle a conflict: take this run's entries, or what is on the data branch.",
 )
 @click.pass_obj
-def finish(metadata: ProjectMetadata, run_id: str, env: str | None, merge: str | None) -> None:
+def finish(metadata: ProjectMetadata, run_id: str | None, everything: bool, env: str | None, merge: str | None) -> None:
     """Let all that the run RUN_ID wrote appear on the data branch; once is enough, and twice does no harm."""
     from kedro_statisfactory.runs import finishing
 
-    with errors_as_text():
-        landed = finishing.finish(repositories(metadata, env), run_id, merge)
+    def end(run_id: str) -> None:
+        landed = finishing.finish(places, run_id, merge)
         if landed is None:
             raise click.ClickException(f"no repository of the catalog has a run {run_id!r}: check the id and --env.")
         where = f"it is on {', '.join(landed)}" if landed else "nothing was left to land"
         click.echo(f"The run {run_id} is finished: {where}.")
+
+    with errors_as_text():
+        places = repositories(metadata, env)
+        _end_each(_ids(places, run_id, everything), end)
 
 
 @run.command()
 @_run_id
 @_env
 @click.pass_obj
-def abort(metadata: ProjectMetadata, run_id: str, env: str | None) -> None:
+def abort(metadata: ProjectMetadata, run_id: str | None, everything: bool, env: str | None) -> None:
     """Drop all that the run RUN_ID wrote; what has appeared on the data branch stays."""
     from kedro_statisfactory.runs import finishing
 
-    with errors_as_text():
-        done = finishing.abort(repositories(metadata, env), run_id)
+    def end(run_id: str) -> None:
+        done = finishing.abort(places, run_id)
         if done.landed:
             click.echo(f"The run {run_id} was on {', '.join(done.landed)} already: it stays there, and is ended.")
         if done.dropped:
@@ -83,6 +126,10 @@ def abort(metadata: ProjectMetadata, run_id: str, env: str | None) -> None:
             click.echo(f"The run {run_id} is dropped{where}.")
         if not (done.landed or done.dropped):
             click.echo(f"There is no run {run_id} that waits.")
+
+    with errors_as_text():
+        places = repositories(metadata, env)
+        _end_each(_ids(places, run_id, everything), end)
 
 
 @statisfactory.command()

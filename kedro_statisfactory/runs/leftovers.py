@@ -6,7 +6,7 @@ import calendar
 import itertools
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kedro_statisfactory.backends import LakeFSBackend
@@ -14,6 +14,9 @@ from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import Commit
 from kedro_statisfactory.project.branches import RUN_BRANCH, id_digest, run_branch
 from kedro_statisfactory.runs.target import ASKED, JOINED, TOKEN
+
+#: Repositories, each with a backend that reaches its server.
+Places = Sequence[tuple[LakeFSBackend, str]]
 
 
 @dataclass(frozen=True)
