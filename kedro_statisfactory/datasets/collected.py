@@ -59,6 +59,11 @@ class CollectedEntry(VersionedEntry):
         self._backend().end_changes(fragment=self._location(), remove=remove, **self._save_args)
 
     @property
+    def is_collection(self) -> bool:
+        """Whether its partitions are stored one by one."""
+        return self._collection is not None
+
+    @property
     def has_version_folders(self) -> bool:
         """Whether a version is a folder here."""
         return self._backend().version_options("") is None

@@ -62,6 +62,23 @@ class VersionedEntry(AbstractVersionedDataset[Any, Any]):
             with contextlib.suppress(VersionNotFoundError):  # there is none yet, which is told when it is loaded
                 self._version_at_begin = self.resolve_load_version()
 
+    def stored_bytes(self) -> int:
+        """How many bytes there are of what is loaded, in all of its files.
+
+        Raises:
+            FileNotFoundError: Nothing is there.
+        """
+        where, options = self._load_from()
+        backend = self._backend()
+        path = backend.local_path(fragment=where, **options)
+        if path is None or path.is_file():
+            with contextlib.suppress(FileNotFoundError):  # it may be a folder, which object stores do not know
+                return backend.stat(fragment=where, **options).size
+        sizes = [info.size for info in backend.list(fragment=where, **options)]
+        if not sizes:
+            raise FileNotFoundError(f"nothing is at {self._shown!r}.")
+        return sum(sizes)
+
     def resolve_load_version(self) -> str | None:
         """The version to load: as pinned, else the newest; ``None`` where the service gives that by itself."""
         if self._by_service and self._version:

@@ -25,6 +25,7 @@ from kedro_statisfactory.plugin.checks import (
     refuse_unusable_places,
 )
 from kedro_statisfactory.plugin.entries import artifacts, fix_versions, uses_of
+from kedro_statisfactory.plugin.viz import let_viz_ask_entries
 from kedro_statisfactory.project import Project, announce
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class StatisfactoryHooks:
         """Note the project, for the runs of this thread and for entries that are loaded outside of a run."""
         self._of_thread.project = _ProjectOf(context)
         announce(self._of_thread.project)
+        let_viz_ask_entries()
 
     @hook_impl(wrapper=True, tryfirst=True)
     def before_pipeline_run(
