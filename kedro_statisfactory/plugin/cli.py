@@ -115,10 +115,10 @@ def finish(metadata: ProjectMetadata, run_id: str | None, everything: bool, env:
 @click.pass_obj
 def abort(metadata: ProjectMetadata, run_id: str | None, everything: bool, env: str | None) -> None:
     """Drop all that the run RUN_ID wrote; what has appeared on the data branch stays."""
-    from kedro_statisfactory.runs import finishing
+    from kedro_statisfactory.runs import aborting
 
     def end(run_id: str) -> None:
-        done = finishing.abort(places, run_id)
+        done = aborting.abort(places, run_id)
         if done.landed:
             click.echo(f"The run {run_id} was on {', '.join(done.landed)} already: it stays there, and is ended.")
         if done.dropped:

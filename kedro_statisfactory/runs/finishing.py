@@ -3,59 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
 
 from kedro_statisfactory.backends import LakeFSBackend
-from kedro_statisfactory.backends.lakefs import records
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
-from kedro_statisfactory.backends.lakefs.model import Commit
-from kedro_statisfactory.backends.lakefs.records import RECORDS
-from kedro_statisfactory.errors import MergeConflict, ObjectNotFound, RunError, StatisfactoryError
+from kedro_statisfactory.errors import ObjectNotFound, RunError, StatisfactoryError
 from kedro_statisfactory.project.branches import run_branch, run_tag
 from kedro_statisfactory.runs.attempts import attempts_to_end
+from kedro_statisfactory.runs.complete import has_nothing, read_waiting
 from kedro_statisfactory.runs.landing import TRIES, is_of, land, landed_at, verified
-from kedro_statisfactory.runs.leftovers import branches_of, commits_on
+from kedro_statisfactory.runs.leftovers import branches_of
 from kedro_statisfactory.runs.several import has_merge_hooks, look_ahead
 from kedro_statisfactory.runs.tags import seal
 from kedro_statisfactory.runs.target import (
-    ALL_SHAS,
     ASKED,
-    DATA_BRANCH,
     JOINED,
-    PART,
-    PART_ID,
     TOKEN,
-    Part,
     Target,
     ways_out,
 )
-
-# What is told of a run of several parts by what each of them says.
-_JOINED_BY_COMMA = (
-    "kedro_pipeline",
-    "kedro_node_names",
-    "kedro_tags",
-    "kedro_parameters_sha256",
-    "kedro_runtime_params",
-    "git_diff_sha256",
-    "git_patch",
-    "git_patch_without",
-)
-
-
-@dataclass(frozen=True)
-class Aborted:
-    """What became of a run.
-
-    Attributes:
-        dropped: Repositories in which it was dropped.
-        landed: Names of the data branches on which it was already; it stays there, with its tags.
-    """
-
-    dropped: list[str] = field(default_factory=list)
-    landed: list[str] = field(default_factory=list)
 
 
 def finish(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, merge: str | None) -> list[str] | None:
@@ -89,7 +55,7 @@ def _finish_attempt(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, me
     empty: list[tuple[LakeFSAPI, str, str]] = []
     for backend, repository in places:
         for name in branches_of(backend.api, repository, run_id):
-            if target := _waiting(backend.api, repository, name):
+            if target := read_waiting(backend.api, repository, name):
                 settings = backend.project.settings
                 waiting.append((target, merge or settings.merge, settings.inputs))
             else:
@@ -104,7 +70,7 @@ def _finish_attempt(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, me
             )
     _refuse_incomplete(waiting_targets := [target for target, _, _ in waiting], run_id)
     done: list[str] = []
-    unwritten = [target for target, _, _ in waiting if _has_nothing(target)]
+    unwritten = [target for target, _, _ in waiting if has_nothing(target)]
     to_land = [each for each in waiting if each[0] not in unwritten]
     if len(to_land) > 1:
         for target, strategy, inputs in to_land:
@@ -162,7 +128,7 @@ def _finish(target: Target, merge: str | None, inputs: str, others: Sequence[Tar
         found = landed_at(target)
         target.landed = verified(target, found) if found else land(target, merge, inputs)
         try:
-            again = _waiting(api, repository, target.run_branch)
+            again = read_waiting(api, repository, target.run_branch)
         except ObjectNotFound:  # somebody else has dropped the branch, and so has landed all of it
             again = None
         if again is None or again.commit == target.commit:
@@ -219,95 +185,9 @@ def _has_landed_in(target: Target, repository: str) -> bool:
     return began == target.metadata["kedro_started"]
 
 
-def _waiting(api: LakeFSAPI, repository: str, name: str) -> Target | None:
-    """What waits on the branch of a run; ``None``: nothing that is complete."""
-    commits = commits_on(api, repository, name)
-    complete = list(filter(records.tells_of_run, commits))
-    if not complete:
-        return None
-    complete = [replace(each, metadata=records.metadata_of(api, repository, each)) for each in complete]
-    try:
-        metadata = _combined(complete)
-        outputs = {entry: each["path"] for entry, each in json.loads(metadata["kedro_outputs"]).items()}
-        target = Target(api, repository, metadata[DATA_BRANCH], outputs, name, commits[-1].parents[0])
-        target.commit, target.metadata = complete[0].id, metadata
-        target.parts = [Part.of(commit) for commit in reversed(complete)]
-    except (ValueError, LookupError, TypeError, AttributeError):
-        raise RunError(
-            f"the commits on the branch {name!r} of {repository!r} do not tell of a run as this package does: another "
-            "program has made them, or something on the way changes what the lakeFS server answers. Look at them in "
-            "lakeFS, then finish or abort the run."
-        ) from None
-    return target
-
-
-def _has_nothing(target: Target) -> bool:
-    """Whether no part of a run has written anything to a repository, as its branch knows best."""
-    changes = target.api.changes(target.repository, target.base, target.run_branch)
-    return not target.outputs and all(path.startswith(RECORDS) for path, _ in changes)
-
-
 def _keep_from_cleaning(target: Target) -> None:
     """Mark a run that is complete and could not land."""
     with contextlib.suppress(StatisfactoryError):  # the error that is on its way says more
         mark = {"kedro_run_id": target.metadata["kedro_run_id"], TOKEN: target.run_branch, ASKED: "true"}
         message = f"kedro run {target.metadata['kedro_run_id']}: complete"
         target.api.create_commit(target.repository, target.run_branch, message, mark, allow_empty=True)
-
-
-def abort(places: Sequence[tuple[LakeFSBackend, str]], run_id: str) -> Aborted:
-    """Drop a run that has not landed; one that has, and whose end was interrupted, is tagged instead."""
-    aborted = Aborted()
-    for attempt in attempts_to_end([(backend.api, repository) for backend, repository in places], run_id):
-        for backend, repository in places:
-            for name in branches_of(backend.api, repository, attempt):
-                if landed := _landed(backend.api, repository, name):
-                    seal(landed, gives_up=True)
-                    aborted.landed.append(landed.name)
-                else:
-                    backend.api.delete_branch(repository, name)
-                    aborted.dropped.append(repository)
-    return aborted
-
-
-def _landed(api: LakeFSAPI, repository: str, name: str) -> Target | None:
-    """A run that is on its data branch, though its hidden branch is still there; ``None``: it is not there."""
-    try:
-        target = _waiting(api, repository, name)
-    except RunError:  # what is on the branch is no run of this package, so that nothing of it has landed
-        return None
-    if target is None:
-        return None
-    for commit in commits_on(api, repository, name):
-        target.commit = commit.id
-        with contextlib.suppress(MergeConflict):  # it was taken back
-            if found := landed_at(target):
-                target.landed = found
-                return target
-    return None
-
-
-def _combined(commits: Sequence[Commit]) -> dict[str, str]:
-    """What the processes of a run say, as if they were one; newest first."""
-    combined = {key: value for key, value in commits[0].metadata.items() if key not in (PART, PART_ID)}
-    for key in ("kedro_inputs", "kedro_outputs"):
-        entries: dict[str, object] = {}
-        for commit in reversed(commits):
-            entries.update(json.loads(commit.metadata.get(key, "{}")))
-        combined[key] = json.dumps(entries, sort_keys=True)
-    # What one process read and another one wrote is no input of the run.
-    written = json.loads(combined["kedro_outputs"])
-    inputs = json.loads(combined["kedro_inputs"])
-    combined["kedro_inputs"] = json.dumps({name: inputs[name] for name in sorted(inputs.keys() - written.keys())})
-    for key in _JOINED_BY_COMMA:
-        if values := list(dict.fromkeys(c.metadata[key] for c in reversed(commits) if key in c.metadata)):
-            combined[key] = ", ".join(values)
-    if any(commit.metadata.get("git_dirty") == "true" for commit in commits):
-        combined["git_dirty"] = "true"
-    shas = list(dict.fromkeys(c.metadata["git_commit_id"] for c in reversed(commits) if "git_commit_id" in c.metadata))
-    if len(shas) > 1:
-        combined[ALL_SHAS] = json.dumps(shas)
-    combined["kedro_started"] = min(commit.metadata["kedro_started"] for commit in commits)
-    if parts := [commit.metadata[PART_ID] for commit in reversed(commits) if PART_ID in commit.metadata]:
-        combined["kedro_parts"] = json.dumps(parts)
-    return combined
