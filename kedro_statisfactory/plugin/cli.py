@@ -192,10 +192,10 @@ def _clean_disk(project: Path, entries: Iterable[ArtifactDataset], dry_run: bool
 
 def _clean_repository(backend: LakeFSBackend, repository: str, older_than: float | None, dry_run: bool) -> None:
     """Drop the hidden branches that killed runs have left in a repository."""
-    from kedro_statisfactory.runs.leftovers import drop, leftovers
+    from kedro_statisfactory.runs.leftovers import leftovers
 
     grace = backend.project.settings.grace_hours if older_than is None else older_than
-    for each in list(leftovers(backend, repository)):
+    for each in list(leftovers(backend.api, repository)):
         what = f"{each.name} of {repository} ({each.hours:.1f} hours old)"
         if each.complete:
             click.echo(f"kept {what}: end it with `kedro statisfactory run finish {each.run_id}` or `… abort`")
@@ -204,5 +204,5 @@ def _clean_repository(backend: LakeFSBackend, repository: str, older_than: float
         elif dry_run:
             click.echo(f"would drop {what}")
         else:
-            drop(backend, repository, each)
+            backend.api.delete_branch(repository, each.name)
             click.echo(f"dropped {what}")

@@ -37,7 +37,7 @@ class Settings:
         inputs: What to do when another run has changed what this one has read: ``warn``, or ``conflict``, by which the
             run does not land.
         keep_failed: Whether the hidden branch of a failed run is kept for a look.
-        grace_hours: Age from which hidden branches count as left behind by a run that was killed.
+        grace_hours: Age from which hidden branches count as left behind by a run that was killed; 0: no run drops any.
     """
 
     mode: str = "isolated"

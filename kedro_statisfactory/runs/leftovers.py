@@ -29,26 +29,31 @@ class Leftover:
     hours: float
 
 
-def leftovers(backend: LakeFSBackend, repository: str) -> Iterator[Leftover]:
-    """The hidden branches of all runs in a repository, with hours since they began or last did something."""
-    for ref in backend.api.branches(repository, RUN_BRANCH):
-        commits = commits_on(backend.api, repository, ref.id)
+def leftovers(api: LakeFSAPI, repository: str, older_than: float = 0.0) -> Iterator[Leftover]:
+    """The hidden branches of all runs in a repository, with hours since they began or last did something.
+
+    Args:
+        api: The server.
+        repository: Where.
+        older_than: Hours; those of runs that have begun later are left out, without a request for each of them.
+    """
+    for ref in api.branches(repository, RUN_BRANCH):
         began, _, rest = ref.id.removeprefix(RUN_BRANCH).partition("--")
-        if commits:
+        try:
+            since = float(calendar.timegm(time.strptime(began, "%Y%m%dT%H%M%SZ")))
+        except ValueError:  # a joined run, perhaps about to make its first commit
+            since = time.time()
+        if began != JOINED and _hours_since(since) < older_than:
+            continue
+        run_id = rest.rpartition("--")[0]
+        if commits := commits_on(api, repository, ref.id):
             since, run_id = float(commits[0].created), commits[0].metadata.get("kedro_run_id", ref.id)
-        else:
-            run_id = rest.rpartition("--")[0]
-            try:
-                since = float(calendar.timegm(time.strptime(began, "%Y%m%dT%H%M%SZ")))
-            except ValueError:  # a joined run that is about to make its first commit
-                since = time.time()
         complete = bool(commits) and (began != JOINED or any(ASKED in commit.metadata for commit in commits))
-        yield Leftover(ref.id, run_id, complete, (time.time() - since) / 3600)
+        yield Leftover(ref.id, run_id, complete, _hours_since(since))
 
 
-def drop(backend: LakeFSBackend, repository: str, leftover: Leftover) -> None:
-    """Drop a leftover."""
-    backend.api.delete_branch(repository, leftover.name)
+def _hours_since(seconds: float) -> float:
+    return (time.time() - seconds) / 3600
 
 
 def branches_of(api: LakeFSAPI, repository: str, run_id: str) -> list[str]:

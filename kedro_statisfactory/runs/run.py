@@ -19,6 +19,7 @@ from kedro_statisfactory.runs.patches import Uncommitted
 from kedro_statisfactory.runs.provenance import now
 from kedro_statisfactory.runs.redaction import without_tokens
 from kedro_statisfactory.runs.several import has_merge_hooks, look_ahead
+from kedro_statisfactory.runs.sweeping import sweep
 from kedro_statisfactory.runs.tags import seal, tag_run
 from kedro_statisfactory.runs.target import (
     DATA_BRANCH,
@@ -89,6 +90,7 @@ class Run:
             self._landing.complete()
         finally:
             self.abandon()
+        sweep(self.project, self.targets)
 
     def _land(self) -> None:
         self._find_outputs()

@@ -27,7 +27,7 @@ def ids_of_all(places: Places) -> Waiting:
     """The runs that wait in some repositories: those that a conflict, an interrupt or a crash stopped."""
     waiting, at_work, ages = Waiting(), set[str](), dict[str, float]()
     for backend, repository in places:
-        for each in leftovers(backend, repository):
+        for each in leftovers(backend.api, repository):
             what = f"{each.name} of {repository}"
             if not each.complete:
                 waiting.left_out.append(f"left {what}: it is not complete; `clean` drops it when it is old")

@@ -70,7 +70,7 @@ def test_commits_that_do_not_tell_of_a_run_are_an_error_of_ours(
     backend.api.create_commit(repository, branch, "by another program", {TOKEN: branch, **told}, allow_empty=True)
     with pytest.raises(RunError, match="do not tell of a run as this package does"):
         finishing.finish([(backend, repository)], ID, None)
-    assert [leftover.name for leftover in leftovers(backend, repository)] == [branch]
+    assert [leftover.name for leftover in leftovers(backend.api, repository)] == [branch]
 
 
 def test_the_parts_of_a_run_appear_when_it_is_finished(joined: KedroProject) -> None:
@@ -605,7 +605,7 @@ def test_what_is_cleaned_away_of_one_repository_keeps_the_other_from_landing(
         with pytest.raises(RunError):
             project.run(3, pipeline="both")
     assert "dropped" in project.invoke("clean", "--older-than", "0").output
-    (run_id,) = (each.run_id for each in leftovers(project.backend, min(project.repository, project.other)))
+    (run_id,) = (each.run_id for each in leftovers(project.api, min(project.repository, project.other)))
     done = project.invoke("run", "finish", run_id)
     assert done.exit_code == 1
     assert f"what it wrote to '{last}' is missing there" in done.output

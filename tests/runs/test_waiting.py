@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
-from kedro_statisfactory.errors import MergeConflict
+from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.errors import MergeConflict, PermissionDenied
 from kedro_statisfactory.project import RUN_ID
+from kedro_statisfactory.project.branches import run_branch
 from kedro_statisfactory.runs import waiting
 from tests.runs.conftest import KedroProject
 
@@ -74,3 +83,84 @@ def test_a_run_that_may_be_about_to_land_is_ended_by_its_name_alone(project: Ked
 def test_a_run_is_named_or_all_are(project: KedroProject, arguments: tuple[str, ...]) -> None:
     done = project.invoke("run", "finish", *arguments)
     assert (done.exit_code, "--all" in done.output) == (2, True)
+
+
+# -- left over by runs that were killed ----------------------------------------------------------------------------
+
+
+def _leave(project: KedroProject, began: str) -> str:
+    name = f"{run_branch('killed', began)}-0123abcd"
+    project.api.create_branch(project.repository, name, "main", hidden=True)
+    return name
+
+
+def _let_time_go_by(project: KedroProject) -> None:
+    """As if this project had looked for leftovers long ago."""
+    (mark,) = (project.path / ".statisfactory").glob("swept-*")
+    os.utime(mark, (0, 0))
+
+
+def test_what_killed_runs_left_is_dropped_by_a_later_run_which_says_so(
+    project: KedroProject, caplog: pytest.LogCaptureFixture, calls: Callable[[], Counter[str]]
+) -> None:
+    old, young = _leave(project, "20200101T000000Z"), _leave(project, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
+    project.run(1)
+    assert old in project.branches(), "the first run of a project only notes when it was"
+    before = calls()
+    project.run(1)
+    usual = calls() - before
+    _let_time_go_by(project)
+    before = calls()
+    project.run(1)
+    # One listing; the commits on the one that is old enough, and its end.
+    assert calls() - before - usual == {"GET branches": 1, "GET refs": 1, "DELETE branches": 1}
+    assert sorted(project.branches()) == [young, "main"]
+    assert f"Dropped the branch '{old}'" in caplog.text
+    _leave(project, "20200101T000000Z")
+    before = calls()
+    project.run(1)
+    assert calls() - before == usual, "another look would be too soon"
+
+
+def test_a_run_that_waits_is_named_by_later_runs_and_kept(
+    project: KedroProject, caplog: pytest.LogCaptureFixture
+) -> None:
+    project.settings(grace_hours=1e-6)
+    project.run(1)
+    run_id = _conflict(project, "first")
+    _let_time_go_by(project)
+    project.run(1)
+    assert re.search(f"The run '{run_id}' has waited .*run finish {run_id}` lets it land", caplog.text)
+    assert len(project.branches()) == 2
+
+
+def test_a_look_that_fails_does_not_fail_the_run(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> object:
+        raise PermissionDenied("no listing for you")
+
+    project.run(1)
+    _let_time_go_by(project)
+    monkeypatch.setattr(LakeFSAPI, "branches", refuse)
+    with caplog.at_level("INFO", "kedro.statisfactory"):
+        project.run(2)
+    assert "no listing for you" in caplog.text
+    assert project.read()["a"] == 2
+
+
+def test_a_grace_period_of_nothing_lets_no_run_drop_anything(project: KedroProject) -> None:
+    project.settings(grace_hours=0)
+    old = _leave(project, "20200101T000000Z")
+    project.run(1)
+    project.run(1)
+    assert old in project.branches()
+
+
+def test_a_joined_run_that_goes_on_is_dropped_by_no_other(project: KedroProject, environment: Any) -> None:
+    environment.setenv(RUN_ID, "nightly")
+    project.run(1)
+    environment.delenv(RUN_ID)
+    _let_time_go_by(project)
+    project.run(2)
+    assert run_branch("nightly", "joined") in project.branches()
