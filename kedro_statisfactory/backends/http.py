@@ -96,7 +96,7 @@ class Peer:
             attempt += 1
             is_last = attempt >= ATTEMPTS and time.monotonic() >= until
             try:
-                response = _ask_once(pool, method, url, headers, body, stream, connect)
+                response = ask_once(pool, method, url, headers, body, stream, connect)
                 if response.status < 300:
                     return response
                 message = message_of(response.data)
@@ -152,7 +152,7 @@ class Peer:
         return BackendUnreachable(f"{self.name} does not answer ({plain(error)}): {self.advice}.{tls}")
 
 
-def _ask_once(
+def ask_once(
     pool: PoolManager,
     method: str,
     url: Hidden[str],
@@ -160,8 +160,23 @@ def _ask_once(
     body: Callable[[], Any] | None,
     stream: bool,
     connect: float,
+    read: float | None = None,
 ) -> BaseHTTPResponse:
-    """Send a request without a second try; an answer that is cut within its headers is an error."""
+    """Send a request without a second try; an answer that is cut within its headers is an error.
+
+    Args:
+        pool: Connections.
+        method: Of HTTP.
+        url: Where; nothing shows it, since it may be signed.
+        headers: Of the request.
+        body: Gives what is sent.
+        stream: Whether the caller reads the answer as it comes.
+        connect: Seconds for a connection.
+        read: Seconds for each wait on the answer; absent: as for others.
+
+    Raises:
+        urllib3.exceptions.HTTPError, OSError: There is no answer.
+    """
     from urllib3 import Timeout
     from urllib3.exceptions import ProtocolError
 
@@ -179,7 +194,7 @@ def _ask_once(
         decode_content=False,
         redirect=False,
         retries=False,
-        timeout=Timeout(connect=connect, read=READ_TIMEOUT),
+        timeout=Timeout(connect=connect, read=READ_TIMEOUT if read is None else read),
     )
     framed = response.status == 204 or any(name in response.headers for name in _FRAMING)
     if response.status < 300 and not framed:

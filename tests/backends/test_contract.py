@@ -11,7 +11,7 @@ import fsspec
 import pytest
 
 from kedro_statisfactory.backends import Backend, FsspecBackend, LakeFSBackend, LocalFS, S3Backend
-from kedro_statisfactory.backends.s3.client import s3_client
+from kedro_statisfactory.backends.s3.client import s3_client, s3_objects
 from kedro_statisfactory.session import Session
 from kedro_statisfactory.testing import BackendContract
 from tests.servers.lakefs import LakeFSServer
@@ -49,13 +49,26 @@ class TestFileURL(TestLocalFS):
 
 
 class TestS3(BackendContract):
+    """By requests without boto3."""
+
+    way: ClassVar = "lean"
+    config: ClassVar[dict[str, Any]] = {}
+
     @pytest.fixture(autouse=True)
-    def _place(self, seaweed: S3Server, bucket: str) -> None:
+    def _place(self, seaweed: S3Server, bucket: str) -> Iterator[None]:
         self.server, self.bucket = seaweed, bucket
         self.client = s3_client(Session(seaweed.credentials))
+        ways = s3_objects(self.session).ways
+        ways.clear()
+        yield
+        assert {way for _, way in ways} <= {self.way}
+
+    @property
+    def session(self) -> Session:
+        return Session({**self.server.credentials, **self.config})
 
     def new_backend(self) -> Backend:
-        return S3Backend(Session(self.server.credentials))
+        return S3Backend(self.session)
 
     def url(self, name: str) -> str:
         return f"s3://{self.bucket}/{name}"
@@ -66,6 +79,13 @@ class TestS3(BackendContract):
     def raw_read(self, url: str) -> bytes:
         key = url.removeprefix(f"s3://{self.bucket}/")
         return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+
+
+class TestS3ByBoto3(TestS3):
+    """By boto3 alone, as with any configuration that is not plain."""
+
+    way: ClassVar = "boto3"
+    config: ClassVar[dict[str, Any]] = {"config_kwargs": {"user_agent_extra": "tests"}}
 
 
 class TestLakeFS(BackendContract):

@@ -188,7 +188,7 @@ def test_an_error_that_stays_ends_a_run_by_what_the_server_says(
 
 def away(monkeypatch: pytest.MonkeyPatch, call: str, times: int, then: Callable[[], object] = lambda: None) -> None:
     """Let nobody answer, so many times, from the first request on that has ``call`` in its URL."""
-    original, left = http._ask_once, [times]
+    original, left = http.ask_once, [times]
 
     def ask(pool: Any, method: str, url: Any, *more: Any) -> Any:
         if left[0] and (call in url.reveal() or left[0] < times):
@@ -197,7 +197,7 @@ def away(monkeypatch: pytest.MonkeyPatch, call: str, times: int, then: Callable[
             raise NewConnectionError(pool, "Connection refused")
         return original(pool, method, url, *more)
 
-    monkeypatch.setattr(http, "_ask_once", ask)
+    monkeypatch.setattr(http, "ask_once", ask)
 
 
 @pytest.mark.parametrize("call", ["/branches", "/objects", "/commits", "/merge/", "/tags"])

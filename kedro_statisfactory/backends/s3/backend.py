@@ -16,7 +16,7 @@ from urllib.parse import ParseResult
 from kedro_statisfactory.backends import transfer
 from kedro_statisfactory.backends.base import CLAIM, Backend
 from kedro_statisfactory.backends.info import ObjectInfo
-from kedro_statisfactory.backends.s3.client import SECRET_VARIABLES, s3_client
+from kedro_statisfactory.backends.s3.client import SECRET_VARIABLES, s3_client, s3_objects
 from kedro_statisfactory.backends.s3.credentials import s3_configuration
 from kedro_statisfactory.backends.s3.errors import code_of, kind_of, translated
 from kedro_statisfactory.backends.s3.options import is_about_one_request, known_to, members
@@ -141,7 +141,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         bucket, key = _bucket_and_key(fragment)
         with self._translated(fragment):
             options, create_bucket = self._write_options(kwargs)
-            writer = S3Writer(self._client, self._create_bucket)
+            writer = S3Writer(s3_objects(self._session), self._create_bucket)
             try:
                 writer.create_object(source, bucket, key, options, create_bucket)
             except self._client.exceptions.ClientError as error:
@@ -248,7 +248,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         bucket, key = _bucket_and_key(fragment)
         with self._translated(fragment):
             options = known_to("HeadObject", self._read_options(kwargs))
-            found = self._client.head_object(Bucket=bucket, Key=key, **options)
+            found = s3_objects(self._session).head_object(Bucket=bucket, Key=key, **options)
             return ObjectInfo("", found["ContentLength"], found.get("LastModified"), found["ETag"])
 
     def list(self, *, fragment: ParseResult, **kwargs: Any) -> Iterator[ObjectInfo]:
@@ -280,7 +280,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
 
     @property
     def _reader(self) -> S3Reader:
-        return S3Reader(self._client, self.note_read)
+        return S3Reader(s3_objects(self._session), self.note_read)
 
     def _create_bucket(self, bucket: str) -> None:
         """Create a bucket in the client's region; one that is there already, or just being made, is as good.
@@ -304,7 +304,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         bucket, key = _bucket_and_key(fragment)
         with self._translated(fragment):
             options, create = self._write_options(kwargs)
-            S3Writer(self._client, self._create_bucket).store(source, bucket, key, options, create)
+            S3Writer(s3_objects(self._session), self._create_bucket).store(source, bucket, key, options, create)
 
     def _list(
         self, bucket: str, prefix: str, options: Mapping[str, Any], at_once: int = 1000, with_claims: bool = False

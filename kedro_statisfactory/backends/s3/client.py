@@ -1,4 +1,4 @@
-"""boto3's client: one per process and configuration, made as the objects of a pipeline need it."""
+"""Connections to S3: one per process and configuration, made as the objects of a pipeline need it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 from kedro_statisfactory.backends.http import POOL_SIZE
 from kedro_statisfactory.backends.s3.answers import refuse_foreign_answers
 from kedro_statisfactory.backends.s3.credentials import s3_configuration
+from kedro_statisfactory.backends.s3.lean import LeanSender
+from kedro_statisfactory.backends.s3.objects import S3Objects
+from kedro_statisfactory.backends.s3.plain import MOST_SENT, plain_service
 from kedro_statisfactory.backends.transfer import Stopped, raise_if_stopped
 from kedro_statisfactory.errors import UnknownCredential
 from kedro_statisfactory.hidden import Hidden, HiddenDict
@@ -39,9 +42,6 @@ _VARIABLES = (
     "AWS_RESPONSE_CHECKSUM_VALIDATION",
 )
 
-# Bytes of a body that is sent before the service asks for it, as curl does.
-_SENT_AT_ONCE = 1 << 20
-
 # What a user of boto3 would have to ask for. Standard retries are the bounded ones that AWS recommends.
 _DEFAULTS: Mapping[str, Any] = {
     "retries": {"mode": "standard", "total_max_attempts": 5},
@@ -59,12 +59,18 @@ def s3_client(session: Session) -> S3Client:
         UnknownCredential, InvalidCredentials: As for
             :func:`~kedro_statisfactory.backends.s3.credentials.s3_configuration`.
     """
+    return s3_objects(session).client
+
+
+def s3_objects(session: Session) -> S3Objects:
+    """Requests for single objects, of which most need no boto3; credentials and errors as for :func:`s3_client`."""
     environment = Hidden(tuple(map(os.environ.get, _VARIABLES)))
     return session.connection(("s3", environment), lambda: _make(session.credentials))
 
 
-def _make(credentials: Mapping[str, Any]) -> S3Client:
+def _make(credentials: Mapping[str, Any]) -> S3Objects:
     import boto3
+    import botocore.session
     from botocore import UNSIGNED
     from botocore.config import Config
 
@@ -78,15 +84,16 @@ def _make(credentials: Mapping[str, Any]) -> S3Client:
         raise UnknownCredential(f"config_kwargs in the credentials for S3: {error}.") from None
     # botocore loads its models without a lock of its own: one for all credentials of the process.
     with Session().connection("loading botocore's models", threading.Lock):
-        client: S3Client = boto3.session.Session(**configuration.session).client(
-            "s3", config=config, **configuration.client
-        )
+        core = botocore.session.get_session()
+        made = boto3.session.Session(**configuration.session, botocore_session=core)
+        client: S3Client = made.client("s3", config=config, **configuration.client)
+        service = plain_service(client, configuration, core)
     for operation in ("PutObject", "UploadPart"):
         client.meta.events.register(f"before-sign.s3.{operation}", _send_at_once)
     refuse_foreign_answers(client)
     for event in ("before-send", "needs-retry"):
         client.meta.events.register_first(f"{event}.s3", _stop)
-    return client
+    return S3Objects(client, LeanSender(client, service, core.get_credentials()) if service else None)
 
 
 def _stop(response: Any = None, **_: Any) -> None:
@@ -107,5 +114,5 @@ def _send_at_once(request: Any, operation_name: str, **_: Any) -> None:
     from botocore.utils import determine_content_length
 
     size = determine_content_length(request.data)  # None: nobody knows
-    if operation_name == "UploadPart" or (size is not None and size <= _SENT_AT_ONCE):
+    if operation_name == "UploadPart" or (size is not None and size <= MOST_SENT):
         del request.headers["Expect"]

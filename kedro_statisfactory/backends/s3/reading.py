@@ -13,11 +13,11 @@ from kedro_statisfactory.backends.info import ObjectInfo
 from kedro_statisfactory.backends.part_writer import PartBuffer, PartFile, PartWriter
 from kedro_statisfactory.backends.s3.checksums import base64_crc32, crc32_of_answer
 from kedro_statisfactory.backends.s3.errors import broken_stream, code_of, kind_of
+from kedro_statisfactory.backends.s3.objects import S3Objects, is_verified_as_a_whole
 from kedro_statisfactory.backends.transfer import CHUNK, Part
 from kedro_statisfactory.errors import IntegrityError, PreconditionFailed
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
 _Answer = TypeVar("_Answer")
@@ -30,12 +30,12 @@ class S3Reader:
     """Fetches objects, each verified by its length and, where the service keeps one, its checksum.
 
     Args:
-        client: boto3's.
+        objects: Sends the requests.
         note: Called with what was read, as its own answer has told it.
     """
 
-    def __init__(self, client: S3Client, note: Callable[[ObjectInfo], None]) -> None:
-        self._client, self._note = client, note
+    def __init__(self, objects: S3Objects, note: Callable[[ObjectInfo], None]) -> None:
+        self._objects, self._note = objects, note
 
     def read(self, bucket: str, key: str, options: Mapping[str, Any]) -> bytes:
         """Fetch one object into memory; arguments as for :meth:`download`."""
@@ -89,7 +89,7 @@ class S3Reader:
         try:
             self._fetch_parts(writer, {**request, "IfMatch": response["ETag"]}, response)
         except _RangeIgnored:
-            response = self._client.get_object(**request)
+            response = self._objects.get_object(**request)
             with contextlib.closing(response["Body"]) as body:
                 whole = Part(1, 0, response["ContentLength"])
                 writer.begin(whole.length)
@@ -114,7 +114,7 @@ class S3Reader:
                 attempts += 1
                 if part.number > 1 or attempts > 1:
                     first, end = part.offset + got, part.offset + part.length - 1
-                    answer = self._client.get_object(**request, Range=f"bytes={first}-{end}")
+                    answer = self._objects.get_object(**request, Range=f"bytes={first}-{end}")
                     stream = answer["Body"]
                     if not answer.get("ContentRange", "").startswith(f"bytes {first}-{end}/"):
                         stream.close()
@@ -149,14 +149,14 @@ class S3Reader:
         attempts = 0
         while True:
             attempts += 1
-            response = self._client.get_object(**request)
+            response = self._objects.get_object(**request)
             try:
                 with contextlib.closing(response["Body"]):
                     return consume(response)
             except broken:
                 if attempts == _ATTEMPTS:
                     raise
-            except self._client.exceptions.ClientError as error:
+            except self._objects.client.exceptions.ClientError as error:
                 if attempts == _ATTEMPTS or kind_of(code_of(error)) is not PreconditionFailed:
                     raise
 
@@ -180,9 +180,8 @@ def _info(key: str, response: GetObjectOutputTypeDef) -> ObjectInfo:
 def _comes_in_parts(response: GetObjectOutputTypeDef) -> bool:
     """Whether to fetch an object in parts: a small one is not worth it, and others cannot be verified but as a whole.
 
-    boto3 verifies by itself the checksums that it knows, as long as all is read from one answer.
+    Checksums of other kinds are verified by the answer itself, as long as all is read from one.
     """
-    from botocore.response import StreamingBody
-
-    verified_by_sdk = crc32_of_answer(response) is None and type(response["Body"]) is not StreamingBody
-    return response["ContentLength"] > transfer.SMALL and not verified_by_sdk
+    return response["ContentLength"] > transfer.SMALL and not (
+        crc32_of_answer(response) is None and is_verified_as_a_whole(response["Body"])
+    )

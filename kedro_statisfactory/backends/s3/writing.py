@@ -15,6 +15,7 @@ from kedro_statisfactory.backends.md5 import etag_of_parts, md5_of
 from kedro_statisfactory.backends.s3.answers import ForeignAnswer, echoes
 from kedro_statisfactory.backends.s3.checksums import crc32_header
 from kedro_statisfactory.backends.s3.errors import code_of, kind_of
+from kedro_statisfactory.backends.s3.objects import S3Objects
 from kedro_statisfactory.backends.s3.options import is_about_one_request, known_to
 from kedro_statisfactory.backends.s3.unfinished import PartsUpload
 from kedro_statisfactory.backends.transfer import Part, Stopped
@@ -22,7 +23,6 @@ from kedro_statisfactory.errors import ObjectNotFound, PermissionDenied, Precond
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
-    from mypy_boto3_s3 import S3Client
 
 _Answer = TypeVar("_Answer")
 
@@ -40,12 +40,12 @@ class S3Writer:
     """Stores objects, each with a checksum of all its bytes that the service verifies.
 
     Args:
-        client: boto3's.
+        objects: Sends the requests.
         create_bucket: Makes a bucket that is missing.
     """
 
-    def __init__(self, client: S3Client, create_bucket: Callable[[str], None]) -> None:
-        self._client, self._create_bucket = client, create_bucket
+    def __init__(self, objects: S3Objects, create_bucket: Callable[[str], None]) -> None:
+        self._objects, self._client, self._create_bucket = objects, objects.client, create_bucket
 
     def store(self, source: Path | bytes, bucket: str, key: str, options: Mapping[str, Any], create: bool) -> None:
         """Store a file, or what is in memory, as one object.
@@ -104,7 +104,7 @@ class S3Writer:
 
         def request() -> Mapping[str, Any]:
             with transfer.opened(source) as from_start:
-                return self._client.put_object(Bucket=bucket, Key=key, Body=from_start(), **sent)
+                return self._objects.put_object(Bucket=bucket, Key=key, Body=from_start(), **sent)
 
         for _ in range(_ATTEMPTS):
             try:
@@ -130,7 +130,7 @@ class S3Writer:
         if "VersionId" in answer:  # another saver may have replaced it meanwhile
             request["VersionId"] = answer["VersionId"]
         try:
-            found = self._client.head_object(**request)
+            found = self._objects.head_object(**request)
         except self._client.exceptions.ClientError as error:
             kind = kind_of(code_of(error))
             if kind not in (ObjectNotFound, PermissionDenied):
@@ -172,7 +172,7 @@ class S3Writer:
             return False
         known = known_to("HeadObject", _unconditional(options))
         with contextlib.suppress(self._client.exceptions.ClientError):  # who may write may not always look
-            found = self._client.head_object(Bucket=bucket, Key=key, **known)
+            found = self._objects.head_object(Bucket=bucket, Key=key, **known)
             token = options.get("Metadata", {}).get(_TOKEN)
             return found["ETag"].strip('"') == etag() if token is None else found["Metadata"].get(_TOKEN) == token
         return False

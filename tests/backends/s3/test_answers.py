@@ -209,7 +209,7 @@ def test_a_configuration_that_makes_no_sense_is_told(seaweed: S3Server) -> None:
 
 def test_a_time_that_is_none_is_an_answer_of_something_else(seaweed: S3Server, between: Gateway, bucket: str) -> None:
     odd = {"ETag": ETAG, "Content-Length": "3", "Last-Modified": "when it was"}
-    between.answers.append(Canned(200, headers=odd))
+    between.answers.extend([Canned(200, headers=odd)] * 2)  # both ways are tried
     with pytest.raises(BackendUnreachable, match="something else than an S3 service"):
         through(between, seaweed).stat(fragment=parse(f"s3://{bucket}/x"))
 
@@ -223,8 +223,12 @@ def test_a_listing_of_something_without_a_name_is_an_answer_of_something_else(
         list(through(between, seaweed).list(fragment=parse(f"s3://{bucket}/x")))
 
 
-def test_what_boto3_cannot_parse_is_not_shown(direct: S3Backend, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_boto3_cannot_parse_is_not_shown(
+    seaweed: S3Server, between: Gateway, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from botocore.parsers import ResponseParserError
+
+    direct = through(between, seaweed, user_agent_extra="tests")  # which is not plain
 
     def fail(**_: Any) -> None:
         raise ResponseParserError("invalid XML received:\n<html>hush</html>")

@@ -202,7 +202,7 @@ def test_a_service_that_does_not_know_the_condition_is_asked_before(
 
 
 def test_what_the_service_refuses_for_another_reason_is_told(seaweed: S3Server, between: Gateway, bucket: str) -> None:
-    between.answers.extend([None, None, Canned(400, b"<Error><Code>MyCode</Code></Error>")])
+    between.answers.extend([None, None, *[Canned(400, b"<Error><Code>MyCode</Code></Error>")] * 2])
     with pytest.raises(TransferError, match="MyCode"):
         through(between, seaweed).create(source=b"x", fragment=parse(f"s3://{bucket}/x"))
 

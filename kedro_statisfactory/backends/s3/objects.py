@@ -1,0 +1,86 @@
+"""Storing, fetching and looking at single objects: by a lean way what is plain, else by boto3."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from kedro_statisfactory.backends.s3.lean import LeanBody, LeanSender, Unexpected
+from kedro_statisfactory.backends.s3.plain import Handlers
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import (
+        GetObjectOutputTypeDef,
+        HeadObjectOutputTypeDef,
+        PutObjectOutputTypeDef,
+    )
+
+#: How the two ways are called where requests are counted.
+LEAN, BOTO3 = "lean", "boto3"
+
+
+class S3Objects:
+    """The requests for single objects, with arguments, answers and errors of boto3's client.
+
+    A request that is plain is sent once without boto3. Where it is not answered as expected boto3 sends it again, which
+    repeats it as often as for any other, with pauses. A bucket that has answered in a way that only boto3 may know (a
+    redirect, a signature or a header that it refuses, a page that is none of S3) is boto3's from then on.
+
+    Args:
+        client: boto3's, just made.
+        lean: Sends without it; ``None``: nothing is plain at this service.
+
+    Attributes:
+        client: boto3's, for everything else.
+        ways: How many requests were sent by each way, by their operation and ``"lean"`` or ``"boto3"``; repetitions by
+            boto3 do not count.
+    """
+
+    def __init__(self, client: S3Client, lean: LeanSender | None) -> None:
+        self.client, self._lean = client, lean
+        self._handlers, self._lock = Handlers(client), threading.Lock()
+        self._of_boto3: set[str] = set()  # buckets
+        self.ways: Counter[tuple[str, str]] = Counter()
+
+    def get_object(self, **request: Any) -> GetObjectOutputTypeDef:
+        """As boto3's; the ``Body`` verifies itself when it is read to its end."""
+        answer: Any = self._ask("GetObject", request, self.client.get_object)
+        return answer  # type: ignore[no-any-return]
+
+    def head_object(self, **request: Any) -> HeadObjectOutputTypeDef:
+        """As boto3's."""
+        answer: Any = self._ask("HeadObject", request, self.client.head_object)
+        return answer  # type: ignore[no-any-return]
+
+    def put_object(self, **request: Any) -> PutObjectOutputTypeDef:
+        """As boto3's."""
+        answer: Any = self._ask("PutObject", request, self.client.put_object)
+        return answer  # type: ignore[no-any-return]
+
+    def _ask(self, operation: str, request: Mapping[str, Any], by_boto3: Callable[..., Any]) -> Any:
+        lean, bucket = self._lean, request["Bucket"]
+        if lean is not None and bucket not in self._of_boto3 and self._handlers.are_ours():
+            plain = lean.service.request(operation, request)
+            if plain is not None:
+                self._count(operation, LEAN)
+                try:
+                    return lean.send(plain)
+                except Unexpected as error:
+                    if not error.is_passing:
+                        self._of_boto3.add(bucket)
+        self._count(operation, BOTO3)
+        return by_boto3(**request)
+
+    def _count(self, operation: str, way: str) -> None:
+        with self._lock:
+            self.ways[operation, way] += 1
+
+
+def is_verified_as_a_whole(body: Any) -> bool:
+    """Whether the content of an answer to ``get_object`` is verified when all of it was read from that answer."""
+    from botocore.response import StreamingBody
+
+    return body.verifies_all if isinstance(body, LeanBody) else type(body) is not StreamingBody
