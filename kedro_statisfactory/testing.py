@@ -29,6 +29,7 @@ from urllib.parse import ParseResult
 import pytest
 
 from kedro_statisfactory.backends import Backend
+from kedro_statisfactory.backends.engines import S3Access
 from kedro_statisfactory.errors import InvalidURL, NotSupported, PreconditionFailed, UnknownOption
 from kedro_statisfactory.location import parse
 
@@ -229,6 +230,40 @@ class BackendContract(ReadingContract):
             return
         assert not backend.exists(fragment=self._at("tree/b"))
         assert backend.exists(fragment=self._at("tree-of-another-name"))
+
+    def test_engines_find_a_location_by_themselves_or_are_refused(self) -> None:
+        backend = self.new_backend()
+        for name in ("x", "tree/a"):
+            self.raw_write(self.url(name), name.encode())
+        try:
+            access = backend.engine_access(fragment=self._at("x"))
+        except NotSupported:
+            return
+        assert self._read_by_engine(access) == b"x"
+        backend.engine_access(fragment=self._at("tree"))
+        with pytest.raises(FileNotFoundError):
+            backend.engine_access(fragment=self._at("missing"))
+        self._write_by_engine(backend.engine_access(fragment=self._at("new/x"), saving="add"), b"new")
+        assert backend.end_engine_save(fragment=self._at("new/x"))
+        assert self.raw_read(self.url("new/x")) == b"new"
+        backend.engine_access(fragment=self._at("tree"), saving="replace")
+        assert not backend.exists(fragment=self._at("tree"))
+        assert not backend.end_engine_save(fragment=self._at("tree"))
+
+    @staticmethod
+    def _read_by_engine(access: S3Access | Path) -> bytes:
+        from kedro_statisfactory.backends.s3.filesystem import EngineFileSystem
+
+        return access.read_bytes() if isinstance(access, Path) else EngineFileSystem(access, "x").cat_file("x")
+
+    @staticmethod
+    def _write_by_engine(access: S3Access | Path, payload: bytes) -> None:
+        from kedro_statisfactory.backends.s3.filesystem import EngineFileSystem
+
+        if isinstance(access, Path):
+            access.write_bytes(payload)
+        else:
+            EngineFileSystem(access, "x").pipe_file("x", payload)
 
     def test_unknown_options_of_a_write_are_refused(self) -> None:
         self.raw_write(self.url("x"), b"x")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import logging
 import re
@@ -13,9 +14,10 @@ from typing import Any, ClassVar
 from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends import installed
+from kedro_statisfactory.backends.engines import S3Access, Saving
 from kedro_statisfactory.backends.info import ObjectInfo
 from kedro_statisfactory.backends.refusals import Refusals, name_of
-from kedro_statisfactory.errors import PrefixTaken, UnknownPrefix
+from kedro_statisfactory.errors import NotSupported, PrefixTaken, UnknownPrefix
 from kedro_statisfactory.hidden import Hidden
 from kedro_statisfactory.location import join
 from kedro_statisfactory.session import Session
@@ -314,6 +316,36 @@ class Backend(Refusals, ABC):
         """
         for path in remove:
             self.delete(fragment=join(fragment, path))
+
+    def engine_access(self, *, fragment: ParseResult, saving: Saving | None = None, **kwargs: Any) -> S3Access | Path:
+        """Where an engine that reads and writes by itself finds a location, and how it comes in.
+
+        Args:
+            fragment: The parsed location.
+            saving: What it is about to write: in place of what is there, which this removes, or in addition to that;
+                ``None``: it reads.
+            kwargs: Options of the backend, as for ``put`` where it writes, else as for ``get``.
+
+        Returns:
+            A place in S3's protocol, or the path of a file or folder.
+
+        Raises:
+            FileNotFoundError: It reads, and nothing is there.
+            NotSupported: The backend cannot let engines in.
+        """
+        raise self._not_supported("let engines in", fragment)
+
+    def end_engine_save(self, *, fragment: ParseResult, **kwargs: Any) -> bool:
+        """Take note of what an engine has written by itself; gives whether there is anything.
+
+        Args:
+            fragment: The parsed location.
+            kwargs: Options of the backend, as for ``put``.
+        """
+        with contextlib.suppress(NotSupported):
+            if any(True for _ in self.list(fragment=fragment)):
+                return True
+        return self.exists(fragment=fragment)
 
     def version_options(self, version: str) -> dict[str, Any] | None:
         """The options with which ``get`` reads a version, where the service itself keeps versions.

@@ -55,6 +55,8 @@ class ArtifactDataset(CheckedEntry):
             ``backends.lakefs.credentials`` list.
         fs_args: What ``PartitionedDataset`` hands down: further configuration of the connection in s3fs's shape.
         version: Set by Kedro for ``versioned: true``; versions are folders as kedro-datasets makes them.
+        native: Whether the format's engine goes to the data by itself, past this machine's disk; a text names the
+            family of an engine that is not known here: ``fsspec`` or ``object_store``.
         metadata: Ignored here, for the use of others.
 
     Raises:
@@ -80,6 +82,8 @@ class ArtifactDataset(CheckedEntry):
     """
 
     _reader: FormatReader | None = None  # made when it is needed; stays in its process
+    _project: Project | None = None
+    _module: str | None = None  # which defines the backend
 
     def __init__(
         self,
@@ -91,6 +95,7 @@ class ArtifactDataset(CheckedEntry):
         credentials: dict[str, Any] | None = None,
         fs_args: dict[str, Any] | None = None,
         version: Version | None = None,
+        native: bool | str = False,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         # Whatever fails below may show its locals.
@@ -110,8 +115,6 @@ class ArtifactDataset(CheckedEntry):
         self._EPHEMERAL = bool(getattr(kind, "_EPHEMERAL", False))
         self._SINGLE_PROCESS = bool(getattr(kind, "_SINGLE_PROCESS", False))
         self._transport: Backend | None = None
-        self._project: Project | None = None
-        self._module: str | None = None  # which defines the backend
 
         # PartitionedDataset makes one without a path to print itself.
         parsed = self._location() if self.filepath else None
@@ -121,6 +124,7 @@ class ArtifactDataset(CheckedEntry):
         if parsed:
             self._backend().check_location(parsed)
             self._collection = self._parsed_collection(self._format)
+        self._native = self._parsed_native(native)
 
     if TYPE_CHECKING:  # Kedro makes these of the two below, which type checkers cannot know
 
@@ -138,7 +142,7 @@ class ArtifactDataset(CheckedEntry):
                 payload = backend.get(fragment=where, **options)
                 note_payload(backend, payload)
                 return payload
-            return self._format_reader().load(backend, where, options)
+            return (self._native or self._format_reader()).load(backend, where, options)
 
     def _save(self, data: Any) -> None:
         if self._collection is None:
@@ -165,6 +169,8 @@ class ArtifactDataset(CheckedEntry):
                         f"an entry without `dataset` stores bytes, and got {type(data).__name__}: name the format."
                     )
                 begun = functools.partial(publish, bytes(data))
+            elif self._native is not None:
+                begun = functools.partial(self._native.save, data, self._replaced(where))
             else:
                 replaced = self._replaced(where)
                 begun = StagedSave(self._format, self._shown, replaced, publish, folders).begin(data)
@@ -266,6 +272,8 @@ class ArtifactDataset(CheckedEntry):
             if self._collection is not None:
                 self._refuse_pinned(where)
                 return work(self._partitions())
+            if self._native is not None:
+                return self._native.ask(self._backend(), where, options, work)
             store = functools.partial(self._store, where)
             return self._format_reader().ask(self._backend(), where, options, work, of_last, store)
 
@@ -300,7 +308,7 @@ class ArtifactDataset(CheckedEntry):
             kind, args = state["_format"], state["_format_args"]
             state = {**state, "_format": kind and Format(kind, args)}
             del state["_format_args"]
-        self.__dict__.update(state)
+        self.__dict__.update({"_native": None, **state})
         if self._module:
             # A process that was spawned has not imported what registers the backend of a third party.
             with contextlib.suppress(ImportError):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from kedro_statisfactory.backends import Backend
 from kedro_statisfactory.datasets.collected import CollectedEntry
 from kedro_statisfactory.datasets.engines import refuse_cluster, refuse_handle
 from kedro_statisfactory.datasets.formats import Format
+from kedro_statisfactory.datasets.native import SHAPES, NativeFormat
 from kedro_statisfactory.datasets.staging import staged_path, staging_folder
+from kedro_statisfactory.errors import InvalidFormat, NotSupported
 from kedro_statisfactory.location import basename
 
 
@@ -13,6 +16,29 @@ class CheckedEntry(CollectedEntry):
     """An entry whose options, place and format can be checked."""
 
     _format: Format | None
+    _native: NativeFormat | None = None
+
+    def _parsed_native(self, native: object) -> NativeFormat | None:
+        """How the format's engine goes to the data, where it does that by itself.
+
+        Raises:
+            InvalidFormat: It cannot.
+        """
+        if native not in (True, False, None, *SHAPES):
+            raise InvalidFormat(f"`native` is {native!r}: write true or false, or one of {', '.join(SHAPES)}.")
+        if native in (False, None):
+            return None
+        if self._format is None or self._collection is not None:
+            raise InvalidFormat(
+                "an entry without a format of its own, or of partitions, cannot be `native`: it has no engine that "
+                "could go to the data by itself. Take `native` away."
+            )
+        if self._makes_version:
+            raise InvalidFormat(
+                "an entry cannot be `native` and have versions in folders: a version is written once, which no engine "
+                "promises. Take one of the two away, or keep the entry in lakeFS, where each run is a version."
+            )
+        return NativeFormat(self._format, self._shown, native)
 
     def check_options(self) -> None:
         """Refuse options that the backend does not know; a constructor that did it would have to load SDKs.
@@ -29,10 +55,16 @@ class CheckedEntry(CollectedEntry):
             is_written: Whether the run writes it.
 
         Raises:
-            NotSupported: Nothing can be written there.
+            NotSupported: Nothing can be written there, or its engine cannot go there by itself.
             UnknownPrefix: A package is missing.
         """
-        self._backend().check_use(self._location(), is_written)
+        backend = self._backend()
+        if self._native is not None and type(backend).engine_access is Backend.engine_access:
+            raise NotSupported(
+                f"{type(backend).__name__} cannot let engines in, so that {self._shown!r} cannot be `native`: take "
+                "that away."
+            )
+        backend.check_use(self._location(), is_written)
 
     def check_format(self, is_written: bool) -> None:
         """Refuse a format that cannot work, as far as that is known before it does.
@@ -51,6 +83,8 @@ class CheckedEntry(CollectedEntry):
             if each.is_of_kedro:  # a class of somebody else's may need its file to be made
                 with staging_folder(None) as folder:
                     each.on(staged_path(folder.path, basename(self._location())), self._shown)
+        if self._native is not None:
+            return
         try:
             is_copied = self._backend().local_path(fragment=self._location(), **self._load_args) is None
         except FileNotFoundError:  # where there is nothing yet

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -138,7 +138,20 @@ class Format:
         """
         return self._made(path, url, copy.deepcopy(dict(self.args)))
 
-    def _made(self, path: Path, url: str, args: dict[str, Any]) -> AbstractDataset[Any, Any]:
+    def at(self, path: str, more: Mapping[str, Any], url: str) -> AbstractDataset[Any, Any]:
+        """The dataset at a place to which its engine goes by itself.
+
+        Args:
+            path: URL or path of that place.
+            more: Arguments that say how to come in.
+            url: Of the entry, for errors.
+
+        Raises:
+            DatasetError: The class cannot be made with these arguments.
+        """
+        return self._made(path, url, {**copy.deepcopy(dict(self.args)), **more})
+
+    def _made(self, path: Path | str, url: str, args: dict[str, Any]) -> AbstractDataset[Any, Any]:
         make: Any = self.kind
         inner: AbstractDataset[Any, Any]
         try:
@@ -149,7 +162,7 @@ class Format:
             raise DatasetError(self._said(path, url, error, error)) from error
         return inner
 
-    def call(self, path: Path, url: str, work: Callable[[], _Data]) -> _Data:
+    def call(self, path: Path | str, url: str, work: Callable[[], _Data]) -> _Data:
         """Call a method of the dataset on ``path``; its errors name the entry's ``url`` instead.
 
         Raises:
@@ -160,7 +173,7 @@ class Format:
         except DatasetError as error:
             raise DatasetError(self._said(path, url, error, error.__cause__)) from error
 
-    def _said(self, path: Path, url: str, error: Exception, cause: BaseException | None) -> str:
+    def _said(self, path: Path | str, url: str, error: Exception, cause: BaseException | None) -> str:
         said = f"{self.name} failed: {type(cause).__name__}: {cause}" if cause else str(error)
         return f"{url!r}: {said.replace(str(path), url)}"
 
@@ -168,6 +181,11 @@ class Format:
 @functools.lru_cache(maxsize=256)
 def _parameters_of(kind: type) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(kind).parameters
+
+
+def argument_names(kind: type) -> Collection[str]:
+    """Names of the arguments of a class."""
+    return _parameters_of(kind).keys()
 
 
 @functools.lru_cache(maxsize=256)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -15,7 +16,7 @@ _CHOICES: Mapping[str, tuple[str | None, ...]] = {
     "merge": (None, "source-wins", "dest-wins"),
     "inputs": ("warn", "conflict"),
 }
-_TEXTS = ("at", "branch", "source")
+_TEXTS = ("at", "branch", "source", "gateway")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Settings:
             run does not land.
         keep_failed: Whether the hidden branch of a failed run is kept for a look.
         grace_hours: Age from which hidden branches count as left behind by a run that was killed; 0: no run drops any.
+        gateway: URL of the S3 gateway of lakeFS, by which engines read and write, where it has a host of its own;
+            absent: the server's.
     """
 
     mode: str = "isolated"
@@ -48,6 +51,7 @@ class Settings:
     merge: str | None = None
     inputs: str = "warn"
     keep_failed: bool = False
+    gateway: str | None = None
     grace_hours: float = 24.0
 
     def __post_init__(self) -> None:
@@ -70,6 +74,8 @@ class Settings:
         if not isinstance(self.branches, Mapping):
             raise InvalidSettings("'branches' is no mapping of git branches to data branches.")
         check_explicit(self.branches)
+        if self.gateway is not None and not re.match(r"https?://[^/@]+", self.gateway):
+            raise InvalidSettings("'gateway' is no URL of a server: write it as in 'https://s3.lakefs.example.org'.")
         if not isinstance(self.keep_failed, bool):
             raise InvalidSettings(f"'keep_failed' is {self.keep_failed!r}: write true or false.")
         if (

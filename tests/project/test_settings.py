@@ -45,7 +45,7 @@ def test_off_needs_no_quotes() -> None:
 
 
 def test_a_key_without_a_value_counts_as_absent() -> None:
-    names = ("mode", "branch", "source", "branches", "at", "merge", "keep_failed", "grace_hours")
+    names = ("mode", "branch", "source", "branches", "at", "merge", "keep_failed", "gateway", "grace_hours")
     assert parse_settings(dict.fromkeys(names)) == Settings()
 
 
@@ -70,6 +70,7 @@ def test_a_key_without_a_value_counts_as_absent() -> None:
         ({"branch": "kedro----x"}, "or a run: choose another"),
         ({"branch": "feature/x"}, "has the data branch 'feature--x'"),
         ({"branches": ["main"]}, "'branches' is no mapping"),
+        ({"gateway": "s3.example.org"}, "'gateway' is no URL of a server"),
         ({"keep_failed": "yes"}, "'keep_failed' is 'yes': write true or false"),
         ({"grace_hours": "24"}, "'grace_hours' is '24': write a number of hours"),
         ({"grace_hours": -1}, "'grace_hours' is -1"),

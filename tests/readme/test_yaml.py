@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import polars
 import pytest
 import yaml
 from kedro.io import DataCatalog
@@ -29,6 +30,7 @@ _OF_ENTRIES = (
     "Keep versions of an entry",
     "Save partitions",
     "Save folders",
+    "Let engines go to the data",
     "Save in chunks",
     "Write to several repositories",
 )
@@ -46,6 +48,7 @@ DATA: dict[str, Any] = {
     "days": {"2026/11/26": FRAME},
     "names": "a line\n",
     "orders": FRAME,
+    "events": polars.DataFrame({"a": [1, 2]}),
 }
 
 
@@ -89,6 +92,8 @@ def test_entries_save_and_load(
             assert found == {}
         elif isinstance(DATA[name], pd.DataFrame):
             pd.testing.assert_frame_equal(found, DATA[name])
+        elif isinstance(found, polars.LazyFrame):
+            assert found.collect().equals(DATA[name])
         else:
             assert found == DATA[name]
 

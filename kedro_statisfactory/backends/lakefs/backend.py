@@ -7,32 +7,33 @@ import functools
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends import transfer
 from kedro_statisfactory.backends.base import Backend
+from kedro_statisfactory.backends.engines import S3Access, Saving
 from kedro_statisfactory.backends.info import ObjectInfo
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.client import lakefs_client
 from kedro_statisfactory.backends.lakefs.credentials import SECRET_VARIABLE, checked_lakefs_credentials
 from kedro_statisfactory.backends.lakefs.folders import mark_folder, send_folder
-from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK, LONGEST_PATH, Stat
+from kedro_statisfactory.backends.lakefs.gateway import LakeFSGateway
+from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK, Stat, info_of
 from kedro_statisfactory.backends.lakefs.objects import LakeFSObjects
+from kedro_statisfactory.backends.lakefs.paths import check_length, split
 from kedro_statisfactory.backends.lakefs.putting_back import PuttingBack
 from kedro_statisfactory.backends.lakefs.refs import LakeFSRefs, check_lake_ref
 from kedro_statisfactory.backends.lakefs.store import LakeFSStore
 from kedro_statisfactory.backends.part_writer import PartBuffer
-from kedro_statisfactory.errors import InvalidURL, NotSupported, ObjectNotFound, UnknownOption
+from kedro_statisfactory.errors import NotSupported, ObjectNotFound, UnknownOption
 from kedro_statisfactory.hidden import Hidden
-from kedro_statisfactory.location import checked, full_path, refuse_placeholder, unparse
+from kedro_statisfactory.location import checked
 from kedro_statisfactory.project import Project
 from kedro_statisfactory.project.branches import LEGAL_BRANCH
 from kedro_statisfactory.session import Session
 
-_REPOSITORY = re.compile(r"[a-z0-9][a-z0-9-]{2,62}")
 _OPTIONS = ("lake_ref", "verify")
 #: Why an entry with versions is not saved.
 NO_VERSION = (
@@ -70,6 +71,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         self._store = LakeFSStore(session, self._api)
         self._objects = LakeFSObjects(session, self._api, self._store, self.note_read)
         self._refs = LakeFSRefs(session, self._api, self._logger, self)
+        self._gateway = LakeFSGateway(session, self._api, self.note_read)
 
     def redacted(self, text: str) -> str:
         """``text`` without any secret of the credentials, those of lakectl's file included."""
@@ -150,7 +152,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             return
         first, last = transfer.files_of(source)
         for below in (FOLDER_MARK + path, *(f"{path}/{file.as_posix()}" for file in (*first, *last))):
-            _check_length(below)
+            check_length(below)
 
         hidden = self._refs.writes_are_hidden(repository, lake_ref)
 
@@ -229,7 +231,9 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         """Size, time and checksum of one object."""
         self._verify(kwargs)
         repository, path = self.split(fragment)
-        return self._refs.read(repository, path, lake_ref, lambda ref: _info("", self._api.stat(repository, ref, path)))
+        return self._refs.read(
+            repository, path, lake_ref, lambda ref: info_of("", self._api.stat(repository, ref, path))
+        )
 
     def list(self, *, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> Iterator[ObjectInfo]:
         """All objects below a path; a request for every 1,000 of them."""
@@ -240,7 +244,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             prefix = f"{path}/"
             found = self._api.list(repository, ref, prefix)
             files = (stat for stat in found if not transfer.is_folder_marker(stat.path, stat.size))
-            return [_info(stat.path.removeprefix(prefix), stat) for stat in files]
+            return [info_of(stat.path.removeprefix(prefix), stat) for stat in files]
 
         yield from self._refs.read(repository, path, lake_ref, look)
 
@@ -270,6 +274,42 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             mark_folder(self._api, repository, branch, path, self._api.list(repository, branch, f"{path}/"))
 
         self._refs.write(repository, path, lake_ref, end)
+
+    def engine_access(
+        self,
+        *,
+        fragment: ParseResult,
+        saving: Saving | None = None,
+        lake_ref: str | None = None,
+        **kwargs: Any,
+    ) -> S3Access:
+        """A place at lakeFS's S3 gateway: on the branch where a save goes, or at the ref at which a load reads."""
+        repository, path = self.split(fragment)
+        if saving is None:
+            self._verify(kwargs)
+            ref = self._refs.read(repository, path, lake_ref, lambda ref: self._gateway.look(repository, ref, path))
+            return self._gateway.access(fragment, repository, ref, path)
+        self._refuse_unknown(kwargs, ("lake_ref",))
+        branches: builtins.list[str] = []
+
+        def prepare(branch: str) -> None:
+            if not self._refs.writes_are_hidden(repository, lake_ref):
+                self._api.branch(repository, branch)
+            if saving == "replace":
+                self._gateway.clear(repository, branch, path)
+            branches.append(branch)
+
+        self._refs.write(repository, path, lake_ref, prepare)
+        return self._gateway.access(fragment, repository, branches[-1], path)
+
+    def end_engine_save(self, *, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> bool:
+        """Drop the markers of what an engine has written, and let the run know of the rest, by one listing."""
+        repository, path = self.split(fragment)
+        found: builtins.list[Stat] = []
+        self._refs.write(
+            repository, path, lake_ref, lambda branch: found.extend(self._gateway.end(repository, branch, path))
+        )
+        return bool(found)
 
     def version_options(self, version: str) -> dict[str, Any]:
         """A version is a ref: a run id, tag, branch, commit or git SHA."""
@@ -322,22 +362,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
     @staticmethod
     def split(fragment: ParseResult) -> tuple[str, str]:
         """Repository and path of an object, from its parsed location."""
-        checked(fragment)
-        if not fragment.netloc:
-            raise InvalidURL(f"the URL {unparse(fragment)!r} names no repository: write lakefs://repository/path.")
-        refuse_placeholder(fragment)
-        if not _REPOSITORY.fullmatch(fragment.netloc):
-            raise InvalidURL(
-                f"the URL {unparse(fragment)!r} names the repository {fragment.netloc!r}, which lakeFS does not allow "
-                "as a name: correct it."
-            )
-        path = full_path(fragment).removeprefix("/")
-        _check_length(path)
-        if f"{path}/".startswith(FOLDER_MARK):
-            raise InvalidURL(
-                f"{unparse(fragment)!r} is below {FOLDER_MARK!r}, which this package uses: choose another."
-            )
-        return fragment.netloc, path
+        return split(fragment)
 
     @property
     def refs(self) -> LakeFSRefs:
@@ -373,14 +398,3 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         if not isinstance(verify, bool):
             raise UnknownOption(f"`verify` is {verify!r}: write true or false.")
         return verify
-
-
-def _check_length(path: str) -> None:
-    if len(path.encode()) > LONGEST_PATH:
-        raise InvalidURL(
-            f"the path {path!r} has {len(path.encode())} bytes, and lakeFS allows {LONGEST_PATH}: shorten it."
-        )
-
-
-def _info(path: str, stat: Stat) -> ObjectInfo:
-    return ObjectInfo(path, stat.size, datetime.fromtimestamp(stat.mtime, tz=timezone.utc), stat.checksum)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Any, TypeVar
 
+from kedro_statisfactory.backends.info import ObjectInfo
 from kedro_statisfactory.hidden import Hidden
 
 _Kind = TypeVar("_Kind")
@@ -35,6 +37,11 @@ class Stat:
     address: str = field(repr=False)  # it may be a signed URL
     metadata: Mapping[str, str] = field(default_factory=dict)
     content_type: str = ""
+
+
+def info_of(path: str, stat: Stat) -> ObjectInfo:
+    """The same in the words that all backends share, under another path."""
+    return ObjectInfo(path, stat.size, datetime.fromtimestamp(stat.mtime, tz=timezone.utc), stat.checksum)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends.base import Backend
+from kedro_statisfactory.backends.engines import Saving
 from kedro_statisfactory.backends.info import ObjectInfo, checksum_of, info_of_file
 from kedro_statisfactory.backends.local.publish import publish, publish_file, publish_new, sync_folder, temporary_beside
 from kedro_statisfactory.backends.local.staging import IS_STAGING, staging_folder_for
@@ -180,6 +181,17 @@ class LocalFS(Backend, prefix="", aliases=("file",)):
             else:
                 path.unlink()
             sync_folder(path.parent)
+
+    def engine_access(self, *, fragment: ParseResult, saving: Saving | None = None, **kwargs: Any) -> Path:
+        """The file or folder itself; what an engine writes there is neither whole at once nor brought to the disk."""
+        if saving is None:
+            return self.local_path(fragment=fragment, **kwargs)
+        self._refuse_unknown(kwargs)
+        with _translated(fragment):
+            target = self._target(fragment)
+        if saving == "replace":
+            self.delete(fragment=fragment)
+        return target
 
     def _target(self, fragment: ParseResult) -> Path:
         """Where a write goes: links followed, folders above it created."""

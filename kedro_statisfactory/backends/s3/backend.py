@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,22 +14,24 @@ from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends import transfer
 from kedro_statisfactory.backends.base import CLAIM, Backend
+from kedro_statisfactory.backends.engines import S3Access, Saving
 from kedro_statisfactory.backends.info import ObjectInfo
+from kedro_statisfactory.backends.s3.access import s3_access
 from kedro_statisfactory.backends.s3.client import SECRET_VARIABLES, s3_client, s3_objects
 from kedro_statisfactory.backends.s3.credentials import s3_configuration
 from kedro_statisfactory.backends.s3.errors import code_of, kind_of, translated
+from kedro_statisfactory.backends.s3.keys import bucket_and_key, claim_of
 from kedro_statisfactory.backends.s3.options import is_about_one_request, known_to, members
 from kedro_statisfactory.backends.s3.reading import S3Reader
 from kedro_statisfactory.backends.s3.writing import S3Writer, goes_in_parts
 from kedro_statisfactory.errors import (
     BucketNotFound,
-    InvalidURL,
     ObjectNotFound,
     PermissionDenied,
     PreconditionFailed,
     UnknownOption,
 )
-from kedro_statisfactory.location import checked, full_path, join, refuse_placeholder, unparse
+from kedro_statisfactory.location import checked, join, unparse
 from kedro_statisfactory.session import Session
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
 _PATIENCE_AT_ONCE = 1.0
 # What services say to a condition that they do not know.
 _CONDITION_REFUSED = frozenset(("NotImplemented", "InvalidArgument", "InvalidRequest", "MethodNotAllowed"))
-# The ARN of an access point, of S3, of an Outpost or of Object Lambda, stands for a bucket; a key follows.
-_ACCESS_POINT = re.compile(r"(arn(?::[^:/]*){4}:(?:outpost[:/][^:/]+[:/])?accesspoint[:/][^:/]+)/(.+)", re.DOTALL)
 _CREATE_BUCKET = "create_bucket"
 _BUCKET_IS_THERE = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists", "OperationAborted")
 
@@ -77,7 +76,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
 
     def check_location(self, fragment: ParseResult) -> None:
         """Refuse a URL without a bucket, or with a placeholder for one."""
-        _bucket_and_key(fragment)
+        bucket_and_key(fragment)
 
     def put(self, *, payload: bytes, fragment: ParseResult, **kwargs: Any) -> None:
         """Store ``payload`` as one object; the bucket is created when the service says that it is missing.
@@ -90,7 +89,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
 
     def get(self, *, fragment: ParseResult, **kwargs: Any) -> bytes:
         """Fetch one object, its length and, where the service keeps one, its checksum verified."""
-        bucket, key = _bucket_and_key(fragment)
+        bucket, key = bucket_and_key(fragment)
         with self._translated(fragment):
             return self._reader.read(bucket, key, self._read_options(kwargs))
 
@@ -105,7 +104,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             self._store(source, fragment, kwargs)
             return
         kept = {path.as_posix() for path in self._store_folder(source, fragment, kwargs)}
-        bucket, key = _bucket_and_key(fragment)
+        bucket, key = bucket_and_key(fragment)
         with self._translated(fragment):
             stale = [info.path for info in self._list(bucket, f"{key}/", {}) if info.path not in kept]
             self._delete_keys(bucket, [key, *(f"{key}/{path}" for path in stale)])
@@ -138,7 +137,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
 
     def _create_object(self, source: Path | bytes, fragment: ParseResult, kwargs: Mapping[str, Any]) -> bool:
         """Store an object where none is; ``False``: the service does not know the condition."""
-        bucket, key = _bucket_and_key(fragment)
+        bucket, key = bucket_and_key(fragment)
         with self._translated(fragment):
             options, create_bucket = self._write_options(kwargs)
             writer = S3Writer(s3_objects(self._session), self._create_bucket)
@@ -154,7 +153,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
 
     def _create_claimed(self, source: Path | bytes, fragment: ParseResult, kwargs: Mapping[str, Any]) -> None:
         """Claim a location, store a large object or a folder where nothing is, and take the claim away."""
-        claim, content = _claim_of(fragment), secrets.token_bytes(16)
+        claim, content = claim_of(fragment), secrets.token_bytes(16)
         # Those of the claim: nothing that is about the payload, nor a class that has objects paid for months.
         options = {key: kwargs[key] for key in kwargs if not is_about_one_request(key) and key != "StorageClass"}
         stored: list[str] = []
@@ -189,8 +188,8 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
 
     def _delete_each(self, fragments: Sequence[ParseResult]) -> None:
         with self._translated(fragments[-1]):
-            keys = [_bucket_and_key(each)[1] for each in fragments]
-            self._delete_keys(_bucket_and_key(fragments[-1])[0], keys)
+            keys = [bucket_and_key(each)[1] for each in fragments]
+            self._delete_keys(bucket_and_key(fragments[-1])[0], keys)
 
     def _store_folder(self, source: Path, fragment: ParseResult, kwargs: Mapping[str, Any]) -> list[Path]:
         """Store the files of a folder in the order that formats need; gives their paths."""
@@ -206,7 +205,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
 
     def download(self, *, target: Path, fragment: ParseResult, **kwargs: Any) -> None:
         """Fetch an object into a file or, where there is none, all objects below the key into a folder."""
-        bucket, key = _bucket_and_key(fragment)
+        bucket, key = bucket_and_key(fragment)
         with self._translated(fragment):
             options, reader = self._read_options(kwargs), self._reader
             try:
@@ -231,7 +230,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             PermissionDenied: The service does not tell. Without the right to list a bucket S3 answers so for
                 whatever is missing.
         """
-        bucket, key = _bucket_and_key(fragment)
+        bucket, key = bucket_and_key(fragment)
         try:
             self.stat(fragment=fragment, **kwargs)
         except (ObjectNotFound, BucketNotFound):
@@ -245,7 +244,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
 
     def stat(self, *, fragment: ParseResult, **kwargs: Any) -> ObjectInfo:
         """Size, time and ETag of one object."""
-        bucket, key = _bucket_and_key(fragment)
+        bucket, key = bucket_and_key(fragment)
         with self._translated(fragment):
             options = known_to("HeadObject", self._read_options(kwargs))
             found = s3_objects(self._session).head_object(Bucket=bucket, Key=key, **options)
@@ -253,7 +252,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
 
     def list(self, *, fragment: ParseResult, **kwargs: Any) -> Iterator[ObjectInfo]:
         """All objects below a key; a request for every 1,000 of them."""
-        bucket, key = _bucket_and_key(fragment)
+        bucket, key = bucket_and_key(fragment)
         with self._translated(fragment):
             try:
                 yield from self._list(bucket, f"{key}/", self._read_options(kwargs))
@@ -262,17 +261,37 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
 
     def delete(self, *, fragment: ParseResult, **kwargs: Any) -> None:
         """Remove an object and all objects below its key."""
-        bucket, key = _bucket_and_key(fragment)
+        bucket, key = bucket_and_key(fragment)
         self._refuse_unknown(kwargs)
         with self._translated(fragment), contextlib.suppress(self._client.exceptions.NoSuchBucket):
             below = [f"{key}/{info.path}" for info in self._list(bucket, f"{key}/", {}, with_claims=True)]
-            self._delete_keys(bucket, [key, _bucket_and_key(_claim_of(fragment))[1], *below])
+            self._delete_keys(bucket, [key, bucket_and_key(claim_of(fragment))[1], *below])
 
     def end_changes(self, *, fragment: ParseResult, remove: Iterable[str] = (), **kwargs: Any) -> None:
         """Remove objects below a key; a request for every 1,000 of them."""
-        bucket, key = _bucket_and_key(fragment)
+        bucket, key = bucket_and_key(fragment)
         with self._translated(fragment):
             self._delete_keys(bucket, [f"{key}/{path}" for path in remove])
+
+    def engine_access(self, *, fragment: ParseResult, saving: Saving | None = None, **kwargs: Any) -> S3Access:
+        """The object, or the folder of objects; a missing bucket is created for an engine that is going to write.
+
+        Raises:
+            ObjectNotFound, BucketNotFound: Nothing is there to be read.
+            NotSupported: It is in an access point, or there are options that an engine cannot be told.
+        """
+        bucket, key = bucket_and_key(fragment)
+        create = saving is not None and self._write_options(kwargs)[1]
+        if (untold := sorted(kwargs.keys() - {_CREATE_BUCKET})) or bucket.startswith("arn:"):
+            raise self._not_supported(f"tell an engine of {untold[0] if untold else 'access points'}", fragment)
+        if saving is None and not self.exists(fragment=fragment):
+            raise ObjectNotFound(f"there is no object {unparse(fragment)!r}.")
+        with self._translated(fragment):
+            if create:
+                self._ensure_bucket(bucket)
+            if saving == "replace":
+                self.delete(fragment=fragment)
+            return s3_access(self._session, bucket, key, unparse(fragment))
 
     @property
     def _client(self) -> S3Client:
@@ -299,9 +318,17 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
                 raise
         self._logger.info("Created the bucket %r.", bucket)
 
+    def _ensure_bucket(self, bucket: str) -> None:
+        try:
+            self._client.head_bucket(Bucket=bucket)
+        except self._client.exceptions.ClientError as error:
+            if kind_of(code_of(error)) is not ObjectNotFound:
+                raise
+            self._create_bucket(bucket)
+
     def _store(self, source: Path | bytes, fragment: ParseResult, kwargs: Mapping[str, Any]) -> None:
         """Store a file, or what is in memory, as one object."""
-        bucket, key = _bucket_and_key(fragment)
+        bucket, key = bucket_and_key(fragment)
         with self._translated(fragment):
             options, create = self._write_options(kwargs)
             S3Writer(s3_objects(self._session), self._create_bucket).store(source, bucket, key, options, create)
@@ -347,26 +374,3 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
 
     def _translated(self, fragment: ParseResult) -> AbstractContextManager[None]:
         return translated(fragment, self._session, self.redacted)
-
-
-def _claim_of(fragment: ParseResult) -> ParseResult:
-    """Where somebody claims a location: beside it, because some services have no object below another one."""
-    folder, _, name = full_path(fragment).rpartition("/")
-    return fragment._replace(path=f"{folder}/{CLAIM}{name}", params="", query="", fragment="")
-
-
-def _bucket_and_key(fragment: ParseResult) -> tuple[str, str]:
-    checked(fragment)
-    if not fragment.netloc:
-        raise InvalidURL(f"the URL {unparse(fragment)!r} names no bucket: write {fragment.scheme}://bucket/key.")
-    refuse_placeholder(fragment)
-    bucket, key = fragment.netloc, full_path(fragment).removeprefix("/")
-    if not bucket.startswith("arn:"):
-        return bucket, key
-    found = _ACCESS_POINT.fullmatch(f"{bucket}/{key}")
-    if found is None:
-        raise InvalidURL(
-            f"the URL {unparse(fragment)!r} names no access point and key: write "
-            f"{fragment.scheme}://arn:aws:s3:region:account:accesspoint/name/key."
-        )
-    return found[1], found[2]

@@ -1,0 +1,66 @@
+"""Where engines that read and write by themselves find a location, and how they come in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from kedro_statisfactory.hidden import Hidden, HiddenDict
+
+#: What an engine is about to do: to write in place of what is there, which is removed, or to add to it.
+Saving = Literal["replace", "add"]
+
+
+@dataclass(frozen=True)
+class S3Access:
+    """A location in S3's protocol, and what it takes to read and write there.
+
+    It is plain values, so that it travels to the workers of an engine; no text of it shows a secret.
+
+    Attributes:
+        bucket: Bucket; lakeFS's gateway calls a repository so.
+        key: Of the object, or of the folder whose objects are below it.
+        url: Of the entry, for errors.
+        endpoint_url: Of the service; ``None``: AWS.
+        region: Of the bucket; a service that is not AWS takes any.
+        access_key_id: Who asks; ``None``: requests are not signed.
+        secret_access_key: Of the same.
+        session_token: Of the same, where the keys are lent for a time.
+        path_style: Whether the bucket is the first segment of the path, and no part of the host's name.
+        verify: Whether the server's certificate is checked; a text: the file of those to trust.
+        proxy: URL of an HTTP proxy; ``None``: what the environment says.
+    """
+
+    bucket: str
+    key: str
+    url: str
+    endpoint_url: str | None = None
+    region: str = "us-east-1"
+    access_key_id: Hidden[str] | None = None
+    secret_access_key: Hidden[str] | None = None
+    session_token: Hidden[str] | None = None
+    path_style: bool = False
+    verify: bool | str = True
+    proxy: Hidden[str] | None = field(default=None)
+
+    def credentials(self) -> Mapping[str, Any]:
+        """The same as the credentials of an entry in S3, in boto3's names."""
+        config: dict[str, Any] = {"s3": {"addressing_style": "path"}} if self.path_style else {}
+        if self.proxy is not None:
+            config["proxies"] = HiddenDict(dict.fromkeys(("http", "https"), self.proxy.reveal()))
+        keys = {
+            "aws_access_key_id": self.access_key_id,
+            "aws_secret_access_key": self.secret_access_key,
+            "aws_session_token": self.session_token,
+        }
+        return HiddenDict(
+            {
+                **{name: value.reveal() for name, value in keys.items() if value is not None},
+                **({"endpoint_url": self.endpoint_url} if self.endpoint_url else {}),
+                **({"config_kwargs": config} if config else {}),
+                **({} if self.verify is True else {"verify": self.verify}),
+                "region_name": self.region,
+                "anon": self.access_key_id is None,
+            }
+        )

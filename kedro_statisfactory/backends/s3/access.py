@@ -1,0 +1,59 @@
+"""How an engine comes in where boto3 does: from the same credentials, profiles, roles and variables."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from kedro_statisfactory.backends.engines import S3Access
+from kedro_statisfactory.backends.s3.client import s3_client
+from kedro_statisfactory.backends.s3.credentials import s3_configuration
+from kedro_statisfactory.hidden import Hidden
+from kedro_statisfactory.session import Session
+
+_OF_AWS = (".amazonaws.com", ".amazonaws.com.cn")
+
+
+def s3_access(session: Session, bucket: str, key: str, url: str) -> S3Access:
+    """A location, with the keys that boto3 would sign with now.
+
+    Args:
+        session: Of the entry.
+        bucket: Where.
+        key: Where.
+        url: Of the entry, for errors.
+
+    Raises:
+        UnknownCredential, InvalidCredentials: As for
+            :func:`~kedro_statisfactory.backends.s3.credentials.s3_configuration`.
+        NoCredentialsError: (of botocore) There are no keys.
+    """
+    from botocore.exceptions import NoCredentialsError
+
+    client: Any = s3_client(session)
+    configuration = s3_configuration(session.credentials)
+    region, endpoint = client.meta.region_name, client.meta.endpoint_url
+    is_aws = (urlsplit(endpoint).hostname or "").endswith(_OF_AWS)
+    style = (client.meta.config.s3 or {}).get("addressing_style")
+    found: dict[str, Any] = {
+        "bucket": bucket,
+        "key": key,
+        "url": url,
+        "endpoint_url": None if is_aws else endpoint,
+        "region": "us-east-1" if region in (None, "aws-global") else region,
+        "path_style": style == "path" or (not is_aws and style != "virtual"),
+        "verify": configuration.client.get("verify", True),
+    }
+    if configuration.anonymous:
+        return S3Access(**found)
+    # What the client itself signs with: it renews what is lent to it.
+    lent = client._request_signer._credentials
+    if lent is None:
+        raise NoCredentialsError
+    keys = lent.get_frozen_credentials()
+    return S3Access(
+        **found,
+        access_key_id=Hidden(keys.access_key),
+        secret_access_key=Hidden(keys.secret_key),
+        session_token=Hidden(keys.token) if keys.token else None,
+    )

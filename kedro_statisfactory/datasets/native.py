@@ -1,0 +1,189 @@
+"""Formats whose engine goes to the data by itself: it gets a URL of the store, and the connection in its own words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import ParseResult
+
+from kedro.io.core import AbstractDataset, DatasetError
+
+from kedro_statisfactory.backends import Backend
+from kedro_statisfactory.backends.engines import S3Access
+from kedro_statisfactory.datasets.formats import Format, argument_names
+from kedro_statisfactory.datasets.replaced import Replaced
+from kedro_statisfactory.datasets.staging import staged_path
+from kedro_statisfactory.errors import InvalidFormat, PreconditionFailed
+from kedro_statisfactory.hidden import HiddenDict
+from kedro_statisfactory.location import basename
+
+#: The families of engines: fsspec's libraries, and the object stores of Rust.
+SHAPES = ("fsspec", "object_store")
+_DELTA_RS = "kedro_datasets.pandas.deltatable_dataset."
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an engine finds its data.
+
+    Attributes:
+        path: What the format is given as its path.
+        args: Its further arguments, which say how to come in.
+        secrets: Texts that no error may show.
+    """
+
+    path: str
+    args: Mapping[str, Any]
+    secrets: frozenset[str] = frozenset()
+
+
+class NativeFormat:
+    """Lets the engine of a format read and write where the data is.
+
+    Args:
+        format_: The format.
+        url: Of the entry, for errors.
+        shape: Its family; ``True``: that of its class.
+
+    Raises:
+        InvalidFormat: The class cannot be told how to come in.
+    """
+
+    def __init__(self, format_: Format, url: str, shape: str | bool) -> None:
+        self._format, self._url = format_, url
+        self._shape = shape if isinstance(shape, str) else _shape_of(format_.kind)
+        if "credentials" not in argument_names(format_.kind):
+            raise InvalidFormat(
+                f"{format_.name} cannot be `native`: it takes no `credentials`, by which its engine could be told how "
+                "to reach the data. Take `native` away."
+            )
+
+    def load(self, backend: Backend, where: ParseResult, options: Mapping[str, Any]) -> Any:
+        """Let the engine read.
+
+        Args:
+            backend: Says where that is.
+            where: The location.
+            options: Of the backend, for that.
+
+        Raises:
+            FileNotFoundError: Nothing is there.
+            DatasetError: The engine failed.
+        """
+        return self.ask(backend, where, options, lambda inner: inner.load())
+
+    def ask(
+        self,
+        backend: Backend,
+        where: ParseResult,
+        options: Mapping[str, Any],
+        work: Callable[[AbstractDataset[Any, Any]], Any],
+    ) -> Any:
+        """Let the format do something with what is there; arguments as for :meth:`load`.
+
+        Args:
+            backend: Says where that is.
+            where: The location.
+            options: Of the backend, for that.
+            work: Called with a dataset of the format; what it gives is given back.
+        """
+        place = self._place(backend.engine_access(fragment=where, **options), where)
+        return self._call(place, work)
+
+    def save(self, data: Any, replaced: Replaced) -> None:
+        """Let the engine write, in place of what is there unless its mode adds to that or protects it.
+
+        Args:
+            data: The object.
+            replaced: What is there.
+
+        Raises:
+            DatasetError: The engine failed; where nothing hides it, what it has written so far is there.
+            InvalidFormat: It has written nothing.
+            PreconditionFailed: Something is there, and its mode is to fail then.
+        """
+        modes = self._format.modes
+        if (modes.keeps_old or modes.fails_if_exists) and replaced.is_there():
+            if modes.keeps_old:
+                return
+            raise PreconditionFailed(
+                f"something is there already, and the mode of {self._format.name} is to fail then: delete it first, or "
+                "set `save_args: {mode: overwrite}` in `dataset`."
+            )
+        adds = self._format.builds_on_old
+        if adds:
+            replaced.refuse_the_past()
+        backend, where, options = replaced.backend, replaced.where, replaced.save_args
+        access = backend.engine_access(fragment=where, saving="add" if adds else "replace", **options)
+        self._call(self._place(access, where), lambda inner: inner.save(data))
+        if not backend.end_engine_save(fragment=where, **options):
+            raise InvalidFormat(
+                f"{self._format.name} has reported no error, and has written nothing at {self._url!r}: its workers may "
+                "not reach that place."
+            )
+
+    def _place(self, access: S3Access | Path, where: ParseResult) -> Place:
+        pattern = f"/{self._format.pattern}" if self._format.pattern else ""
+        if isinstance(access, Path):
+            return Place(f"{access}{pattern}", {})
+        make = _in_rust if self._shape == "object_store" else _in_fsspec
+        path, credentials = make(access, where)
+        secrets = (access.secret_access_key, access.session_token)
+        return Place(
+            f"{path}{pattern}", {"credentials": credentials}, frozenset(each.reveal() for each in secrets if each)
+        )
+
+    def _call(self, place: Place, work: Callable[[AbstractDataset[Any, Any]], Any]) -> Any:
+        """Let the format work at a place; no error of it shows a secret, nor has one behind it that does."""
+        try:
+            inner = self._format.at(place.path, place.args, self._url)
+            return self._format.call(place.path, self._url, lambda: work(inner))
+        except Exception as error:
+            if not (shown := [each for each in place.secrets if any(each in text for text in _texts_of(error))]):
+                raise
+            text = str(error)
+            for each in shown:
+                text = text.replace(each, "<redacted>")
+        raise DatasetError(text)
+
+
+def _shape_of(kind: type) -> str:
+    return "object_store" if any(each.__module__.startswith(_DELTA_RS[:-1]) for each in kind.__mro__) else "fsspec"
+
+
+def _in_rust(access: S3Access, _: ParseResult) -> tuple[str, Mapping[str, Any]]:
+    """A location as the object stores of Rust are told of it, in delta-rs and others."""
+    endpoint = access.endpoint_url or ""
+    told = {
+        "aws_access_key_id": access.access_key_id and access.access_key_id.reveal(),
+        "aws_secret_access_key": access.secret_access_key and access.secret_access_key.reveal(),
+        "aws_session_token": access.session_token and access.session_token.reveal(),
+        "aws_region": access.region,
+        "aws_endpoint_url": endpoint,
+        "aws_virtual_hosted_style_request": "false" if access.path_style else "true",
+        "aws_skip_signature": "" if access.access_key_id else "true",
+        "allow_http": "true" if endpoint.startswith("http://") else "",
+        "allow_invalid_certificates": "true" if access.verify is False else "",
+        "proxy_url": access.proxy and access.proxy.reveal(),
+    }
+    return f"s3://{access.bucket}/{access.key}", HiddenDict({key: value for key, value in told.items() if value})
+
+
+def _in_fsspec(access: S3Access, where: ParseResult) -> tuple[str, Mapping[str, Any]]:
+    """A location as libraries are told of it that read and write through fsspec: by a file system of ours."""
+    from kedro_statisfactory.backends.s3.filesystem import PROTOCOL
+
+    name = staged_path(Path(), basename(where)).name
+    return f"{PROTOCOL}:///{name}", {"access": access, "name": name}
+
+
+def _texts_of(error: BaseException) -> list[str]:
+    """What an error says, and all that are shown with it."""
+    found, left = list[str](), [error]
+    while left:
+        each = left.pop()
+        found.append(f"{each} {each.args!r}")
+        left += [more for more in (each.__cause__, each.__context__) if more is not None]
+    return found

@@ -1,0 +1,187 @@
+"""Engines that go to the data by themselves: what they read and write is where the entry says, in every place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import polars as pl
+import pytest
+from kedro.io import AbstractDataset, DatasetError
+from kedro_datasets.text import TextDataset
+
+from kedro_statisfactory import ArtifactDataset
+from kedro_statisfactory.backends import LakeFSBackend
+from kedro_statisfactory.datasets import saving
+from kedro_statisfactory.errors import BranchNotFound
+from kedro_statisfactory.project import Project
+from kedro_statisfactory.project.settings import Settings
+from kedro_statisfactory.session import Session
+from tests.datasets.conftest import Place, _new_place
+
+LAZY = {"type": "polars.LazyPolarsDataset", "file_format": "parquet"}
+EAGER = {"type": "polars.EagerPolarsDataset", "file_format": "parquet"}
+DELTA = "pandas.DeltaTableDataset"
+ONE, TWO = pl.DataFrame({"a": [1, 2], "b": ["x", "y"]}), pl.DataFrame({"a": [3], "b": ["z"]})
+
+
+@pytest.fixture(params=["local", "s3", "lakefs", "lakefs on s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Each kind of place in turn."""
+    return _new_place(request, tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _never_staged(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whoever saves by way of this machine's disk is found out."""
+
+    def refuse(*_: Any) -> Any:
+        raise AssertionError("this was staged")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(saving.StagedSave, "begin", refuse)
+        yield
+
+
+def entry(place: Place, name: str, dataset: Any, **more: Any) -> Any:
+    """An entry that is native."""
+    return ArtifactDataset.from_config("x", place.entry(name, dataset=dataset, **{"native": True, **more}))
+
+
+def plain(frame: Any) -> list[tuple[Any, ...]]:
+    """The rows of any kind of table."""
+    found = frame.collect() if isinstance(frame, pl.LazyFrame) else frame
+    return sorted(found.rows() if isinstance(found, pl.DataFrame) else found.itertuples(index=False, name=None))
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset"),
+    [
+        ("data[1].parquet", LAZY),
+        ("x.csv", {"type": "polars.LazyPolarsDataset", "file_format": "csv"}),
+        ("x.parquet", EAGER),
+        ("x.json", {"type": "polars.EagerPolarsDataset", "file_format": "json"}),
+    ],
+)
+def test_polars_reads_and_writes_where_the_data_is(place: Place, name: str, dataset: Any) -> None:
+    if place.root.startswith("/"):
+        name = name.replace("[1]", "")
+    table = entry(place, name, dataset)
+    with pytest.raises(DatasetError, match="there is no"):
+        table.load()
+    table.save(ONE)
+    table.save(TWO)
+    assert plain(table.load()) == plain(TWO)
+    assert table.exists()
+    copied = entry(place, name, dataset, native=False)
+    assert plain(copied.load()) == plain(TWO)
+    assert [info.path for info in table.backend.list(fragment=table.location)] == []
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.parquet"])
+def test_pandas_reads_and_writes_through_fsspec(place: Place, name: str) -> None:
+    kind = "pandas.CSVDataset" if name.endswith("csv") else "pandas.ParquetDataset"
+    table = entry(place, name, {"type": kind, "save_args": {"index": False}})
+    table.save(ONE.to_pandas(use_pyarrow_extension_array=False))
+    assert plain(table.load()) == plain(ONE)
+
+
+def test_delta_keeps_its_history_where_the_table_is(place: Place) -> None:
+    one, two = (pd.DataFrame({"a": [number]}) for number in (1, 2))
+    table = entry(place, "table", DELTA)
+    table.save(one)
+    entry(place, "table", {"type": DELTA, "save_args": {"mode": "append"}}).save(two)
+    assert plain(table.load()) == [(1,), (2,)]
+    table.save(two)
+    assert plain(table.load()) == [(2,)]
+    assert len(table.history) == 3
+    assert plain(entry(place, "table", DELTA, native=False).load()) == [(2,)]
+
+
+def test_nothing_written_is_an_error_and_so_is_what_an_engine_cannot_be_told(place: Place) -> None:
+    class Idle(AbstractDataset[Any, Any]):
+        def __init__(self, filepath: str, credentials: Any = None) -> None:
+            self._given = filepath
+
+        def _load(self) -> Any: ...
+
+        def _save(self, data: Any) -> None: ...
+
+        def _describe(self) -> dict[str, Any]:
+            return {}
+
+    with pytest.raises(DatasetError, match=r"Idle has reported no error, and has written nothing at"):
+        entry(place, "x", Idle).save(1)
+    if place.root.startswith("s3"):
+        with pytest.raises(DatasetError, match=r"does not tell an engine of StorageClass"):
+            entry(place, "x.parquet", EAGER, save_args={"StorageClass": "STANDARD"}).save(ONE)
+
+
+def test_a_mode_that_protects_what_is_there_is_obeyed(place: Place) -> None:
+    class Text(AbstractDataset[str, str]):
+        def __init__(self, filepath: str, credentials: Any = None, save_args: Any = None) -> None:
+            self._inner = TextDataset(filepath=filepath, credentials=credentials)
+
+        def _load(self) -> str:
+            return str(self._inner.load())
+
+        def _save(self, data: str) -> None:
+            self._inner.save(data)
+
+        def _describe(self) -> dict[str, Any]:
+            return {}
+
+    def text(mode: str) -> Any:
+        return entry(place, "x.txt", {"type": Text, "save_args": {"mode": mode}})
+
+    text("error").save("old")
+    text("ignore").save("new")
+    with pytest.raises(DatasetError, match="something is there already"):
+        text("error").save("new")
+    assert text("overwrite").load() == "old"
+    text("overwrite").save("new")
+    assert text("overwrite").load() == "new"
+
+
+def test_an_engine_that_fails_tells_no_secret_by_its_error_or_those_behind_it(place: Place) -> None:
+    class Chatty(AbstractDataset[Any, Any]):
+        def __init__(self, filepath: str, credentials: Any = None) -> None:
+            self._given = (filepath, credentials)
+
+        def _load(self) -> Any:
+            access = self._given[1]
+            raise RuntimeError(f"cannot read with {access['access'].secret_access_key.reveal() if access else '-'}")
+
+        def _save(self, data: Any) -> None:
+            raise NotImplementedError
+
+        def _describe(self) -> dict[str, Any]:
+            return {}
+
+    entry(place, "x.csv", EAGER).save(ONE)
+    with pytest.raises(DatasetError, match="cannot read with") as error:
+        entry(place, "x.csv", Chatty).load()
+    seen: BaseException | None = error.value
+    while seen is not None:
+        assert "secret-of-the-tests" not in str(seen)
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+
+
+def test_a_ref_is_read_at_the_gateway_too(lakefs_local: Any) -> None:
+    repository = lakefs_local.new_repository()
+    place = Place(f"lakefs://{repository}", lambda *_: None, lambda *_: None, lakefs_local.credentials)
+    table = entry(place, "x.parquet", LAZY)
+    table.save(ONE)
+    api = LakeFSBackend(Session(lakefs_local.credentials)).api
+    first = api.create_commit(repository, "main", "one", {})
+    table.save(TWO)
+    assert plain(table.load()) == plain(TWO)
+    assert plain(entry(place, "x.parquet", LAZY, load_args={"lake_ref": first}).load()) == plain(ONE)
+    gateway = table.backend._gateway
+    with pytest.raises(BranchNotFound):
+        gateway.clear(repository, "gone", "x")
+    elsewhere = Project(settings=Settings(gateway="https://s3.lakefs.example.org"))
+    table.bind(elsewhere)
+    assert table.backend._gateway.access(table.location, "r", "main", "x").endpoint_url == elsewhere.settings.gateway
