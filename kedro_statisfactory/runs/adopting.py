@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.errors import RunError
 from kedro_statisfactory.project import Project
+from kedro_statisfactory.project.branches import RUN_BRANCH
 from kedro_statisfactory.runs.landing import commit_strays, has_uncommitted
-from kedro_statisfactory.runs.target import DATA_BRANCH
+from kedro_statisfactory.runs.target import DATA_BRANCH, LOGGER
 
 
 def adopt(api: LakeFSAPI, project: Project, repository: str) -> str:
@@ -28,7 +30,27 @@ def reset(api: LakeFSAPI, project: Project, repository: str) -> tuple[str, str]:
         raise RunError(f"{branch!r} is the default branch of {repository!r}, which is not reset.")
     if has_uncommitted(api, repository, branch):
         commit_strays(api, repository, branch, "")
+    head = api.branch(repository, branch).commit_id
+    _warn_of_runs(api, repository, branch, head)
     tag = f"{branch}--until-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
-    api.create_tag(repository, tag, api.branch(repository, branch).commit_id)
+    api.create_tag(repository, tag, head)
     api.delete_branch(repository, branch)
     return branch, tag
+
+
+def _warn_of_runs(api: LakeFSAPI, repository: str, branch: str, head: str) -> None:
+    """Name the hidden branches of runs that began on a data branch, which goes: none of them can land any more."""
+    began = []
+    for ref in api.branches(repository, RUN_BRANCH):
+        log = itertools.islice(api.log(repository, ref.id, amount=100), 100)
+        told = (head if commit.id == head else commit.metadata.get(DATA_BRANCH) for commit in log)
+        if next(filter(None, told), "") in (branch, head):
+            began.append(repr(ref.id))
+    if began:
+        LOGGER.warning(
+            "Runs that began on the data branch %r are at work or wait, and cannot land any more, since it is reset: "
+            "abort or repeat them. Their branches in %r are %s.",
+            branch,
+            repository,
+            ", ".join(began),
+        )

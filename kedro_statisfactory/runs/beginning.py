@@ -22,7 +22,7 @@ from kedro_statisfactory.runs.inputs import state_of
 from kedro_statisfactory.runs.landing import TRIES, commit_strays, has_uncommitted
 from kedro_statisfactory.runs.patches import read_uncommitted
 from kedro_statisfactory.runs.run import Run
-from kedro_statisfactory.runs.target import DATA_BRANCH, JOINED, LOGGER, READ_AT, REPLACES, TOKEN, Target
+from kedro_statisfactory.runs.target import DATA_BRANCH, JOINED, LOGGER, NEW, READ_AT, REPLACES, TOKEN, Target
 from kedro_statisfactory.runs.use import Use, backend_of, is_in, named, targets_of
 
 
@@ -280,16 +280,17 @@ class _Beginning:
                     "or abort it there, and then try again."
                 ) from None
         self._commit_strays(target)
+        # Tells from when on the run is there, for those who clean up.
+        mark = {"kedro_run_id": self._run.id, TOKEN: name, DATA_BRANCH: target.data_branch}
         try:
             try:
                 api.create_branch(repository, name, target.data_branch, hidden=True)
             except BranchNotFound:
+                mark[NEW] = "true"
                 api.create_branch(repository, name, backend.refs.source(repository), hidden=True)
         except Conflict:
             api.branch(repository, name)  # another part of this run was faster
         else:
-            # Tells from when on the run is there, for those who clean up.
-            mark = {"kedro_run_id": self._run.id, TOKEN: name, DATA_BRANCH: target.data_branch}
             message = f"kedro run {self._run.id}: begun"
             api.create_commit(repository, name, message, mark, allow_empty=True, repeatable=True)
 

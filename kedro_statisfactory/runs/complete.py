@@ -12,7 +12,7 @@ from kedro_statisfactory.backends.lakefs.model import Commit
 from kedro_statisfactory.backends.lakefs.records import RECORDS
 from kedro_statisfactory.errors import RunError
 from kedro_statisfactory.runs.leftovers import commits_on
-from kedro_statisfactory.runs.target import ALL_SHAS, DATA_BRANCH, PART, PART_ID, Part, Target
+from kedro_statisfactory.runs.target import ALL_SHAS, DATA_BRANCH, NEW, PART, PART_ID, Part, Target
 
 # What is told of a run of several parts by what each of them says.
 _JOINED_BY_COMMA = (
@@ -39,6 +39,7 @@ def read_waiting(api: LakeFSAPI, repository: str, name: str) -> Target | None:
         outputs = {entry: each["path"] for entry, each in json.loads(metadata["kedro_outputs"]).items()}
         target = Target(api, repository, metadata[DATA_BRANCH], outputs, name, commits[-1].parents[0])
         target.commit, target.metadata = complete[0].id, metadata
+        target.is_new = any(NEW in each.metadata for each in (*commits, *complete))
         target.parts = [Part.of(commit) for commit in reversed(complete)]
     except (ValueError, LookupError, TypeError, AttributeError):
         raise RunError(

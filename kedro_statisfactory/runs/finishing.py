@@ -122,8 +122,8 @@ def _finish(target: Target, merge: str | None, inputs: str, others: Sequence[Tar
         others: All repositories of the run, this one among them.
     """
     api, repository = target.api, target.repository
-    # A run of several processes may have been the first on its data branch; its record is that of the merge.
-    api.ensure_branch(repository, target.data_branch, target.base)
+    if target.is_new:  # its record is that of a merge, which a run of several processes has more to say in
+        api.ensure_branch(repository, target.data_branch, target.base)
     for _ in range(TRIES):
         found = landed_at(target)
         target.landed = verified(target, found) if found else land(target, merge, inputs)

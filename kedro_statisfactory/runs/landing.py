@@ -90,7 +90,7 @@ def land(target: Target, merge: str | None, inputs: str = "warn") -> str:
             return verified(target, _merge(target, merge, inputs))
         except (ObjectNotFound, BranchNotFound):
             _refuse_ended(target)
-            is_new = True
+            is_new = target.is_new
         except DirtyBranch:
             commit_strays(api, repository, target.destination, target.metadata["kedro_run_id"])
         except BackendUnreachable:
@@ -125,6 +125,7 @@ def compare(target: Target, merge: str | None, inputs: str, find: Callable[[Targ
     """
     head = target.api.branch(target.repository, target.destination).commit_id
     if head != (target.compared or target.base):
+        _refuse_outlived(target, head)
         _look_at_inputs(target, head, inputs)
         if merge:
             _settle(target, merge, head)
@@ -149,9 +150,14 @@ def verified(target: Target, landed: str) -> str:
     merge = target.api.commit(target.repository, landed)
     target.compared = merge.metadata.get(COMPARED, target.compared)
     below = merge.parents[0]
-    if not overlaps(target, below):
-        return landed
-    conflict = _conflict(target, below)
+    try:
+        if below != target.compared:
+            _refuse_outlived(target, below)
+        if not overlaps(target, below):
+            return landed
+        conflict: StatisfactoryError = _conflict(target, below)
+    except RunError as error:
+        conflict = error
     try:
         _take_back(target, landed)
     except StatisfactoryError as error:
@@ -175,7 +181,7 @@ def _take_back(target: Target, landed: str) -> None:
 
 def _taken_back(target: Target, why: str) -> MergeConflict:
     """Say that a merge was undone; lakeFS takes it for done, so that it cannot be done once more."""
-    target.is_taken_back = True
+    target.is_over = True
     return MergeConflict(f"{why} The merge was taken back by a commit of its own, and the run has to be repeated.")
 
 
@@ -203,10 +209,29 @@ def _refuse_ended(target: Target) -> None:
         target.run_branch = ""
         raise RunError(gone) from None
     try:
-        if target.joined:
-            api.branch(repository, target.joined)
+        if not target.is_new:
+            api.branch(repository, target.destination)
     except BranchNotFound:
-        raise RunError(gone) from None
+        raise RunError(gone) if target.joined else _outlived(target) from None
+
+
+def _refuse_outlived(target: Target, head: str) -> None:
+    """See that the destination is still the one on which a run began: lakeFS would merge all that the old one had.
+
+    Raises:
+        RunError: It was dropped, and made anew.
+    """
+    # What a run of a new data branch began with is the data of another branch, which has not gone.
+    if not target.is_new and target.api.merge_base(target.repository, target.base, head) != target.base:
+        raise _outlived(target)
+
+
+def _outlived(target: Target) -> RunError:
+    target.is_over = True
+    return RunError(
+        f"{target.name} is not the one any more on which this {'part' if target.joined else 'run'} began: it was "
+        "dropped since, by `branch --reset` or `run abort` for example, and what was read there is gone. Run again."
+    )
 
 
 def _packed(target: Target) -> Mapping[str, str]:

@@ -24,6 +24,7 @@ from kedro_statisfactory.runs.tags import seal, tag_run
 from kedro_statisfactory.runs.target import (
     DATA_BRANCH,
     LOGGER,
+    NEW,
     PART,
     PART_ID,
     REPOSITORIES,
@@ -132,6 +133,7 @@ class Run:
                 DATA_BRANCH: target.data_branch,
                 REPOSITORIES: json.dumps([each.repository for each in self.targets]),
                 **({TOKEN: target.joined or target.run_branch} if isolated else {}),
+                **({NEW: "true"} if target.is_new else {}),
                 **({PART: target.run_branch, PART_ID: self.kedro_id} if target.joined else {}),
             }
             try:

@@ -27,6 +27,7 @@ ASKED = "kedro_finish"  # tells that all parts are there
 MERGED = "kedro_run_commit"  # the commit of a run that this one has brought here
 COMPARED = "kedro_compared"  # the head of the destination that was looked at before the merge
 REVERTS = "kedro_reverts"  # the merge of a run that this commit has taken back
+NEW = "kedro_new_branch"  # tells that there was no data branch when the run began
 REPLACES = "kedro_replaces"  # the id of the finished run of which this is another attempt
 REPOSITORIES = "kedro_repositories"  # all to which the run, or the part of one, writes
 
@@ -75,7 +76,7 @@ class Target:
         commit: The last commit on the hidden branch.
         compared: A commit of the destination up to which what others have changed is not in the way of the run; empty:
             its base.
-        is_taken_back: Whether the run had landed, together with a change of the same entries, and was taken back.
+        is_over: Whether the run cannot land there any more, and has to be repeated.
         landed: The commit by which the run is on its destination; empty: it is not.
         metadata: Of these commits, whole.
         record: Path of the object on the hidden branch with what they have no room for; empty: there is none.
@@ -93,7 +94,7 @@ class Target:
     is_new: bool = False
     commit: str = ""
     compared: str = ""
-    is_taken_back: bool = False
+    is_over: bool = False
     landed: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     record: str = ""
@@ -121,7 +122,7 @@ class Target:
 def ways_out(target: Target) -> str:
     """What can be done with a run that waits, as the end of an error."""
     abort = f"`{command('abort', target.metadata)}` drops it."
-    if target.is_taken_back:
+    if target.is_over:
         return abort
     return (
         f"`{command('finish', target.metadata)}` tries again, with `--merge source-wins` or `--merge dest-wins` to "

@@ -230,6 +230,11 @@ class LakeFSAPI(LakeFSUploads):
         where = api_path("repositories", repository, "refs", left, "diff", right)
         yield from self._server.pages(where, query, lambda found: (text_of(found, "path"), text_of(found, "type")))
 
+    def merge_base(self, repository: str, one: str, other: str) -> str:
+        """The newest commit that two refs share: the first one itself where it is in the history of the other."""
+        where = api_path("repositories", repository, "refs", one, "merge", other)
+        return self._server.json("GET", where, lambda found: commit_id_of(found["base_commit_id"]))
+
     def has_uncommitted(self, repository: str, branch: str) -> bool:
         """Whether a branch has changes that no commit has.
 
