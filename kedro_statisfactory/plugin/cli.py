@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from kedro_statisfactory.plugin.commands import COMMANDS
 from kedro_statisfactory.plugin.places import entries_of, errors_as_text, repositories, repositories_of
 
 if TYPE_CHECKING:
@@ -76,7 +77,11 @@ def commands() -> None:
 
 @commands.group()
 def statisfactory() -> None:
-    """End and clean up runs on lakeFS."""
+    """See, compare, end and clean up runs on lakeFS."""
+
+
+for each in COMMANDS:
+    statisfactory.add_command(each)
 
 
 @statisfactory.group()

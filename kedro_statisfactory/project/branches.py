@@ -44,6 +44,8 @@ _HASHED = re.compile(rf".*---[0-9a-f]{{{_HASH_LENGTH}}}", re.ASCII)
 RUN_BRANCH = "kedro----"
 #: How the tag of a run begins; the run's id follows.
 RUN_TAG = "kedro-"
+#: How it begins where the id is no part of it.
+HASHED_RUN_TAG = f"{RUN_TAG}id---"
 #: How the tags begin that find runs by git commit.
 GIT_TAG = "kedro-git-"
 #: A run id that can be a part of a tag as it is; any other is hashed, as is one that would look like a git tag.
@@ -157,7 +159,16 @@ def run_tag(run_id: str) -> str:
     """
     if _PLAIN_ID.fullmatch(run_id):
         return RUN_TAG + run_id
-    return f"{RUN_TAG}id---{_slug(run_id)}---{id_digest(run_id)}"
+    return f"{HASHED_RUN_TAG}{_slug(run_id)}---{id_digest(run_id)}"
+
+
+def beginnings_of_tags(run_id: str) -> tuple[str, str]:
+    """How the tags of runs may begin whose ids begin in some way: of ids that are told, and of those that are hashed.
+
+    >>> beginnings_of_tags("2026-11-25")
+    ('kedro-2026-11-25', 'kedro-id---2026-11-25')
+    """
+    return RUN_TAG + run_id, f"{HASHED_RUN_TAG}{'' if (slug := _slug(run_id)) == 'run' else slug}"
 
 
 def git_tag(

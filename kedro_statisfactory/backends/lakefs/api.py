@@ -146,10 +146,10 @@ class LakeFSAPI(LakeFSUploads):
         except ObjectNotFound:
             return None
 
-    def tags(self, repository: str, prefix: str, after: str = "") -> Iterator[Ref]:
+    def tags(self, repository: str, prefix: str, after: str = "", amount: int | None = None) -> Iterator[Ref]:
         """All tags whose names begin with ``prefix``, and come after ``after``, in the order of their names."""
         where = api_path("repositories", repository, "tags")
-        yield from self._server.pages(where, {"prefix": prefix}, ref_of, begin=after)
+        yield from self._server.pages(where, {"prefix": prefix}, ref_of, amount, begin=after)
 
     # -- commits ---------------------------------------------------------------------------------------------------
 

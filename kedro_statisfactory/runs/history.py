@@ -1,0 +1,273 @@
+"""Which runs there are: newest first on a data branch, or one by what a user calls it."""
+
+from __future__ import annotations
+
+import difflib
+import heapq
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from kedro_statisfactory.backends.lakefs import records
+from kedro_statisfactory.backends.lakefs.model import Commit, Ref
+from kedro_statisfactory.backends.lakefs.requests import PAGE
+from kedro_statisfactory.errors import BranchNotFound, RefNotFound
+from kedro_statisfactory.project.branches import (
+    GIT_TAG,
+    HASHED_RUN_TAG,
+    RUN_TAG,
+    beginnings_of_tags,
+    data_branch,
+    run_tag,
+)
+from kedro_statisfactory.runs.past import PastRun, Place, Share, mapping_in
+from kedro_statisfactory.runs.target import REVERTS
+
+_NEWEST = re.compile(r"@(?:~(\d{1,6}))?")
+_SHORT_HEX = re.compile(r"[0-9a-f]{1,16}")  # lakeFS would take it for the beginning of a commit's id
+_MOST_TOLD = 5  # ids that an error names
+_MOST_NEAR = 100  # newest runs among which a misspelt one is looked for
+_BEHIND_GIT_TAGS = f"{GIT_TAG[:-1]}."  # comes after all of them in the order of names
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which runs are asked for.
+
+    Attributes:
+        branch: A git branch; ``None``: the one that is checked out.
+        since: Time, in seconds since 1970, before which nothing is looked at.
+        entry: Name of an entry that they wrote; ``None``: any.
+    """
+
+    branch: str | None = None
+    since: float | None = None
+    entry: str | None = None
+
+
+class History:
+    """The runs in some repositories.
+
+    Args:
+        places: The repositories of a catalog; at least one.
+    """
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        self.places = list(places)
+        self.project = self.places[0][0].project
+
+    # -- newest first ------------------------------------------------------------------------------------------------
+
+    def newest(self, amount: int, wanted: Wanted | None = None) -> list[PastRun]:
+        """The newest runs on a data branch, in all repositories; those that were taken back are told as such.
+
+        Args:
+            amount: How many at most.
+            wanted: Which; absent: all on the branch that is checked out.
+
+        Raises:
+            RefNotFound: There is no data branch of this name.
+        """
+        wanted = wanted or Wanted()
+        page = min(PAGE, max(20, 2 * amount))
+        streams = [self._on_branch(place, ref, wanted, page) for place, ref in self._refs(wanted.branch)]
+        found: dict[str, PastRun] = {}
+        for share, taken_back in heapq.merge(*streams, key=lambda each: -each[0].commit.created):
+            run_id = share.metadata["kedro_run_id"]
+            before = found.get(run_id)
+            if before is None and len(found) == amount:
+                break
+            shares = (*before.shares, share) if before else (share,)
+            found[run_id] = PastRun(run_id, shares, taken_back)
+        return [self._completed(run) for run in found.values()]
+
+    def _refs(self, branch: str | None) -> list[tuple[Place, str]]:
+        """Where the log of a branch begins, in the repositories that have it."""
+        found: list[tuple[Place, str]] = []
+        why = None
+        for place in self.places:
+            try:
+                found.append((place, self.ref_of(place, branch)))
+            except RefNotFound as error:
+                why = why or error
+        if why and not found:
+            raise why
+        return found
+
+    def ref_of(self, place: Place, branch: str | None = None) -> str:
+        """The data branch of a git branch, or where that would be made from.
+
+        Args:
+            place: The repository.
+            branch: The git branch; ``None``: the one that is checked out.
+
+        Raises:
+            RefNotFound: A branch was named, and has no data.
+        """
+        backend, repository = place
+        name = self.project.branch() if branch is None else data_branch(branch, self.project.settings.branches)
+        try:
+            return backend.api.branch(repository, name).commit_id
+        except BranchNotFound:
+            if branch is None:
+                return backend.refs.source(repository)
+            raise RefNotFound(
+                f"the git branch {branch!r} has no data branch in {repository!r}: no run was made there."
+            ) from None
+
+    def _on_branch(self, place: Place, ref: str, wanted: Wanted, page: int) -> Iterator[tuple[Share, bool]]:
+        """What runs left on a branch, newest first, and whether it was taken back since."""
+        backend, repository = place
+        reverted: set[str] = set()
+        for commit in backend.api.log(repository, ref, amount=page):
+            if wanted.since is not None and commit.created < wanted.since:
+                return
+            reverted.add(commit.metadata.get(REVERTS, ""))
+            if is_run(commit):
+                share = self._share(place, commit)
+                if wanted.entry is None or wanted.entry in mapping_in(share.metadata, "kedro_outputs"):
+                    yield share, commit.id in reverted
+
+    def _share(self, place: Place, commit: Commit) -> Share:
+        return Share(place, commit, records.metadata_of(place[0].api, place[1], commit))
+
+    def _completed(self, run: PastRun) -> PastRun:
+        """A run with what it left in other repositories, where the log has not come to that."""
+        missing = run.repositories - {share.repository for share in run.shares}
+        more = [share for place in self.places if place[1] in missing if (share := self._tagged(place, run.id))]
+        return replace(run, shares=(*run.shares, *more))
+
+    # -- by what a user calls it -------------------------------------------------------------------------------------
+
+    def run(self, word: str) -> PastRun:
+        """The run that a user means.
+
+        Args:
+            word: Its id or an unambiguous beginning of that, ``@`` for the newest one on the data branch, ``@~1`` for
+                the one before it, a tag, a git SHA or anything else that git or lakeFS know.
+
+        Raises:
+            RefNotFound: There is none, or there are several.
+        """
+        if not word:
+            raise RefNotFound("a run has no empty id: write one, or @ for the newest run.")
+        if newest := _NEWEST.fullmatch(word):
+            return self._counted(int(newest[1] or 0))
+        if shares := [share for place in self.places if (share := self._tagged(place, word))]:
+            return PastRun(word, tuple(shares))
+        if not _SHORT_HEX.fullmatch(word) and (run := self._at_ref(word)):
+            return run
+        if run := self._that_begins(word):
+            return run
+        if _SHORT_HEX.fullmatch(word) and (run := self._at_ref(word)):
+            return run
+        raise self._unknown(word)
+
+    def _counted(self, number: int) -> PastRun:
+        """The newest run, or one so many before it; what was taken back does not count."""
+        amount = number + 1
+        while True:
+            runs = self.newest(amount)
+            there = [run for run in runs if not run.taken_back]
+            if len(there) > number:
+                return there[number]
+            if len(runs) < amount:
+                break
+            amount = number + 1 + len(runs) - len(there)
+        branch = self.project.branch()
+        if not there:
+            raise RefNotFound(f"there is no run on {branch!r} yet: `kedro run` makes one.")
+        raise RefNotFound(f"there are {len(there)} runs on {branch!r} only: @~{len(there) - 1} is the first one.")
+
+    def _tagged(self, place: Place, run_id: str) -> Share | None:
+        """What a run left in a repository, found by its id; ``None``: nothing, or it only read there."""
+        try:
+            commit = place[0].api.commit(place[1], run_tag(run_id))
+        except RefNotFound:
+            return None
+        return self._share(place, commit) if commit.metadata.get("kedro_run_id") == run_id else None
+
+    def _that_begins(self, word: str) -> PastRun | None:
+        """The run whose id begins in some way; ``None``: there is none.
+
+        Raises:
+            RefNotFound: There are several.
+        """
+        found: dict[str, list[Share]] = {}
+        for place in self.places:
+            plain, hashed = beginnings_of_tags(word)
+            tags = list(itertools.islice(self._tags(place, plain), _MOST_TOLD + 1))
+            tags = tags or list(itertools.islice(place[0].api.tags(place[1], hashed, amount=PAGE), PAGE))
+            for tag in tags:
+                if tag.id.startswith(HASHED_RUN_TAG):
+                    commit = place[0].api.commit(place[1], tag.commit_id)
+                    run_id = commit.metadata.get("kedro_run_id", "")
+                    if run_id.startswith(word) and is_run(commit):
+                        found.setdefault(run_id, []).append(self._share(place, commit))
+                else:
+                    found.setdefault(tag.id.removeprefix(RUN_TAG), [])
+        if len(found) > 1:
+            ids = sorted(found)
+            more = " and more" if len(ids) > _MOST_TOLD else ""
+            told = ", ".join(ids[:_MOST_TOLD])
+            raise RefNotFound(f"several runs have ids that begin with {word!r}: {told}{more}. Write more of the one.")
+        for run_id, shares in found.items():
+            shares = shares or [share for place in self.places if (share := self._tagged(place, run_id))]
+            return PastRun(run_id, tuple(shares)) if shares else None
+        return None
+
+    def _tags(self, place: Place, prefix: str) -> Iterator[Ref]:
+        """The tags of runs that begin in some way, without those by git commit, of which there may be many."""
+        backend, repository = place
+        after = ""
+        if GIT_TAG.startswith(prefix):
+            for tag in backend.api.tags(repository, prefix, amount=_MOST_TOLD + 1):
+                if tag.id.startswith(GIT_TAG):
+                    break
+                yield tag
+            after = _BEHIND_GIT_TAGS
+        elif prefix.startswith(GIT_TAG):
+            return
+        yield from backend.api.tags(repository, prefix, after, amount=_MOST_TOLD + 1)
+
+    def _at_ref(self, word: str) -> PastRun | None:
+        """The run that left what is at a ref of lakeFS or git; ``None``: there is no such ref."""
+        shares: list[Share] = []
+        for place in self.places:
+            try:
+                commit = place[0].refs.resolved(place[1], word).read
+            except RefNotFound:
+                continue
+            if (share := self.last_at(place, commit)) is not None:
+                shares.append(share)
+        if not shares:
+            return None
+        newest = max(shares, key=lambda share: share.commit.created)
+        run_id = newest.metadata["kedro_run_id"]
+        return PastRun(run_id, tuple(share for share in shares if share.metadata["kedro_run_id"] == run_id))
+
+    def last_at(self, place: Place, commit: str) -> Share | None:
+        """What the last run left that is at a commit, or before it on its branch."""
+        log = place[0].api.log(place[1], commit, amount=20)
+        found = next(filter(is_run, log), None)
+        return self._share(place, found) if found else None
+
+    def _unknown(self, word: str) -> RefNotFound:
+        """An error that names the run which was perhaps meant."""
+        near = self.newest(_MOST_NEAR)
+        if not near:
+            return RefNotFound(
+                f"there is no run {word!r}, nor any other on {self.project.branch()!r}: `kedro run` makes one."
+            )
+        ids = [run.id for run in near]
+        closest = difflib.get_close_matches(word, ids, 1, cutoff=0.0)[0]
+        return RefNotFound(
+            f"there is no run, tag, branch or git commit {word!r}. The nearest run is {closest}; "
+            "`kedro statisfactory runs` lists them."
+        )
+
+
+def is_run(commit: Commit) -> bool:
+    """Whether a commit is the record of a run that a person may ask for."""
+    return records.tells_of_run(commit) and "kedro_run_id" in commit.metadata
