@@ -59,6 +59,11 @@ class NativeFormat:
                 f"{format_.name} cannot be `native`: it takes no `credentials`, by which its engine could be told how "
                 "to reach the data. Take `native` away."
             )
+        if (format_.args.get("save_args") or {}).get("compute") is False:
+            raise InvalidFormat(
+                "`compute: false` among the `save_args` of the format lets a save return before the data is there: "
+                "take it away."
+            )
 
     def load(self, backend: Backend, where: ParseResult, options: Mapping[str, Any]) -> Any:
         """Let the engine read.

@@ -155,6 +155,7 @@ def test_what_cannot_be_native_is_refused_before_anything_runs(natives: KedroPro
         Backend._backends.pop("deaf")
     wrong("takes no `credentials`", dataset="tests.engines.test_native_in_runs.Bare")
     wrong("versions in folders", filepath="data/table", versioned=True)
+    wrong("before the data is there", dataset={"type": "dask.ParquetDataset", "save_args": {"compute": False}})
     wrong("has no engine", dataset=None)
     wrong("write true or false", native="magic")
     assert natives.branches() == ["main"]

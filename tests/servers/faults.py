@@ -38,6 +38,7 @@ class Proxy:
     endpoint_url: str
     faults: deque[Fault] = field(default_factory=deque)
     connections: int = 0
+    answered: int = 0  # bytes
 
 
 @contextlib.contextmanager
@@ -47,6 +48,7 @@ def proxy(upstream_url: str) -> Iterator[Proxy]:
     listener = socket.create_server(("127.0.0.1", 0))
     state = Proxy(f"http://127.0.0.1:{listener.getsockname()[1]}")
     open_sockets: list[socket.socket] = [listener]
+    asking: set[socket.socket] = set()
     positions = itertools.count()
 
     def pump(source: socket.socket, target: socket.socket, fault: Fault | None) -> None:
@@ -63,6 +65,7 @@ def proxy(upstream_url: str) -> Iterator[Proxy]:
                     there = len(data) - 1 - next(positions) % (_OF_A_BODY // 2)
                     data = data[:there] + bytes([data[there] ^ 1]) + data[there + 1 :]
                 passed += len(data)
+                state.answered += len(data) if source not in asking else 0
                 target.sendall(data)
         for each in (source, target):
             with contextlib.suppress(OSError):
@@ -76,6 +79,7 @@ def proxy(upstream_url: str) -> Iterator[Proxy]:
                 fault = state.faults.popleft() if state.faults else None
                 server = socket.create_connection((upstream.hostname, upstream.port), timeout=60)
                 open_sockets.extend((client, server))
+                asking.add(client)
                 threading.Thread(
                     target=pump, args=(client, server, fault if fault and fault.of_requests else None), daemon=True
                 ).start()
