@@ -26,6 +26,7 @@ from kedro_statisfactory.datasets.noting import note_payload
 from kedro_statisfactory.datasets.reading import FormatReader
 from kedro_statisfactory.datasets.replaced import Replaced
 from kedro_statisfactory.datasets.saving import StagedSave
+from kedro_statisfactory.datasets.signatures import remember_signature
 from kedro_statisfactory.datasets.staging import StagingFolders
 from kedro_statisfactory.datasets.versions import never_overwritten
 from kedro_statisfactory.errors import InvalidFormat, InvalidURL
@@ -336,6 +337,9 @@ class ArtifactDataset(CheckedEntry):
             kind = Backend.registered(self._location().scheme)
             self._transport, self._module = kind(Session(self._credentials, self._project)), kind.__module__
         return self._transport
+
+
+remember_signature(ArtifactDataset)
 
 
 def _hidden(value: Any) -> Any:

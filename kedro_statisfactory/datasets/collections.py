@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kedro.io.core import VERSION_KEY, VERSIONED_FLAG_KEY, Version, generate_timestamp, parse_dataset_definition
+from kedro.io.core import VERSION_KEY, VERSIONED_FLAG_KEY, Version, generate_timestamp
 from kedro.utils import load_obj
 
 from kedro_statisfactory.backends.base import CLAIM, STAGING_NAME
 from kedro_statisfactory.datasets.formats import Format, parse_format
+from kedro_statisfactory.datasets.signatures import definition_of
 from kedro_statisfactory.datasets.versioned import VersionedEntry
 from kedro_statisfactory.errors import InvalidFormat, InvalidURL
 from kedro_statisfactory.location import parse
@@ -151,7 +152,7 @@ def _definition_of(dataset: Any) -> tuple[dict[str, Any] | None, Version | None]
     if definition.pop(VERSIONED_FLAG_KEY, False):
         version = Version(None, generate_timestamp())
     if isinstance(definition.get("type"), str | type):
-        kind, _ = parse_dataset_definition({"type": definition["type"]})
+        kind, _ = definition_of({"type": definition["type"]})
         if issubclass(kind, VersionedEntry):  # the collection is one already
             if others := sorted(definition.keys() - {"type", "dataset", "metadata"}):
                 raise InvalidFormat(

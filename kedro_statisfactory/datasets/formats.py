@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import copy
 import functools
-import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kedro.io.core import VERSIONED_FLAG_KEY, AbstractDataset, DatasetError, parse_dataset_definition
+from kedro.io.core import VERSIONED_FLAG_KEY, AbstractDataset, DatasetError
 
 from kedro_statisfactory.datasets.engines import keeps_partitions
 from kedro_statisfactory.datasets.modes import SaveModes
+from kedro_statisfactory.datasets.signatures import definition_of, signature_of
 from kedro_statisfactory.errors import InvalidFormat
 from kedro_statisfactory.hidden import HiddenDict
 
@@ -67,7 +67,7 @@ class Format:
     def keeps_folder(self, data: object) -> bool:
         """Whether the format, when it saves ``data`` as a folder, may leave in place what it finds there."""
         save_args = self.args.get("save_args") or {}
-        overwrite = _parameters_of(self.kind).get("overwrite")
+        overwrite = signature_of(self.kind).parameters.get("overwrite")
         if self.args.get("overwrite", overwrite.default) if overwrite else save_args.get("overwrite"):
             return False
         if self._is_of("kedro_datasets.matplotlib."):
@@ -117,7 +117,7 @@ class Format:
         args = copy.deepcopy(dict(self.args))
         is_there = path.exists()
         opening = self.modes.opening(is_there)
-        if opening is not None and "fs_args" in _parameters_of(self.kind):
+        if opening is not None and "fs_args" in signature_of(self.kind).parameters:
             by_default = (getattr(self.kind, "DEFAULT_FS_ARGS", {}).get("open_args_save") or {}).get("mode", "w")
             is_binary = "b" in by_default and "b" not in opening
             fs_args = args.setdefault("fs_args", {})
@@ -178,14 +178,9 @@ class Format:
         return f"{url!r}: {said.replace(str(path), url)}"
 
 
-@functools.lru_cache(maxsize=256)
-def _parameters_of(kind: type) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(kind).parameters
-
-
 def argument_names(kind: type) -> Collection[str]:
     """Names of the arguments of a class."""
-    return _parameters_of(kind).keys()
+    return signature_of(kind).parameters.keys()
 
 
 @functools.lru_cache(maxsize=256)
@@ -217,8 +212,8 @@ def parse_format(
         raise InvalidFormat("`versioned` belongs to the entry, not into its `dataset`: move it up.")
     if argument in config:
         raise InvalidFormat(f"`{argument}` belongs to the entry, not into its `dataset`: move it up.")
-    kind, args = parse_dataset_definition(config)
-    parameters = inspect.signature(kind).parameters
+    kind, args = definition_of(config)
+    parameters = signature_of(kind).parameters
     if argument == "filepath" and argument not in parameters and "path" in parameters:
         argument = "path"
         if argument in args:
@@ -229,7 +224,7 @@ def parse_format(
             "that could be stored elsewhere."
         )
     try:
-        inspect.signature(kind).bind(**{argument: ""}, **args)
+        signature_of(kind).bind(**{argument: ""}, **args)
     except TypeError as error:
         raise InvalidFormat(f"the arguments in `dataset` do not fit {type_name(kind)}: {error}.") from error
     return Format(kind, args, argument=argument)

@@ -23,6 +23,12 @@ class VersionedEntry(AbstractVersionedDataset[Any, Any]):
         filepath: URL, as the catalog has it.
     """
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        has_init = "__init__" in vars(cls)
+        super().__init_subclass__(**kwargs)
+        if not has_init:  # Kedro wraps it once more for each class, and looks at the arguments in each wrapping
+            del cls.__init__
+
     filepath: str
     _load_args: Mapping[str, Any]
     _save_args: Mapping[str, Any]

@@ -1,0 +1,55 @@
+"""What is remembered of classes changes nothing that anybody sees of them."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import types
+from typing import Any
+
+import pytest
+from kedro.io import AbstractDataset, DataCatalog
+from kedro_datasets.pickle import PickleDataset
+
+from kedro_statisfactory import ArtifactDataset
+from kedro_statisfactory.datasets.signatures import definition_of, remember_signature
+
+
+def test_a_class_shows_the_same_signature_when_it_is_remembered() -> None:
+    for kind in (PickleDataset, ArtifactDataset):
+        before = inspect.signature(kind)
+        remember_signature(kind)
+        assert inspect.signature(kind) == before
+        assert "self" not in before.parameters
+    made = PickleDataset(filepath="x.pkl", backend="pickle")
+    assert made._init_config()["backend"] == "pickle"
+    assert made._init_config()["filepath"] == "x.pkl"
+
+
+def test_a_class_without_a_constructor_of_its_own_is_left_alone() -> None:
+    class Plain:
+        pass
+
+    remember_signature(Plain)
+    assert Plain.__init__ is object.__init__
+
+
+def test_the_arguments_of_an_entry_are_written_as_they_were_given() -> None:
+    config: dict[str, Any] = {"filepath": "x.pkl", "dataset": "pickle.PickleDataset", "metadata": {"a": 1}}
+    catalog = DataCatalog.from_config({"x": {"type": "kedro_statisfactory.ArtifactDataset", **config}})
+    written, _, _, _ = catalog.to_config()
+    assert config.items() <= written["x"].items()
+
+
+def test_a_class_of_the_user_may_be_defined_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    module: Any = types.ModuleType("of_a_user")
+    monkeypatch.setitem(sys.modules, "of_a_user", module)
+    found = []
+    for _ in range(2):
+        module.Text = type("Text", (AbstractDataset,), {"__module__": "of_a_user"})
+        kind, args = definition_of({"type": "of_a_user.Text", "filepath": "x"})
+        assert args == {"filepath": "x"}
+        found.append(kind is module.Text)
+    assert found == [True, True]
+    assert definition_of({"type": "pickle.PickleDataset"})[0] is PickleDataset
+    assert definition_of({"type": PickleDataset})[0] is PickleDataset
