@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from kedro.io.core import AbstractDataset, DatasetError
 from kedro_statisfactory.backends import Backend
 from kedro_statisfactory.backends.engines import S3Access
 from kedro_statisfactory.datasets.formats import Format, argument_names
+from kedro_statisfactory.datasets.noting import noting_in_place
 from kedro_statisfactory.datasets.replaced import Replaced
 from kedro_statisfactory.datasets.staging import staged_path
 from kedro_statisfactory.errors import InvalidFormat, PreconditionFailed
@@ -21,6 +23,11 @@ from kedro_statisfactory.location import basename
 
 #: The families of engines: fsspec's libraries, and the object stores of Rust.
 SHAPES = ("fsspec", "object_store")
+# Packages whose engines cannot be told here how to reach the data, and why.
+_CANNOT = {
+    "kedro_datasets.ibis.": "its `credentials` are those of a database, which it does not tell how to reach files",
+    "kedro_datasets.spark.": "Spark is not told here how to reach the data; its own classes are, with a URL of S3",
+}
 _DELTA_RS = "kedro_datasets.pandas.deltatable_dataset."
 
 
@@ -54,11 +61,8 @@ class NativeFormat:
     def __init__(self, format_: Format, url: str, shape: str | bool) -> None:
         self._format, self._url = format_, url
         self._shape = shape if isinstance(shape, str) else _shape_of(format_.kind)
-        if "credentials" not in argument_names(format_.kind):
-            raise InvalidFormat(
-                f"{format_.name} cannot be `native`: it takes no `credentials`, by which its engine could be told how "
-                "to reach the data. Take `native` away."
-            )
+        if why := _why_not(format_):
+            raise InvalidFormat(f"{format_.name} cannot be `native`: {why}. Take `native` away.")
         if (format_.args.get("save_args") or {}).get("compute") is False:
             raise InvalidFormat(
                 "`compute: false` among the `save_args` of the format lets a save return before the data is there: "
@@ -94,8 +98,10 @@ class NativeFormat:
             options: Of the backend, for that.
             work: Called with a dataset of the format; what it gives is given back.
         """
-        place = self._place(backend.engine_access(fragment=where, **options), where)
-        return self._call(place, work)
+        access = backend.engine_access(fragment=where, **options)
+        noting = noting_in_place(backend, access, ()) if isinstance(access, Path) else contextlib.nullcontext()
+        with noting:
+            return self._call(self._place(access, where), work)
 
     def save(self, data: Any, replaced: Replaced) -> None:
         """Let the engine write, in place of what is there unless its mode adds to that or protects it.
@@ -152,6 +158,16 @@ class NativeFormat:
             for each in shown:
                 text = text.replace(each, "<redacted>")
         raise DatasetError(text)
+
+
+def _why_not(format_: Format) -> str:
+    """What keeps the engine of a format from the data; empty: nothing."""
+    for package, why in _CANNOT.items():
+        if any(each.__module__.startswith(package) for each in format_.kind.__mro__):
+            return why
+    if "credentials" not in argument_names(format_.kind):
+        return "it takes no `credentials`, by which its engine could be told how to reach the data"
+    return ""
 
 
 def _shape_of(kind: type) -> str:

@@ -17,6 +17,7 @@ from kedro_statisfactory.backends import LakeFSBackend
 from kedro_statisfactory.datasets import saving
 from kedro_statisfactory.errors import BranchNotFound
 from kedro_statisfactory.project import Project
+from kedro_statisfactory.project.git import Head
 from kedro_statisfactory.project.settings import Settings
 from kedro_statisfactory.session import Session
 from tests.datasets.conftest import Place, _new_place
@@ -167,6 +168,24 @@ def test_an_engine_that_fails_tells_no_secret_by_its_error_or_those_behind_it(pl
     while seen is not None:
         assert "secret-of-the-tests" not in str(seen)
         seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "table"])
+def test_what_an_engine_is_going_to_read_is_noted_for_the_record_of_a_run(
+    place: Place, name: str, tmp_path: Path
+) -> None:
+    is_folder = name == "table"
+    table = entry(place, name, DELTA if is_folder else EAGER)
+    table.save(ONE.to_pandas(use_pyarrow_extension_array=False) if is_folder else ONE)
+    reads = tmp_path / "reads"
+    reads.touch()
+    noting = Project(tmp_path, head=Head("main", None, "a test"), reads=reads, entry="x")
+    table.bind(noting)
+    table.load()
+    paths = sorted(noting.read()["x"])
+    listed = [info.path for info in table.backend.list(fragment=table.location)]
+    assert [path.rpartition(name)[2].lstrip("/") for path in paths] == (sorted(listed) if is_folder else [""])
+    assert all(each["checksum"] for found in noting.read()["x"].values() for each in found)
 
 
 def test_a_ref_is_read_at_the_gateway_too(lakefs_local: Any) -> None:

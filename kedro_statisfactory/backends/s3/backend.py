@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import ParseResult
@@ -284,8 +285,8 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         create = saving is not None and self._write_options(kwargs)[1]
         if (untold := sorted(kwargs.keys() - {_CREATE_BUCKET})) or bucket.startswith("arn:"):
             raise self._not_supported(f"tell an engine of {untold[0] if untold else 'access points'}", fragment)
-        if saving is None and not self.exists(fragment=fragment):
-            raise ObjectNotFound(f"there is no object {unparse(fragment)!r}.")
+        if saving is None:
+            self._note_before_reading(bucket, key, fragment)
         with self._translated(fragment):
             if create:
                 self._ensure_bucket(bucket)
@@ -317,6 +318,19 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             if code_of(error) not in _BUCKET_IS_THERE:
                 raise
         self._logger.info("Created the bucket %r.", bucket)
+
+    def _note_before_reading(self, bucket: str, key: str, fragment: ParseResult) -> None:
+        """See that there is something for an engine to read, and note what it is where that is asked for."""
+        try:
+            found = [dataclasses.replace(self.stat(fragment=fragment), path=key)]
+        except ObjectNotFound:
+            with self._translated(fragment):
+                below = self._list(bucket, f"{key}/", {}, at_once=1000 if self.is_noted else 10)
+                found = [dataclasses.replace(each, path=f"{key}/{each.path}") for each in _some(below, self.is_noted)]
+            if not found:
+                raise
+        for each in found:
+            self.note_read(each)
 
     def _ensure_bucket(self, bucket: str) -> None:
         try:
@@ -374,3 +388,8 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
 
     def _translated(self, fragment: ParseResult) -> AbstractContextManager[None]:
         return translated(fragment, self._session, self.redacted)
+
+
+def _some(found: Iterator[ObjectInfo], is_all: bool) -> Iterable[ObjectInfo]:
+    """All that are found, or the first, which tells that there are some."""
+    return found if is_all else islice(found, 1)
