@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,7 @@ def _ids(places: Places, run_id: str | None, everything: bool) -> list[str]:
     if not everything:
         if run_id is None:
             raise click.UsageError("name the run by its id, or write --all.")
-        return [run_id]
+        return [_one_of(waiting.of_one_id(places, run_id), run_id)]
     source = click.get_current_context().get_parameter_source("run_id")
     if source is ParameterSource.COMMANDLINE:
         raise click.UsageError("write either the id of a run or --all.")
@@ -52,6 +53,23 @@ def _ids(places: Places, run_id: str | None, everything: bool) -> list[str]:
     if not found.ids:
         click.echo("No run waits.")
     return found.ids
+
+
+def _one_of(found: Mapping[str, str], run_id: str) -> str:
+    """Which run is meant by an id; asks where there are several, or lists them where nobody can be asked."""
+    if len(found) < 2:
+        return run_id
+    listed = "".join(f"\n  {name}: {where}" for name, where in found.items())
+    text = f"{len(found)} runs wait under the id {run_id!r}:{listed}"
+    if not _is_asked():
+        raise click.ClickException(f"{text}\nWrite one of these in place of the id.")
+    click.echo(text)
+    return str(click.prompt("Which one", type=click.Choice(list(found))))
+
+
+def _is_asked() -> bool:
+    """Whether somebody is there to answer."""
+    return sys.stdin.isatty()
 
 
 def _end_each(ids: Iterable[str], end: Callable[[str], None]) -> None:

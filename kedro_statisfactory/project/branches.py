@@ -133,17 +133,24 @@ def is_data_branch(name: str) -> bool:
     return legal and name != "HEAD" and not _HEX.fullmatch(name) and not name.startswith(RUN_BRANCH)
 
 
-def run_branch(run_id: str, began: str) -> str:
+def run_branch(run_id: str, began: str, token: str = "") -> str:
     """The hidden branch on which a run works.
 
     Args:
         run_id: Of the run.
         began: When it began, or another word that tells its kind.
+        token: Eight hex digits that tell it from other runs of this id.
 
     >>> run_branch("2026-11-25T03.16.09.123Z", "20261125T031609Z")
     'kedro----20261125T031609Z--2026-11-25T03-16-09-123Z--dfcd8010'
     """
-    return f"{RUN_BRANCH}{began}--{_slug(run_id)}--{id_digest(run_id)}"
+    return f"{RUN_BRANCH}{began}--{_slug(run_id)}--{id_digest(run_id)}{'-' * bool(token)}{token}"
+
+
+def token_of(branch: str) -> str:
+    """What tells the hidden branch of a run from those of other runs of its id; empty: nothing does."""
+    found = re.fullmatch(r".*--[0-9a-f]{8}-([0-9a-f]{8})", branch)
+    return found[1] if found else ""
 
 
 def id_digest(run_id: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -232,7 +231,7 @@ class _Beginning:
         """Make the hidden branch of this process alone, from the last commit of the branch where it will land."""
         # Two runs may have one id, which Kedro takes from the clock, or which is given to them.
         began = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        name = f"{run_branch(self._run.kedro_id, began)}-{secrets.token_hex(4)}"
+        name = run_branch(self._run.kedro_id, began, self._run.token)
         source = target.destination
         for _ in range(TRIES):
             try:

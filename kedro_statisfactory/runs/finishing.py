@@ -14,7 +14,7 @@ from kedro_statisfactory.runs.complete import has_nothing, read_waiting
 from kedro_statisfactory.runs.landing import TRIES, is_of, land, landed_at, verified
 from kedro_statisfactory.runs.leftovers import branches_of
 from kedro_statisfactory.runs.several import has_merge_hooks, look_ahead
-from kedro_statisfactory.runs.tags import seal
+from kedro_statisfactory.runs.tags import seal, tagged
 from kedro_statisfactory.runs.target import (
     ASKED,
     JOINED,
@@ -149,8 +149,7 @@ def _finish(target: Target, merge: str | None, inputs: str, others: Sequence[Tar
 
 def _has_landed_elsewhere(target: Target) -> bool:
     """Whether another process has landed the very run meanwhile, and not one of the same id."""
-    tag = target.api.tag(target.repository, run_tag(target.metadata["kedro_run_id"]))
-    return tag is not None and is_of(target.api.commit(target.repository, tag.commit_id), target)
+    return any(is_of(commit, target) for commit in tagged(target, target.repository))
 
 
 def _refuse_incomplete(waiting: Sequence[Target], run_id: str) -> None:
@@ -180,9 +179,8 @@ def _refuse_incomplete(waiting: Sequence[Target], run_id: str) -> None:
 
 def _has_landed_in(target: Target, repository: str) -> bool:
     """Whether a run has landed in another repository already."""
-    tag = target.api.tag(repository, run_tag(target.metadata["kedro_run_id"]))
-    began = tag and target.api.commit(repository, tag.commit_id).metadata.get("kedro_started")
-    return began == target.metadata["kedro_started"]
+    began = target.metadata["kedro_started"]
+    return any(commit.metadata.get("kedro_started") == began for commit in tagged(target, repository))
 
 
 def _keep_from_cleaning(target: Target) -> None:

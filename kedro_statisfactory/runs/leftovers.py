@@ -57,9 +57,18 @@ def _hours_since(seconds: float) -> float:
 
 
 def branches_of(api: LakeFSAPI, repository: str, run_id: str) -> list[str]:
-    """The hidden branches of a run in a repository."""
+    """The hidden branches of a run in a repository.
+
+    Args:
+        api: The server.
+        repository: Where.
+        run_id: Of the run; where several have one id, with the token of one of them behind it.
+    """
     pattern = re.compile(rf".*--{id_digest(run_id)}(-[0-9a-f]{{8}})?")
-    found = [ref.id for ref in api.branches(repository, RUN_BRANCH) if pattern.fullmatch(ref.id)]
+    names = [ref.id for ref in api.branches(repository, RUN_BRANCH)]
+    found = [name for name in names if pattern.fullmatch(name)]
+    if not found and (one := re.fullmatch(r"(.+)-([0-9a-f]{8})", run_id, re.DOTALL)):
+        found = [name for name in names if name.endswith(f"--{id_digest(one[1])}-{one[2]}")]
     joined = run_branch(run_id, JOINED)
     return [joined] if joined in found else found  # a part may have the id of the run
 

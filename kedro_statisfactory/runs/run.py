@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
@@ -46,6 +47,7 @@ class Run:
         after: What all of them have to be bound to when the run has ended.
         kedro_id: Kedro's id of the run.
         id: By which it is found again: the same, or that of the run of which this process does a part.
+        token: Eight hex digits that tell this process from others whose run has the same id.
         is_joined: Whether this process does a part of a run.
         facts: What its commits say beside what it read and wrote.
         uncommitted: The code that is in no commit of git.
@@ -65,6 +67,7 @@ class Run:
         joined = os.environ.get(RUN_ID)
         self.is_joined = bool(joined)
         self.id = joined or kedro_id
+        self.token = secrets.token_hex(4)
         self.facts: Mapping[str, str] = {}
         self.uncommitted = Uncommitted()
         self.uses = uses
@@ -143,7 +146,7 @@ class Run:
                 raise self._not_committed(target, error) from error
         if not isolated:
             for target in self.targets:
-                tag_run(target.api, target.repository, target.commit, target.metadata)
+                tag_run(target.api, target.repository, target.commit, target.metadata, self.token)
                 LOGGER.info("Committed the run %r to %s.", self.id, target.name)
 
     def _land_all(self) -> None:
@@ -156,9 +159,10 @@ class Run:
                 self._drop(target)
                 continue
             try:
-                seal(target)
+                found_by = seal(target)
                 target.run_branch = ""
-                LOGGER.info("The run %r is on %s. Load it again by this id.", self.id, target.name)
+                by = "this id" if found_by == self.id else repr(found_by)
+                LOGGER.info("The run %r is on %s. Load it again by %s.", self.id, target.name, by)
             except RunError as error:
                 unsealed = error
         if self.targets and not failed and not self.is_joined:
@@ -198,7 +202,7 @@ class Run:
         metadata = self.targets[0].metadata
         for api, repository, commit in self.only_read:
             try:
-                tag_run(api, repository, commit, metadata, only_read=True)
+                tag_run(api, repository, commit, metadata, self.token, only_read=True)
             except StatisfactoryError as error:
                 LOGGER.info("What the run read of %r cannot be found by its id: %s", repository, error)
 

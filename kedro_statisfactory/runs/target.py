@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import DATA_BRANCH as DATA_BRANCH
-from kedro_statisfactory.backends.lakefs.model import Commit
+from kedro_statisfactory.backends.lakefs.model import RUN_TOKEN, Commit
 
 #: Kedro shows what is logged below its own name, and hides the information of other packages.
 LOGGER = logging.getLogger("kedro.statisfactory")
@@ -18,7 +18,7 @@ LOGGER = logging.getLogger("kedro.statisfactory")
 #: Stands for the time of beginning in the name of the branch that the parts of a run share.
 JOINED = "joined"
 # Keys of the metadata of commits.
-TOKEN = "kedro_run_branch"  # tells the commits of a run
+TOKEN = RUN_TOKEN  # tells the commits of a run
 PART = "kedro_part_branch"  # of a part of a joined run, which has a branch of its own
 PART_ID = "kedro_part"  # Kedro's id of a part
 ALL_SHAS = "kedro_git_commits"  # where the parts of a run were made at several git commits

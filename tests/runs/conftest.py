@@ -124,9 +124,10 @@ class KedroProject:
                 begun.unlink(missing_ok=True)
                 end.unlink()
 
-    def invoke(self, *arguments: str) -> Result:
-        """Run one of our commands in this process."""
-        return CliRunner().invoke(cli.commands, ["statisfactory", *arguments], obj=bootstrap_project(self.path))
+    def invoke(self, *arguments: str, answer: str | None = None) -> Result:
+        """Run one of our commands in this process; with ``answer`` to what it asks."""
+        metadata = bootstrap_project(self.path)
+        return CliRunner().invoke(cli.commands, ["statisfactory", *arguments], input=answer, obj=metadata)
 
     def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the command ``kedro`` as a person would."""

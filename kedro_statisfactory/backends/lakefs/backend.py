@@ -24,6 +24,7 @@ from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK, Stat, info_of
 from kedro_statisfactory.backends.lakefs.objects import LakeFSObjects
 from kedro_statisfactory.backends.lakefs.paths import check_length, split
 from kedro_statisfactory.backends.lakefs.putting_back import PuttingBack
+from kedro_statisfactory.backends.lakefs.records import ids_of
 from kedro_statisfactory.backends.lakefs.refs import LakeFSRefs, check_lake_ref
 from kedro_statisfactory.backends.lakefs.store import LakeFSStore
 from kedro_statisfactory.backends.part_writer import PartBuffer
@@ -326,8 +327,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         repository, path = self.split(fragment)
 
         def look(ref: str) -> builtins.list[str]:
-            ids = (commit.metadata.get("kedro_run_id", commit.id) for commit in self._api.log(repository, ref, path))
-            return builtins.list(dict.fromkeys(ids))  # each part of a run may have changed it
+            return ids_of(builtins.list(self._api.log(repository, ref, path)))
 
         yield from self._refs.read(repository, path, None, look)
 

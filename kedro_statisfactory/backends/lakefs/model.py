@@ -19,6 +19,8 @@ LONGEST_PATH = 1024
 CRC32_KEY = "crc32"
 #: Key of the metadata of a run's commits that names the data branch for which the run was made.
 DATA_BRANCH = "kedro_data_branch"
+#: Key of the same that names the hidden branch of the run: it tells the run from others of its id.
+RUN_TOKEN = "kedro_run_branch"
 #: Below this there is an object for each folder, named after it, with a digest of all that is in the folder. lakeFS
 #: merges object by object: two runs that write other names into one folder would mix, if they did not both write this.
 FOLDER_MARK = ".statisfactory/"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
-from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK, Commit
+from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK, RUN_TOKEN, Commit
 from kedro_statisfactory.backends.transfer import CHUNK
 from kedro_statisfactory.errors import IntegrityError, ObjectNotFound
+from kedro_statisfactory.project.branches import token_of
 
 #: Key of the metadata that names the object with the rest.
 RECORD = "kedro_record"
@@ -95,6 +96,23 @@ def _write(api: LakeFSAPI, repository: str, branch: str, path: str, content: byt
 def tells_of_run(commit: Commit) -> bool:
     """Whether a commit is the record of a run, or of a part of one."""
     return "kedro_outputs" in commit.metadata or RECORD in commit.metadata
+
+
+def ids_of(commits: Sequence[Commit]) -> list[str]:
+    """Ids by which the runs of commits are found, in the same order; other commits by their own.
+
+    Of several runs with one id the first has it; the others have what tells them apart behind it, as their tags do.
+
+    Args:
+        commits: Newest first.
+    """
+    first = {each.metadata.get("kedro_run_id"): each.metadata.get(RUN_TOKEN) for each in commits}
+    found: dict[str, None] = {}  # each part of a run may have a commit
+    for commit in commits:
+        run_id, token = commit.metadata.get("kedro_run_id"), commit.metadata.get(RUN_TOKEN, "")
+        is_other = token != "" and token != first[run_id] and token_of(token)
+        found[f"{run_id}-{token_of(token)}" if is_other else run_id or commit.id] = None
+    return list(found)
 
 
 def metadata_of(api: LakeFSAPI, repository: str, commit: Commit) -> Mapping[str, str]:
