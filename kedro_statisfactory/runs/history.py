@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import heapq
 import itertools
@@ -44,6 +45,21 @@ class Wanted:
     branch: str | None = None
     since: float | None = None
     entry: str | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """What was there at some point.
+
+    Attributes:
+        name: As a user called it.
+        commits: By place.
+        run: Which left it; ``None``: no run is known.
+    """
+
+    name: str
+    commits: tuple[tuple[Place, str], ...]
+    run: PastRun | None
 
 
 class History:
@@ -150,18 +166,35 @@ class History:
         Raises:
             RefNotFound: There is none, or there are several.
         """
+        state = self.state(word)
+        if state.run is None:
+            raise RefNotFound(f"no run was made up to {word!r}.")
+        return state.run
+
+    def state(self, word: str | None) -> State:
+        """What was there at what a user means, which may be more than what a run left.
+
+        Args:
+            word: As for :meth:`run`; ``None``: what is on the data branch of the git branch that is checked out.
+
+        Raises:
+            RefNotFound: It means nothing, or several things.
+        """
+        if word is None:
+            refs = [(place, place[0].api.commit(place[1], ref).id) for place, ref in self._refs(None)]
+            return self._state(self.project.branch(), refs)
         if not word:
             raise RefNotFound("a run has no empty id: write one, or @ for the newest run.")
         if newest := _NEWEST.fullmatch(word):
-            return self._counted(int(newest[1] or 0))
+            return _state_of(word, self._counted(int(newest[1] or 0)))
         if shares := [share for place in self.places if (share := self._tagged(place, word))]:
-            return PastRun(word, tuple(shares))
-        if not _SHORT_HEX.fullmatch(word) and (run := self._at_ref(word)):
-            return run
+            return _state_of(word, PastRun(word, tuple(shares)))
+        if not _SHORT_HEX.fullmatch(word) and (state := self._at_ref(word)):
+            return state
         if run := self._that_begins(word):
-            return run
-        if _SHORT_HEX.fullmatch(word) and (run := self._at_ref(word)):
-            return run
+            return _state_of(word, run)
+        if _SHORT_HEX.fullmatch(word) and (state := self._at_ref(word)):
+            return state
         raise self._unknown(word)
 
     def _counted(self, number: int) -> PastRun:
@@ -231,21 +264,22 @@ class History:
             return
         yield from backend.api.tags(repository, prefix, after, amount=_MOST_TOLD + 1)
 
-    def _at_ref(self, word: str) -> PastRun | None:
-        """The run that left what is at a ref of lakeFS or git; ``None``: there is no such ref."""
-        shares: list[Share] = []
+    def _at_ref(self, word: str) -> State | None:
+        """What is at a ref of lakeFS or git; ``None``: there is no such ref."""
+        found: list[tuple[Place, str]] = []
         for place in self.places:
-            try:
-                commit = place[0].refs.resolved(place[1], word).read
-            except RefNotFound:
-                continue
-            if (share := self.last_at(place, commit)) is not None:
-                shares.append(share)
-        if not shares:
-            return None
-        newest = max(shares, key=lambda share: share.commit.created)
-        run_id = newest.metadata["kedro_run_id"]
-        return PastRun(run_id, tuple(share for share in shares if share.metadata["kedro_run_id"] == run_id))
+            with contextlib.suppress(RefNotFound):
+                found.append((place, place[0].refs.resolved(place[1], word).read))
+        return self._state(word, found) if found else None
+
+    def _state(self, name: str, commits: Sequence[tuple[Place, str]]) -> State:
+        """What is at some commits, with the newest run up to them."""
+        shares = [share for place, commit in commits if (share := self.last_at(place, commit))]
+        run = None
+        if shares:
+            run_id = max(shares, key=lambda share: share.commit.created).metadata["kedro_run_id"]
+            run = PastRun(run_id, tuple(share for share in shares if share.metadata["kedro_run_id"] == run_id))
+        return State(name, tuple(commits), run)
 
     def last_at(self, place: Place, commit: str) -> Share | None:
         """What the last run left that is at a commit, or before it on its branch."""
@@ -266,6 +300,10 @@ class History:
             f"there is no run, tag, branch or git commit {word!r}. The nearest run is {closest}; "
             "`kedro statisfactory runs` lists them."
         )
+
+
+def _state_of(word: str, run: PastRun) -> State:
+    return State(word, tuple((share.place, share.commit.id) for share in run.shares), run)
 
 
 def is_run(commit: Commit) -> bool:

@@ -14,10 +14,12 @@ from kedro_statisfactory.backends.lakefs.model import (
     CRC32_KEY,
     LONGEST_PATH,
     Commit,
+    Difference,
     Ref,
     Stat,
     commit_id_of,
     commit_of,
+    difference_of,
     errors_of,
     list_of,
     ref_of,
@@ -234,6 +236,12 @@ class LakeFSAPI(LakeFSUploads):
         """The newest commit that two refs share: the first one itself where it is in the history of the other."""
         where = api_path("repositories", repository, "refs", one, "merge", other)
         return self._server.json("GET", where, lambda found: commit_id_of(found["base_commit_id"]))
+
+    def differences(self, repository: str, left: str, right: str) -> Iterator[Difference]:
+        """What differs between two refs, as it is at the right one."""
+        where = api_path("repositories", repository, "refs", left, "diff", right)
+        query = {"type": "two_dot", "include_right_stats": "true"}
+        yield from self._server.pages(where, query, difference_of)
 
     def has_uncommitted(self, repository: str, branch: str) -> bool:
         """Whether a branch has changes that no commit has.

@@ -65,6 +65,23 @@ class Commit:
     metadata: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Difference:
+    """An object that differs between two refs.
+
+    Attributes:
+        path: Of the object.
+        kind: ``added``, ``changed`` or ``removed``.
+        size: In bytes; of a removed one as it was, else as it is.
+        checksum: Likewise; empty where the server does not tell.
+    """
+
+    path: str
+    kind: str
+    size: int
+    checksum: str
+
+
 # -- readers of the API's JSON; what has another form is a KeyError, TypeError or ValueError ------------------------
 
 
@@ -100,6 +117,12 @@ def commit_of(found: Any) -> Commit:
         tuple(map(commit_id_of, list_of(found, "parents"))),
         _metadata_of(found),
     )
+
+
+def difference_of(found: Any) -> Difference:
+    """An object that differs."""
+    checksum = str((found.get("right") or {}).get("checksum", ""))
+    return Difference(text_of(found, "path"), text_of(found, "type"), found.get("size_bytes") or 0, checksum)
 
 
 def commit_id_of(found: Any) -> str:

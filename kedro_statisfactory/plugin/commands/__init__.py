@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
+from kedro_statisfactory.plugin.commands.comparing import diff
 from kedro_statisfactory.plugin.commands.listing import runs, show_run
+from kedro_statisfactory.plugin.commands.standing import status, tag
 
 #: All of them, in the order in which the help lists them.
-COMMANDS: tuple[click.Command, ...] = (runs, show_run)
+COMMANDS: tuple[click.Command, ...] = (status, runs, show_run, diff, tag)

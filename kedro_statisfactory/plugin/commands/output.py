@@ -141,7 +141,7 @@ def show(*what: RenderableType) -> None:
     with screen.capture() as captured:  # rich would end the process itself where nobody reads any more
         for each in what:
             screen.print(each)
-    sys.stdout.write(captured.get())
+    sys.stdout.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 
 def words(text: object, style: str = "") -> Text:

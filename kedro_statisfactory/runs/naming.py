@@ -1,0 +1,40 @@
+"""Names of a user's own for runs: tags of lakeFS, by which entries are loaded and which ``prune`` leaves alone."""
+
+from __future__ import annotations
+
+import re
+
+from kedro_statisfactory.errors import Conflict, ObjectNotFound, RunError
+from kedro_statisfactory.project.branches import RUN_TAG
+from kedro_statisfactory.runs.past import PastRun
+
+# `kedro run --load-versions` divides at commas and colons; the rest is what git and lakeFS do not allow in a name.
+_NOT_IN_NAMES = re.compile(r"[\x00-\x20\x7f/,:~^?*\[\\@]|\.\.|^[-.]|\.$|\.lock$")
+_HEX = re.compile(r"[0-9A-Fa-f]+")
+
+
+def name_run(run: PastRun, name: str) -> list[str]:
+    """Give a run a name of its own in each repository that it wrote; gives these.
+
+    Raises:
+        RunError: Nobody could load by the name, or something else has it.
+    """
+    if not name or _NOT_IN_NAMES.search(name) or len(name.encode()) > 200:
+        raise RunError(f"{name!r} is no name for a run: write letters and digits, with '-', '_' or '.' within.")
+    if _HEX.fullmatch(name) or name.startswith(RUN_TAG):
+        kind = "the id of a run" if name.startswith(RUN_TAG) else "a commit"
+        raise RunError(f"{name!r} could be taken for {kind}: choose another name.")
+    done: list[str] = []
+    for share in run.shares:
+        api, repository = share.place[0].api, share.repository
+        try:
+            api.create_tag(repository, name, share.commit.id)
+        except Conflict:
+            there = api.tag(repository, name)
+            if there is None or there.commit_id != share.commit.id:
+                what = "a branch" if there is None else f"the tag of the commit {there.commit_id[:12]}"
+                raise RunError(f"{name!r} is {what} in {repository!r} already: choose another name.") from None
+        except ObjectNotFound:
+            raise RunError(f"lakeFS does not allow the name {name!r}: choose another.") from None
+        done.append(repository)
+    return done
