@@ -18,6 +18,7 @@ def adopt(api: LakeFSAPI, project: Project, repository: str) -> str:
     branch, head = project.branch(), project.read_head()
     if head.branch is None or head.commit is None:
         raise RunError(f"no git branch with a commit is checked out ({head.reason}): switch to one.")
+    _commit_uncommitted(api, repository, branch)
     mark = {"git_branch": head.branch, "git_commit_id": head.commit, DATA_BRANCH: branch}
     api.create_commit(repository, branch, f"Data of the git branch {head.branch} from here on", mark, allow_empty=True)
     return branch
@@ -28,14 +29,19 @@ def reset(api: LakeFSAPI, project: Project, repository: str) -> tuple[str, str]:
     branch = project.branch()
     if branch == api.default_branch(repository):
         raise RunError(f"{branch!r} is the default branch of {repository!r}, which is not reset.")
-    if has_uncommitted(api, repository, branch):
-        commit_strays(api, repository, branch, "")
+    _commit_uncommitted(api, repository, branch)
     head = api.branch(repository, branch).commit_id
     _warn_of_runs(api, repository, branch, head)
     tag = f"{branch}--until-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
     api.create_tag(repository, tag, head)
     api.delete_branch(repository, branch)
     return branch, tag
+
+
+def _commit_uncommitted(api: LakeFSAPI, repository: str, branch: str) -> None:
+    """Commit what others have saved there as a commit of its own, not as one of ours."""
+    if has_uncommitted(api, repository, branch):
+        commit_strays(api, repository, branch, "")
 
 
 def _warn_of_runs(api: LakeFSAPI, repository: str, branch: str, head: str) -> None:

@@ -37,7 +37,13 @@ def test_a_name_used_again_is_told_and_refused_until_it_is_adopted(
     assert caplog.text.count(ANOTHER) == 1
     with pytest.raises(DatasetError, match=ANOTHER):
         project.run(1)
+    project.write("total.json", 12, "feature--x")
     done = project.invoke("branch", "--adopt")
+    assert [commit.message for commit in project.log("feature--x")[:2]] == [
+        "Data of the git branch feature/x from here on",
+        "Changes made outside of runs",
+    ], "what others have saved is no change of ours"
+    assert "total.json" not in dict(project.api.changes(project.repository, "feature--x~1", "feature--x"))
     assert (done.exit_code, "adopted feature--x" in done.output, "there is no data branch" in done.output) == (
         0,
         True,
@@ -46,7 +52,7 @@ def test_a_name_used_again_is_told_and_refused_until_it_is_adopted(
     project.run(1)
     project.commit_code("new")
     project.run(1)
-    assert project.read("feature--x")["total"] == 13
+    assert project.read("feature--x")["total"] == 14
 
 
 def test_a_name_used_again_can_begin_anew(project: KedroProject) -> None:
