@@ -18,6 +18,7 @@ from kedro_statisfactory.backends.base import CLAIM, Backend
 from kedro_statisfactory.backends.engines import S3Access, Saving
 from kedro_statisfactory.backends.info import ObjectInfo
 from kedro_statisfactory.backends.s3.access import s3_access
+from kedro_statisfactory.backends.s3.answers import ForeignAnswer
 from kedro_statisfactory.backends.s3.client import SECRET_VARIABLES, s3_client, s3_objects
 from kedro_statisfactory.backends.s3.credentials import s3_configuration
 from kedro_statisfactory.backends.s3.errors import code_of, kind_of, translated
@@ -350,18 +351,21 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
     def _list(
         self, bucket: str, prefix: str, options: Mapping[str, Any], at_once: int = 1000, with_claims: bool = False
     ) -> Iterator[ObjectInfo]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=bucket,
-            Prefix=prefix,
-            PaginationConfig={"PageSize": at_once},
-            **known_to("ListObjectsV2", options),
-        )
-        for page in pages:
+        request: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": at_once}
+        request |= known_to("ListObjectsV2", options)
+        while True:
+            page = s3_objects(self._session).list_objects_v2(**request)
             for found in page.get("Contents", ()):
                 path = found["Key"].removeprefix(prefix)
                 is_claim = path.rpartition("/")[2].startswith(CLAIM)
                 if (with_claims or not is_claim) and not transfer.is_folder_marker(found["Key"], found["Size"]):
                     yield ObjectInfo(path, found["Size"], found.get("LastModified"), found.get("ETag"))
+            following = page.get("NextContinuationToken") if page["IsTruncated"] else None
+            if following is None:
+                return
+            if following == request.get("ContinuationToken"):
+                raise ForeignAnswer("the answer to ListObjectsV2 is the same page once more")
+            request["ContinuationToken"] = following
 
     def _delete_keys(self, bucket: str, keys: Sequence[str]) -> None:
         for start in range(0, len(keys), 1000):  # the most that one request may name

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro_statisfactory.backends import http, transfer
 from kedro_statisfactory.backends.s3.checksums import base64_crc32
+from kedro_statisfactory.backends.s3.listing import read_listing
 from kedro_statisfactory.backends.s3.plain import PlainService, Request
 from kedro_statisfactory.errors import IntegrityError
 from kedro_statisfactory.hidden import Hidden, HiddenDict
@@ -125,7 +126,7 @@ class LeanSender:
             Hidden(request.url),
             HiddenDict({"User-Agent": config.user_agent, **signed.headers}),
             body=None if body is None else lambda: body,
-            stream=request.method == "GET",
+            stream=request.operation == "GetObject",
             connect=config.connect_timeout,
             read=config.read_timeout,
         )
@@ -165,6 +166,8 @@ def _read(request: Request, response: BaseHTTPResponse) -> Mapping[str, Any]:
     Raises:
         ValueError, TypeError, LookupError: It is none of S3, or cannot be verified here.
     """
+    if request.operation == "ListObjectsV2":
+        return read_listing(response.data)
     headers = response.headers
     answer: dict[str, Any] = {"ETag": headers["ETag"]}
     answer |= {member: headers[name] for name, member in _MEMBERS.items() if name in headers}

@@ -1,4 +1,4 @@
-"""Storing, fetching and looking at single objects: by a lean way what is plain, else by boto3."""
+"""Storing, fetching, looking at and listing objects: by a lean way what is plain, else by boto3."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import (
         GetObjectOutputTypeDef,
         HeadObjectOutputTypeDef,
+        ListObjectsV2OutputTypeDef,
         PutObjectOutputTypeDef,
     )
 
@@ -23,7 +24,7 @@ LEAN, BOTO3 = "lean", "boto3"
 
 
 class S3Objects:
-    """The requests for single objects, with arguments, answers and errors of boto3's client.
+    """The requests for small objects, with arguments, answers and errors of boto3's client.
 
     A request that is plain is sent once without boto3. Where it is not answered as expected boto3 sends it again, which
     repeats it as often as for any other, with pauses. A bucket that has answered in a way that only boto3 may know (a
@@ -58,6 +59,11 @@ class S3Objects:
     def put_object(self, **request: Any) -> PutObjectOutputTypeDef:
         """As boto3's."""
         answer: Any = self._ask("PutObject", request, self.client.put_object)
+        return answer  # type: ignore[no-any-return]
+
+    def list_objects_v2(self, **request: Any) -> ListObjectsV2OutputTypeDef:
+        """As boto3's."""
+        answer: Any = self._ask("ListObjectsV2", request, self.client.list_objects_v2)
         return answer  # type: ignore[no-any-return]
 
     def _ask(self, operation: str, request: Mapping[str, Any], by_boto3: Callable[..., Any]) -> Any:

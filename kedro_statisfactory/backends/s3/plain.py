@@ -58,6 +58,7 @@ _METADATA_KEY = re.compile(r"[a-z0-9][a-z0-9-]*")
 MOST_SENT = 1 << 20
 
 _METHODS = {"GetObject": "GET", "HeadObject": "HEAD", "PutObject": "PUT"}
+_OF_LISTING = {"Prefix": "prefix", "MaxKeys": "max-keys", "ContinuationToken": "continuation-token"}
 _CONDITIONS = {"IfMatch": "If-Match", "IfNoneMatch": "If-None-Match"}
 _HEADERS: Mapping[str, Mapping[str, str]] = {
     "GetObject": _CONDITIONS,
@@ -112,35 +113,52 @@ class PlainService:
             operation: Its name in S3's API.
             arguments: Those of boto3's method.
         """
+        if operation == "ListObjectsV2":
+            return self._listing(arguments)
         given = dict(arguments)
         bucket, key, body = given.pop("Bucket"), given.pop("Key"), given.pop("Body", None)
-        url = self._url(bucket, key)
         version = given.pop("VersionId", None)
-        headers = _headers(operation, given)
+        url, headers = self._url(bucket, key), _headers(operation, given)
         is_small = body is None or (isinstance(body, bytes) and len(body) <= MOST_SENT)
-        if url is None or headers is None or not is_small:
+        if url is None or headers is None or not is_small or not (version is None or _is_text(version)):
             return None
         if version is not None:
-            if not _is_text(version):
-                return None
-            from botocore.utils import percent_encode
-
-            url = f"{url}?versionId={percent_encode(version)}"
+            url = f"{url}?{_query({'versionId': version})}"
         if operation == "GetObject" and self.config.response_checksum_validation == "when_supported":
             headers["x-amz-checksum-mode"] = "ENABLED"
         return Request(operation, _METHODS[operation], url, headers, body)
 
+    def _listing(self, arguments: Mapping[str, Any]) -> Request | None:
+        place = self._place(arguments["Bucket"])
+        given = {name: value for name, value in arguments.items() if name != "Bucket"}
+        if place is None or not given.keys() <= _OF_LISTING.keys():
+            return None
+        query = {"list-type": "2", **{_OF_LISTING[name]: str(value) for name, value in given.items()}}
+        return Request("ListObjectsV2", "GET", f"{place}?{_query({**query, 'encoding-type': 'url'})}", HiddenDict())
+
     def _url(self, bucket: Any, key: Any) -> str | None:
         from botocore.utils import percent_encode
 
+        place = self._place(bucket)
+        if place is None or not isinstance(key, str) or not key:
+            return None
+        if any(segment in (".", "..") for segment in key.split("/")):  # they would be resolved away on the way
+            return None
+        return f"{place.removesuffix('/')}/{percent_encode(key, safe='-._~/')}"
+
+    def _place(self, bucket: Any) -> str | None:
+        """The URL of a bucket."""
         if not (isinstance(bucket, str) and _BUCKET.fullmatch(bucket)) or bucket.endswith(_SPECIAL_BUCKETS):
             return None
-        if not isinstance(key, str) or not key or any(segment in (".", "..") for segment in key.split("/")):
-            return None  # dots would be resolved away on the way
-        path = percent_encode(key, safe="-._~/")
         if self.has_hosts and "." not in bucket:  # a certificate holds for one name before the host
-            return f"{self.scheme}://{bucket}.{self.host}/{path}"
-        return f"{self.scheme}://{self.host}/{bucket}/{path}"
+            return f"{self.scheme}://{bucket}.{self.host}/"
+        return f"{self.scheme}://{self.host}/{bucket}"
+
+
+def _query(values: Mapping[str, str]) -> str:
+    from botocore.utils import percent_encode
+
+    return "&".join(f"{name}={percent_encode(value)}" for name, value in values.items())
 
 
 def plain_service(client: S3Client, configuration: S3Configuration, core: Any) -> PlainService | None:

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import botocore.compat
 import pytest
@@ -116,6 +117,17 @@ def test_what_is_sent_is_what_boto3_would_send(credentials: dict[str, Any]) -> N
     events.register("before-send.s3", catch)
     try:
         for bucket in ("bucket", "with.dots"):
+            with pytest.raises(Caught):
+                objects.list_objects_v2(Bucket=bucket, Prefix="a b/ü+/", MaxKeys=7, ContinuationToken="a/b+c==")
+            assert objects._lean
+            listing = {"Bucket": bucket, "Prefix": "a b/ü+/", "MaxKeys": 7, "ContinuationToken": "a/b+c=="}
+            plain = objects._lean.service.request("ListObjectsV2", listing)
+            assert plain
+            ours, theirs = urlsplit(plain.url), urlsplit(of_boto3.pop().url)
+            assert (ours._replace(query=""), parse_qs(ours.query)) == (
+                theirs._replace(query=""),
+                parse_qs(theirs.query),
+            )
             for operation, arguments in requests:
                 more = {"ChecksumCRC32": "jNxDtQ=="} if operation == "PutObject" else {}
                 given = {"Bucket": bucket, **arguments, **more}
@@ -126,10 +138,10 @@ def test_what_is_sent_is_what_boto3_would_send(credentials: dict[str, Any]) -> N
                 assert plain
                 sent = of_boto3.pop()
                 assert (plain.method, plain.url) == (sent.method, sent.url)
-                theirs = {name.lower(): value for name, value in sent.headers.items()}
+                of_theirs = {name.lower(): value for name, value in sent.headers.items()}
                 for name, value in plain.headers.items():
-                    assert theirs.pop(name.lower()) in (value, value.encode())
-                assert not [name for name in theirs if name.startswith(("if-", "x-amz-meta", "x-amz-checksum"))]
+                    assert of_theirs.pop(name.lower()) in (value, value.encode())
+                assert not [name for name in of_theirs if name.startswith(("if-", "x-amz-meta", "x-amz-checksum"))]
     finally:
         events.unregister("before-send.s3", catch)
 
@@ -200,13 +212,15 @@ def test_credentials_that_a_program_gives_are_boto3s(tmp_path: Path, monkeypatch
         ("PutObject", {"Metadata": {"x": "two  spaces"}}),
         ("PutObject", {"Metadata": "x"}),
         ("PutObject", {"ServerSideEncryption": "aws:kms"}),
+        ("ListObjectsV2", {"ExpectedBucketOwner": "123456789012"}),
     ],
 )
 def test_a_request_that_is_not_plain_is_boto3s(operation: str, arguments: dict[str, Any]) -> None:
     lean = s3_objects(Session(HERE))._lean
     assert lean
-    assert lean.service.request(operation, {"Bucket": "bucket", "Key": "x"}), "the negative control"
-    assert lean.service.request(operation, {"Bucket": "bucket", "Key": "x", **arguments}) is None
+    request = {"Bucket": "bucket", **({} if operation == "ListObjectsV2" else {"Key": "x"})}
+    assert lean.service.request(operation, request), "the negative control"
+    assert lean.service.request(operation, {**request, **arguments}) is None
 
 
 def test_who_asks_boto3s_client_to_be_told_is_told(session: Session, bucket: str) -> None:
@@ -322,6 +336,50 @@ def test_refusals_are_told_as_boto3_would(seaweed: S3Server, session: Session, b
             errors.append((type(refused.value), str(refused.value), type(cause).__name__, str(cause)))
         assert errors[0] == errors[1]
     assert ways(session).keys() == {"lean"}
+
+
+# -- listings -----------------------------------------------------------------------------------------------------
+
+
+def test_a_listing_is_the_same_by_both_ways(seaweed: S3Server, bucket: str) -> None:
+    sessions = [Session({**seaweed.credentials, **more}) for more in ({}, {"config_kwargs": {"user_agent_extra": "x"}})]
+    keys = ["a b", "a+b%2Fc", "ü/日本", "x&<y>", "~;?#", "plain"]
+    for key in keys:
+        S3Backend(sessions[0]).put(payload=key.encode(), fragment=parse(f"s3://{bucket}/tree/{key}"))
+    listings = []
+    for session in sessions:
+        ways(session)
+        listings.append([*S3Backend(session)._list(bucket, "tree/", {}, at_once=4)])
+        assert not [*S3Backend(session).list(fragment=parse(f"s3://{bucket}/absent"))]
+        assert not [*S3Backend(session).list(fragment=parse(f"s3://not-{bucket}/x"))]
+        assert not [*S3Backend(session).list(fragment=parse("s3://Not_One/x"))]
+    assert listings[0] == listings[1]
+    assert sorted(info.path for info in listings[0]) == sorted(keys)
+    assert ways(sessions[0]) == {"lean": 4, "boto3": 1}
+    assert ways(sessions[1]) == {"boto3": 5}
+
+
+def _page(more: str, namespace: str = "") -> Canned:
+    found = "<Contents><Key>tree/x</Key><Size>1</Size><ETag>e</ETag><LastModified>2026-01-01T00:00:00Z</LastModified>"
+    text = f"<ListBucketResult{namespace}><Name>x</Name>{found}</Contents>{more}</ListBucketResult>"
+    return Canned(200, text.encode())
+
+
+def test_a_listing_that_never_ends_is_an_error(session: Session, between: Gateway, bucket: str) -> None:
+    again = "<IsTruncated>true</IsTruncated><NextContinuationToken>again</NextContinuationToken>"
+    between.answers.extend([_page(again)] * 2)
+    with pytest.raises(BackendUnreachable, match="the same page once more"):
+        list(S3Backend(session).list(fragment=parse(f"s3://{bucket}/tree")))
+    between.answers.append(
+        _page("<IsTruncated>false</IsTruncated>", ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"')
+    )
+    assert [info.path for info in S3Backend(session).list(fragment=parse(f"s3://{bucket}/tree"))] == ["x"]
+    assert ways(session) == {"lean": 3}
+    for odd in (_page(""), _page("<IsTruncated>perhaps</IsTruncated>"), Canned(200, b"<html>Who are you?")):
+        s3_objects(session)._of_boto3.clear()
+        between.answers.append(odd)
+        assert list(S3Backend(session).list(fragment=parse(f"s3://{bucket}/tree"))) == []
+        assert ways(session) == LEAN_AND_BOTO3
 
 
 # -- checksums ----------------------------------------------------------------------------------------------------
