@@ -10,11 +10,13 @@ import re
 import subprocess
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
@@ -40,7 +42,7 @@ from kedro_statisfactory.session import Session
 from tests.servers.lakefs import LakeFSServer
 
 ROOT = Path(__file__).parents[2]
-ENTRIES = ("a", "b", "total")
+PARTS = "tests.runs.project.folder.Parts"
 
 
 @dataclass
@@ -54,7 +56,7 @@ class KedroProject:
 
     # -- git -------------------------------------------------------------------------------------------------------
 
-    def git(self, *arguments: str) -> str:
+    def git(self, *arguments: str, **variables: str) -> str:
         """Run git in the project."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
         names = {
@@ -63,7 +65,7 @@ class KedroProject:
         done = subprocess.run(
             ["git", *arguments],
             cwd=self.path,
-            env={**environment, **names, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull},
+            env={**environment, **names, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, **variables},
             check=True,
             capture_output=True,
             text=True,
@@ -186,9 +188,8 @@ class KedroProject:
     def entry(self, name: str, project: Project | None = None, version: str | None = None) -> ArtifactDataset:
         """An entry of the catalog, in another state of the project."""
         load_args = {"lake_ref": version} if version else None
-        entry = ArtifactDataset(
-            filepath=f"lakefs://{self.repository}/{name}.json", dataset="json.JSONDataset", load_args=load_args
-        )
+        path, dataset = ("folder", PARTS) if name == "folder" else (f"{name}.json", "json.JSONDataset")
+        entry = ArtifactDataset(filepath=f"lakefs://{self.repository}/{path}", dataset=dataset, load_args=load_args)
         entry.bind(project or dataclasses.replace(current_project(), path=self.path, head=None))
         return entry
 
@@ -249,12 +250,27 @@ def _catalog(repository: str, other: str) -> Mapping[str, Any]:
         "elsewhere": entry(f"lakefs://{other}/elsewhere.json"),
         "local": entry("data/local.json"),
         "queue": {**entry(f"lakefs://{repository}/queue.json"), "dataset": "tests.datasets.test_members.Queue"},
+        "folder": {**entry(f"lakefs://{repository}/folder"), "dataset": PARTS},
         "added": {
             **entry(f"lakefs://{repository}/added.csv"),
             "dataset": {"type": "pandas.CSVDataset", "save_args": {"mode": "a", "header": False, "index": False}},
         },
         "wide_{number}": entry(f"lakefs://{repository}/wide/{{number}}.json"),
     }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_settings() -> Iterator[None]:
+    """Spare each session a tenth of a second: dynaconf has the sources of all callers read, to know their files."""
+
+    def stack() -> list[SimpleNamespace]:
+        frames = (frame for frame, _ in traceback.walk_stack(None))
+        return [SimpleNamespace(filename=frame.f_code.co_filename) for frame in frames]
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("dynaconf.loaders.py_loader", "dynaconf.utils.files"):
+            patch.setattr(f"{module}.inspect", SimpleNamespace(stack=stack))
+        yield
 
 
 @pytest.fixture

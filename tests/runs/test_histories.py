@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
-import os
-import shutil
 import sys
-import tempfile
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, seed, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
-from kedro.io import DatasetError
+from hypothesis import HealthCheck, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
 
-from kedro_statisfactory.errors import ObjectNotFound
-from kedro_statisfactory.project import Project, announce
-from kedro_statisfactory.project.branches import RUN_BRANCH
-from kedro_statisfactory.project.git import Head
-from tests.runs.conftest import ENTRIES, KedroProject, kedro_project
+from kedro_statisfactory.project import announce
+from kedro_statisfactory.runs.target import Target
+from tests.runs.histories.names import Names
+from tests.runs.histories.overlapping import Overlapping
 from tests.servers.lakefs import LakeFSServer
 
 pytestmark = [
@@ -38,179 +24,10 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
 ]
 PART = 10  # histories that are tried one after the other
-State = dict[str, int]  # what the entries hold; one that is not there is missing
 
 
-@dataclass
-class Model:
-    """What should be where."""
-
-    data: dict[str, State] = field(default_factory=lambda: {"main": {"total": 0}})  # by git branch
-    runs: dict[str, State] = field(default_factory=dict)  # by run id
-    shas: dict[str, State] = field(default_factory=dict)  # of the newest run at a git commit
-    on: dict[str, str] = field(default_factory=dict)  # git branches of those runs
-    last: dict[str, str] = field(default_factory=dict)  # git commits of the newest runs, by git branch
-    bare: list[str] = field(default_factory=list)  # git commits at which nothing was run
-
-    def at(self, branch: str, commits: list[str]) -> State:
-        """What is read on a git branch with some git commits, newest first: data follows code."""
-        if branch in self.data:
-            return self.data[branch]
-        near = next((sha for sha in commits if sha in self.shas), None)
-        if near is None:
-            return self.data["main"]
-        return self.data[self.on[near]] if self.last[self.on[near]] in commits else self.shas[near]
-
-
-class Histories(RuleBasedStateMachine):
-    """What people and schedulers do to a project."""
-
-    server: ClassVar[LakeFSServer]
-    count: ClassVar[int] = 0
-
-    @initialize()
-    def begin(self) -> None:
-        """Make a project of its own for the history."""
-        type(self).count += 1
-        self._stack = contextlib.ExitStack()
-        self._folder = Path(tempfile.mkdtemp(prefix="history-"))
-        os.chdir(self._folder)
-        self.project: KedroProject = self._stack.enter_context(kedro_project(self._folder, self.server))
-        self.model = Model(bare=[self.project.git("rev-parse", "HEAD")])
-        self.branch = "main"
-        self.names = iter(f"feature/{number}" for number in itertools.count())
-        self.numbers = itertools.count()
-
-    def teardown(self) -> None:
-        """Check everything once more in the end, from the outside."""
-        if not hasattr(self, "project"):
-            return
-        try:
-            self._check_git_commits()
-            assert self.killed or not any(name.startswith(RUN_BRANCH) for name in self.project.branches())
-        finally:
-            self._stack.close()
-            announce(None)
-            os.chdir("/")
-            shutil.rmtree(self._folder, ignore_errors=True)
-
-    killed = False
-
-    # -- git -------------------------------------------------------------------------------------------------------
-
-    @rule()
-    def commit(self) -> None:
-        """Change the code."""
-        self.model.bare.append(self.project.commit_code(f"{next(self.numbers)}"))
-
-    @rule()
-    def create_branch(self) -> None:
-        """Begin a branch where we are."""
-        self.branch = next(self.names)
-        self.project.git("switch", "-qc", self.branch)
-
-    @rule(data=st.data())
-    def switch(self, data: st.DataObject) -> None:
-        """Go to another branch."""
-        branches = self.project.git("branch", "--format=%(refname:short)").split()
-        self.branch = data.draw(st.sampled_from(sorted(branches)))
-        self.project.git("switch", "-q", self.branch)
-
-    @precondition(lambda self: self.branch != "main")
-    @rule()
-    def merge_into_main(self) -> None:
-        """Bring the code of the branch to main; data stays where it is."""
-        self.project.git("switch", "-q", "main")
-        self.project.git("merge", "-q", "--no-ff", "-m", f"merge {next(self.numbers)}", self.branch)
-        self.branch = "main"
-        self._note_head()
-
-    @precondition(lambda self: self.branch != "main")
-    @rule()
-    def rebase(self) -> None:
-        """Give the commits of the branch new names."""
-        self.project.git("rebase", "-q", "main")
-        self._note_head()
-
-    def _note_head(self) -> None:
-        sha = self.project.git("rev-parse", "HEAD")
-        if sha not in self.model.shas and sha not in self.model.bare:
-            self.model.bare.append(sha)
-
-    # -- runs ------------------------------------------------------------------------------------------------------
-
-    def _run(self, value: int) -> None:
-        before = self._predicted(self.branch)["total"]
-        run_id = self.project.run(value)
-        state = {"a": value, "b": 10 * value, "total": before + value}
-        sha = self.project.git("rev-parse", "HEAD")
-        self.model.data[self.branch] = self.model.runs[run_id] = self.model.shas[sha] = state
-        self.model.on[sha], self.model.last[self.branch] = self.branch, sha
-        self.model.bare = [each for each in self.model.bare if each != sha]
-
-    @rule(value=st.integers(1, 99))
-    def succeed(self, value: int) -> None:
-        """Run the pipeline."""
-        self._run(value)
-
-    @rule(value=st.integers(1, 99))
-    def run_twice(self, value: int) -> None:
-        """Run the pipeline twice with the same code."""
-        self._run(value)
-        self._run(value)
-
-    @rule(where=st.sampled_from(["first", "second", "add"]))
-    def fail(self, where: str) -> None:
-        """Run the pipeline, of which a node fails."""
-        with pytest.raises(RuntimeError, match="fails"):
-            self.project.run(1000, fail=[where])
-
-    @rule(where=st.sampled_from(["first", "second", "add"]))
-    def kill(self, where: str) -> None:
-        """Run the pipeline in a process that is killed."""
-        assert self.project.killed_run("SIGKILL", where, value=1000) == -9
-        self.killed = True
-
-    # -- what is read ----------------------------------------------------------------------------------------------
-
-    @invariant()
-    def everything_reads_as_predicted(self) -> None:
-        """Look at every entry on every branch and by every run, and at one of them by every git commit."""
-        for line in self.project.git("branch", "--format=%(refname:short) %(objectname)").splitlines():
-            branch, sha = line.split()
-            elsewhere = Project(self._folder, head=Head(branch, sha, "a test"))
-            on = Project(self._folder) if branch == self.branch else elsewhere
-            self._expect(self._predicted(branch), f"on the branch {branch}", on)
-        main = self.project.on("main")
-        for run_id, state in self.model.runs.items():
-            self._expect(state, f"by the run {run_id}", main, run_id)
-        for sha, state in self.model.shas.items():
-            assert self._read("total", main, sha) == state["total"], f"by the git commit {sha}"
-
-    def _predicted(self, branch: str) -> State:
-        commits = [] if branch in self.model.data else self.project.git("rev-list", branch).split()
-        return self.model.at(branch, commits)
-
-    def _check_git_commits(self) -> None:
-        main = self.project.on("main")
-        for sha, state in self.model.shas.items():
-            self._expect(state, f"by the git commit {sha}", main, sha)
-            self._expect(state, f"with {sha} checked out", Project(self._folder, head=Head(None, sha, "a test")))
-        for sha in self.model.bare:
-            with pytest.raises(DatasetError, match="no run was made at the git commit"):
-                self._read("total", Project(self._folder, head=Head(None, sha, "a test")))
-
-    def _expect(self, state: State, where: str, on: Project, version: str | None = None) -> None:
-        found = {name: self._read(name, on, version) for name in ENTRIES}
-        assert {name: number for name, number in found.items() if number is not None} == state, where
-
-    def _read(self, name: str, on: Project, version: str | None = None) -> int | None:
-        try:
-            return int(self.project.entry(name, on, version).load()["n"])
-        except DatasetError as error:
-            if isinstance(error.__cause__, ObjectNotFound):
-                return None
-            raise
+class Histories(Overlapping, Names):
+    """All that people, schedulers and other tools do to a project."""
 
 
 @pytest.fixture
@@ -226,10 +43,9 @@ def histories(lakefs_local: LakeFSServer, monkeypatch: pytest.MonkeyPatch, tmp_p
     return Histories
 
 
-def _settings(count: int, *phases: Phase) -> settings:
+def _settings(count: int) -> settings:
     return settings(
         max_examples=count,
-        phases=phases or tuple(Phase),
         stateful_step_count=6,
         deadline=None,
         database=None,
@@ -253,24 +69,87 @@ def test_any_history_reads_as_predicted(histories: type[Histories], pytestconfig
     assert histories.count >= count
 
 
-class Torn(Histories):
-    """The same without isolation, and with no failure but by a kill."""
-
-    fail = None  # type: ignore[assignment]
-
-    @initialize()
-    def begin(self) -> None:
-        """Write straight to the data branch."""
-        super().begin()
-        self.project.settings(mode="direct")
-        self.project.git("add", "-A")
-        self.project.git("commit", "-qm", "direct")
-        self.model.bare.append(self.project.git("rev-parse", "HEAD"))
+# -- negative controls -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(600)
-def test_without_isolation_a_history_with_a_kill_does_not(histories: type[Histories]) -> None:
-    """The negative control."""
-    Torn.server = histories.server
-    with pytest.raises(AssertionError, match="on the branch"):
-        run_state_machine_as_test(seed(1)(Torn), settings=_settings(50, Phase.generate))
+@contextlib.contextmanager
+def _begun(machine: type[Histories]) -> Iterator[Histories]:
+    begun = machine()
+    begun.begin()
+    try:
+        yield begun
+    finally:
+        begun.close()
+
+
+@pytest.mark.once
+def test_a_kill_without_isolation_is_seen(histories: type[Histories]) -> None:
+    """A negative control."""
+    with _begun(histories) as machine:
+        machine.project.settings(mode="direct")
+        machine.change_code()
+        machine.kill(where="second")
+        with pytest.raises(AssertionError, match="on the branch main"):
+            machine.everything_reads_as_predicted()
+
+
+class Drawn:
+    """What hypothesis draws in a rule, if it is lucky."""
+
+    def __init__(self, *answers: object) -> None:
+        self._answers = iter(answers)
+
+    def draw(self, _: object) -> Any:
+        """The next answer."""
+        return next(self._answers)
+
+
+def _overlap(history: Histories, *answers: object) -> None:
+    history.succeed(value=3)
+    history.overlap(data=Drawn(*answers))
+    history.everything_reads_as_predicted()
+
+
+def _head(target: Target, *_: object) -> str:
+    return target.api.branch(target.repository, target.destination).commit_id
+
+
+AGAIN = (True, 3)  # the number of the run before, so that the bytes of `a` and of the folder are those of before
+HALF, PARTS = ("first", "add"), ("first", "parts")
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("broken", "does", "history", "seen"),
+    [
+        # lakeFS merges what has changed, and a run made again what was there.
+        ("landing.compare", _head, (*AGAIN, HALF, "add", "run", False, 9, PARTS, False), "'a'"),
+        # What another tool adds to a folder is no change of what the run has written there.
+        ("overlaps.is_at", str.__eq__, (*AGAIN, PARTS, "parts", "folder", True), "'folder'"),
+        ("landing.in_folders", lambda *_: False, (False, 9, PARTS, "parts", "folder", False, "dest-wins"), "mixture"),
+    ],
+)
+def test_an_overlap_that_makes_a_mixture_is_seen(
+    histories: type[Histories],
+    monkeypatch: pytest.MonkeyPatch,
+    broken: str,
+    does: Callable[..., Any],
+    history: tuple[object, ...],
+    seen: str,
+) -> None:
+    """A negative control."""
+    monkeypatch.setattr(f"kedro_statisfactory.runs.{broken}", does)
+    with _begun(histories) as machine, pytest.raises(AssertionError, match=seen):
+        _overlap(machine, *history)
+
+
+@pytest.mark.once
+def test_a_name_used_again_that_nobody_refuses_is_seen(
+    histories: type[Histories], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A negative control."""
+    monkeypatch.setattr("kedro_statisfactory.runs.beginning.is_of_another", lambda *_: False)
+    with _begun(histories) as machine:
+        machine.create_branch()
+        with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+            machine.use_a_name_again(value=3, way="--adopt")

@@ -56,6 +56,12 @@ def compare(a: Value, made: Value) -> Value:
     return a
 
 
+def parts(parameters: dict[str, Any]) -> Value:
+    """Make what a folder holds from a parameter."""
+    act("parts", parameters)
+    return {"n": parameters["value"]}
+
+
 def take(queue: list[str], parameters: dict[str, Any]) -> Value:
     """Count what waits."""
     act("take", parameters)
@@ -80,6 +86,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     )
     return {
         "__default__": whole,
+        "with_folder": whole + pipeline([node(parts, "parameters", "folder", name="parts")]),
         "elsewhere": pipeline([node(second, ["a", "parameters"], "elsewhere", name="second")]),
         "twice": pipeline(
             [
