@@ -11,17 +11,21 @@ from kedro_statisfactory.errors import ObjectNotFound, RunError, StatisfactoryEr
 from kedro_statisfactory.project.branches import run_branch, run_tag
 from kedro_statisfactory.runs.attempts import attempts_to_end
 from kedro_statisfactory.runs.complete import has_nothing, read_waiting
-from kedro_statisfactory.runs.landing import TRIES, is_of, land, landed_at, verified
+from kedro_statisfactory.runs.landing import TRIES, land, landed_at, verified
 from kedro_statisfactory.runs.leftovers import branches_of
 from kedro_statisfactory.runs.several import has_merge_hooks, look_ahead
-from kedro_statisfactory.runs.tags import seal, tagged
+from kedro_statisfactory.runs.tags import drop, is_tagged, tag, tagged
 from kedro_statisfactory.runs.target import (
     ASKED,
     JOINED,
     TOKEN,
+    Part,
     Target,
     ways_out,
 )
+
+# A repository of a run, how to settle a conflict there, and whether changes of what it read are one.
+_ToLand = tuple[Target, str | None, str]
 
 
 def finish(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, merge: str | None) -> list[str] | None:
@@ -51,7 +55,7 @@ def finish(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, merge: str 
 
 def _finish_attempt(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, merge: str | None) -> list[str] | None:
     """Land one attempt of a run; as :func:`finish`."""
-    waiting: list[tuple[Target, str | None, str]] = []
+    waiting: list[_ToLand] = []
     empty: list[tuple[LakeFSAPI, str, str]] = []
     for backend, repository in places:
         for name in branches_of(backend.api, repository, run_id):
@@ -72,23 +76,51 @@ def _finish_attempt(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, me
     done: list[str] = []
     unwritten = [target for target, _, _ in waiting if has_nothing(target)]
     to_land = [each for each in waiting if each[0] not in unwritten]
-    if len(to_land) > 1:
-        for target, strategy, inputs in to_land:
-            with _told(target, done):
-                if not landed_at(target):
-                    look_ahead(target, strategy, inputs)
-        to_land.sort(key=lambda each: has_merge_hooks(each[0]), reverse=True)
-    for target, strategy, inputs in to_land:
-        with _told(target, done):
-            _finish(target, strategy, inputs, waiting_targets)
-            done.append(target.name)
-    for target in unwritten:  # after the others: until these are there, a part must be found in all its repositories
+    _land_each(to_land, waiting_targets, done)
+    if any([_has_more(target) for target in unwritten]):  # a part has come to where none had written before
+        return list(dict.fromkeys([*done, *(_finish_attempt(places, run_id, merge) or ())]))
+    # Last of all: until the run is in all its repositories, each of them can tell of it.
+    for target in [each[0] for each in to_land if each[0].landed]:
+        drop(target)
+    for target in unwritten:
         target.api.delete_branch(target.repository, target.run_branch)
     for api, repository, name in empty:  # parts of the run began to write here and failed; others did the work
         api.delete_branch(repository, name)
     if waiting_targets or any(backend.api.tag(repository, run_tag(run_id)) for backend, repository in places):
         return done
     return None
+
+
+def _land_each(to_land: list[_ToLand], waiting: Sequence[Target], done: list[str]) -> None:
+    """Land a run in its repositories and tag it; once more where a part of it has come meanwhile.
+
+    Args:
+        to_land: The repositories to which it has written.
+        waiting: All its repositories.
+        done: Gets the names of the data branches on which the run is.
+    """
+    if len(to_land) > 1:
+        for target, strategy, inputs in to_land:
+            with _told(target, done):
+                if not landed_at(target):
+                    look_ahead(target, strategy, inputs)
+        to_land.sort(key=lambda each: has_merge_hooks(each[0]), reverse=True)
+    late = to_land
+    for _ in range(TRIES):
+        for target, strategy, inputs in late:
+            with _told(target, done):
+                _finish(target, strategy, inputs)
+                done += [target.name] if target.name not in done else []
+        late = [each for each in to_land if each[0].landed and _has_more(each[0])]
+        if not late:
+            return
+        try:
+            _refuse_incomplete(waiting, late[0][0].metadata["kedro_run_id"])
+        except RunError as error:
+            raise _not_finished(late[0][0], error, done) from error
+    target = late[0][0]
+    text = f"parts come to the run in {target.repository!r} all the time: finish it when all of them are done."
+    raise _not_finished(target, RunError(text), done)
 
 
 @contextlib.contextmanager
@@ -112,44 +144,49 @@ def _not_finished(target: Target, error: StatisfactoryError, done: Sequence[str]
     return type(error)(f"{error.args[0]}{reached} What the run wrote is kept: {ways_out(target)}")
 
 
-def _finish(target: Target, merge: str | None, inputs: str, others: Sequence[Target]) -> None:
-    """Land a run and seal it; once more when a part of it has come to its branch meanwhile.
+def _finish(target: Target, merge: str | None, inputs: str) -> None:
+    """Land a run and tag it.
 
     Args:
         target: A repository of the run.
         merge: How to settle a conflict.
         inputs: Whether changes of what it read are a conflict.
-        others: All repositories of the run, this one among them.
     """
     api, repository = target.api, target.repository
     if target.is_new:  # its record is that of a merge, which a run of several processes has more to say in
         api.ensure_branch(repository, target.data_branch, target.base)
-    for _ in range(TRIES):
-        found = landed_at(target)
-        target.landed = verified(target, found) if found else land(target, merge, inputs)
-        try:
-            again = read_waiting(api, repository, target.run_branch)
-        except ObjectNotFound:  # somebody else has dropped the branch, and so has landed all of it
-            again = None
-        if again is None or again.commit == target.commit:
-            seal(target)
-            return
-        target.commit, target.metadata, target.outputs, target.parts = (
-            again.commit,
-            again.metadata,
-            again.outputs,
-            again.parts,
-        )
-        _refuse_incomplete(others, target.metadata["kedro_run_id"])
+    if target.landed:  # once before, and a part has come since
         target.compared = target.landed
         if api.branch(repository, target.data_branch).commit_id == target.landed:
             merge = "source-wins"  # against nobody but the run itself
-    raise RunError(f"parts come to the run in {repository!r} all the time: finish it when all of them are done.")
+    found = landed_at(target)
+    target.landed = verified(target, found) if found else land(target, merge, inputs)
+    tag(target)
+
+
+def _has_more(target: Target) -> bool:
+    """Whether a part has come to a run since it was read; it is read again then.
+
+    The run has its tag by now. A part that comes after this look finds the tag when it looks for it, after its merge.
+    """
+    try:
+        again = read_waiting(target.api, target.repository, target.run_branch)
+    except ObjectNotFound:  # somebody else has dropped the branch, and so has landed all of it
+        return False
+    if again is None or again.commit == target.commit:
+        return False
+    target.commit, target.metadata, target.outputs, target.parts = (
+        again.commit,
+        again.metadata,
+        again.outputs,
+        again.parts,
+    )
+    return True
 
 
 def _has_landed_elsewhere(target: Target) -> bool:
     """Whether another process has landed the very run meanwhile, and not one of the same id."""
-    return any(is_of(commit, target) for commit in tagged(target, target.repository))
+    return is_tagged(target, target.repository, [part.id for part in target.parts if part.is_part])
 
 
 def _refuse_incomplete(waiting: Sequence[Target], run_id: str) -> None:
@@ -167,8 +204,7 @@ def _refuse_incomplete(waiting: Sequence[Target], run_id: str) -> None:
             if any(part.outputs <= each.outputs and part.repositories <= each.repositories for each in later):
                 continue
             missing = [each for each in sorted(part.repositories) if part.id not in parts.get(each, ())]
-            if not part.is_part:
-                missing = [each for each in missing if not _has_landed_in(target, each)]
+            missing = [each for each in missing if not _has_landed_in(target, each, part)]
             if missing:
                 raise RunError(
                     f"the run {run_id!r} is not whole: what {'a part of ' if part.is_part else ''}it wrote to "
@@ -177,8 +213,10 @@ def _refuse_incomplete(waiting: Sequence[Target], run_id: str) -> None:
                 )
 
 
-def _has_landed_in(target: Target, repository: str) -> bool:
-    """Whether a run has landed in another repository already."""
+def _has_landed_in(target: Target, repository: str, part: Part) -> bool:
+    """Whether a run, or a part of it, has landed in another repository already."""
+    if part.is_part:
+        return is_tagged(target, repository, [part.id])
     began = target.metadata["kedro_started"]
     return any(commit.metadata.get("kedro_started") == began for commit in tagged(target, repository))
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from kedro_statisfactory.backends.lakefs import records
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
-from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK, Commit
+from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK
 from kedro_statisfactory.errors import (
     BackendUnreachable,
     BranchNotFound,
@@ -261,11 +261,6 @@ def landed_at(target: Target) -> str | None:
                     raise _taken_back(target, "others had changed the same entries at the moment of the merge.")
                 return commit.id
     return None
-
-
-def is_of(commit: Commit, target: Target) -> bool:
-    """Whether a commit belongs to this very run, and not to another one with the same id."""
-    return commit.metadata.get(TOKEN) == target.metadata[TOKEN]
 
 
 def _settle(target: Target, merge: str, head: str) -> None:

@@ -21,7 +21,7 @@ from kedro_statisfactory.runs.provenance import now
 from kedro_statisfactory.runs.redaction import without_tokens
 from kedro_statisfactory.runs.several import has_merge_hooks, look_ahead
 from kedro_statisfactory.runs.sweeping import sweep
-from kedro_statisfactory.runs.tags import seal, tag_run
+from kedro_statisfactory.runs.tags import refuse_late, seal, tag_run
 from kedro_statisfactory.runs.target import (
     DATA_BRANCH,
     LOGGER,
@@ -169,6 +169,8 @@ class Run:
             self._tag_only_read()
         if self.targets and not failed and self.is_joined:
             has_written = any(target.written for target in self.targets)
+            if has_written:
+                refuse_late(self.targets, self.kedro_id)
             LOGGER.info(
                 "This part of the run %r %s until `%s`.",
                 self.id,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
+from kedro_statisfactory.backends.lakefs import records
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import Commit
 from kedro_statisfactory.errors import Conflict, HookRefused, RunError, StatisfactoryError
 from kedro_statisfactory.project.branches import git_tag, run_tag, token_of
-from kedro_statisfactory.runs.target import ALL_SHAS, LOGGER, READ_AT, Target, command
+from kedro_statisfactory.runs.target import ALL_SHAS, LOGGER, READ_AT, Target, command, is_of
 
 
 def tag_run(
@@ -36,15 +37,20 @@ def tag_run(
     found_by = _tag_once(api, repository, commit, ids, run_tag)
     if found_by != run_id:
         LOGGER.warning("The id %r is that of another run in %r: this run is found by %r.", run_id, repository, found_by)
+    ids = ids[ids.index(found_by) :]
+    for name_of in _git_tags(metadata, only_read):
+        _tag_once(api, repository, commit, ids, name_of)
+    return found_by
+
+
+def _git_tags(metadata: Mapping[str, str], only_read: bool = False) -> list[Callable[[str], str]]:
+    """What gives the names of the tags by git commit, from the id by which the run is found."""
     dirty, pinned = metadata.get("git_dirty") == "true", READ_AT in metadata
     if pinned and only_read:
-        return found_by  # what it read there has nothing to do with its code
+        return []  # what it read there has nothing to do with its code
     finished = int(datetime.fromisoformat(metadata["kedro_finished"]).timestamp() * 1000)
     shas = json.loads(metadata.get(ALL_SHAS, "[]")) or [metadata[key] for key in ("git_commit_id",) if key in metadata]
-    ids = ids[ids.index(found_by) :]
-    for sha in shas:
-        _tag_once(api, repository, commit, ids, partial(_git_tag, sha, finished, (dirty, only_read, pinned)))
-    return found_by
+    return [partial(_git_tag, sha, finished, (dirty, only_read, pinned)) for sha in shas]
 
 
 def _git_tag(sha: str, finished: int, marks: tuple[bool, bool, bool], run_id: str) -> str:
@@ -82,6 +88,44 @@ def tagged(target: Target, repository: str) -> Iterator[Commit]:
             yield target.api.commit(repository, tag.commit_id)
 
 
+def is_tagged(target: Target, repository: str, parts: Collection[str]) -> bool:
+    """Whether a run, and not another one of its id, has landed in a repository and has its tag there.
+
+    Args:
+        target: A repository of the run.
+        repository: Which one is asked.
+        parts: The parts of the run that have to be in there.
+    """
+    return any(_holds(commit, target, repository, parts) for commit in tagged(target, repository))
+
+
+def _holds(commit: Commit, target: Target, repository: str, parts: Collection[str]) -> bool:
+    if not is_of(commit, target):
+        return False
+    told = records.metadata_of(target.api, repository, commit)
+    return set(parts).issubset(json.loads(told.get("kedro_parts", "[]")))
+
+
+def refuse_late(targets: Sequence[Target], part: str) -> None:
+    """See that a run was not finished without a part that has just come to it.
+
+    Args:
+        targets: The repositories to which the part has come.
+        part: Its id.
+
+    Raises:
+        RunError: It may have been.
+    """
+    for target in targets:
+        ends = [commit for commit in tagged(target, target.repository) if is_of(commit, target)]
+        if ends and not any(_holds(commit, target, target.repository, [part]) for commit in ends):
+            raise RunError(
+                f"the run {target.metadata['kedro_run_id']!r} was finished in {target.repository!r} while this part of "
+                f"it landed, and may be without it: `{command('finish', target.metadata)}` lands it unless it is too "
+                "late. If that says that nothing was left to land, repeat this part, and then finish."
+            )
+
+
 def seal(target: Target, gives_up: bool = False) -> str:
     """Tag a run that has landed, and drop its branch; gives the id by which it is found.
 
@@ -92,32 +136,61 @@ def seal(target: Target, gives_up: bool = False) -> str:
     Raises:
         RunError: That failed; it can be tried again as long as the branch is there.
     """
-    try:
-        found_by = _tag(target, gives_up)
-        target.api.delete_branch(target.repository, target.run_branch)
-        return found_by
-    except StatisfactoryError as error:
-        where = f"the run {target.metadata['kedro_run_id']!r} is on {target.name}"
-        if not isinstance(error, HookRefused):
-            raise RunError(
-                f"{where}, but a tag of it is missing or its branch is left over ({error}): "
-                f"`{command('finish', target.metadata)}` mends that."
-            ) from error
-        raise RunError(
-            f"{where} as the commit {target.landed}, by which it can be loaded, and not by its id: a hook refuses its "
-            f"tag ({error}). lakeFS asks the hooks that the commit itself has below `_lakefs_actions/`: let them "
-            f"allow tags that begin with `kedro-`, for the runs to come. `{command('finish', target.metadata)}` tries "
-            f"again to tag this one, `{command('abort', target.metadata)}` leaves it without a tag."
-        ) from error
+    found_by = tag(target, gives_up)
+    drop(target)
+    return found_by
 
 
-def _tag(target: Target, gives_up: bool) -> str:
-    token = token_of(target.run_branch)
+def tag(target: Target, gives_up: bool = False) -> str:
+    """Tag a run that has landed; as :func:`seal`."""
+    run_id = target.metadata["kedro_run_id"]
     try:
-        return tag_run(target.api, target.repository, target.landed, target.metadata, token)
+        if target.parts and not _takes_tags_along(target):
+            return run_id
+        return tag_run(target.api, target.repository, target.landed, target.metadata, token_of(target.run_branch))
     except HookRefused as error:
         if not gives_up:
-            raise
-        run_id = target.metadata["kedro_run_id"]
+            raise RunError(
+                f"{_where(target)} as the commit {target.landed}, by which it can be loaded, and not by its id: a hook "
+                f"refuses its tag ({error}). lakeFS asks the hooks that the commit itself has below "
+                "`_lakefs_actions/`: let them allow tags that begin with `kedro-`, for the runs to come. "
+                f"`{command('finish', target.metadata)}` tries again to tag this one, "
+                f"`{command('abort', target.metadata)}` leaves it without a tag."
+            ) from error
         LOGGER.warning("The run %r stays without a tag; load it by its commit %s. %s", run_id, target.landed, error)
         return target.landed
+    except StatisfactoryError as error:
+        raise _not_sealed(target, error) from error
+
+
+def _takes_tags_along(target: Target) -> bool:
+    """Take the tags of a run off the commit by which it landed before a part came; gives whether it may have them."""
+    api, repository = target.api, target.repository
+    for before in tagged(target, repository):
+        if before.id != target.landed and is_of(before, target):
+            if api.merge_base(repository, before.id, target.landed) != before.id:
+                return False  # whoever was faster has landed more of the run
+            run_id = target.metadata["kedro_run_id"]
+            metadata = records.metadata_of(api, repository, before)
+            for name in (run_tag(run_id), *(name_of(run_id) for name_of in _git_tags(metadata))):
+                api.delete_tag(repository, name)
+    return True
+
+
+def drop(target: Target) -> None:
+    """Drop the branch of a run that has landed; as :func:`seal`."""
+    try:
+        target.api.delete_branch(target.repository, target.run_branch)
+    except StatisfactoryError as error:
+        raise _not_sealed(target, error) from error
+
+
+def _not_sealed(target: Target, error: StatisfactoryError) -> RunError:
+    return RunError(
+        f"{_where(target)}, but a tag of it is missing or its branch is left over ({error}): "
+        f"`{command('finish', target.metadata)}` mends that."
+    )
+
+
+def _where(target: Target) -> str:
+    return f"the run {target.metadata['kedro_run_id']!r} is on {target.name}"

@@ -119,6 +119,11 @@ class Target:
         return f"the data branch {self.data_branch!r} of the repository {self.repository!r}"
 
 
+def is_of(commit: Commit, target: Target) -> bool:
+    """Whether a commit belongs to this very run, and not to another one with the same id."""
+    return commit.metadata.get(TOKEN) == target.metadata[TOKEN]
+
+
 def ways_out(target: Target) -> str:
     """What can be done with a run that waits, as the end of an error."""
     abort = f"`{command('abort', target.metadata)}` drops it."

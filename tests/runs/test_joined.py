@@ -660,7 +660,8 @@ def test_a_conflict_that_comes_between_two_merges_names_what_has_landed(
     assert f"kedro statisfactory run finish {ID}" in done.output
 
 
-def _nothing(joined: KedroProject, pipeline: str) -> None:
+def run_only_missing(joined: KedroProject, pipeline: str) -> None:
+    """Run the nodes of a pipeline whose outputs are missing."""
     bootstrap_project(joined.path)
     KedroServiceSession.create(project_path=joined.path).run(pipeline_names=[pipeline], only_missing_outputs=True)
 
@@ -674,7 +675,7 @@ def test_a_run_all_of_whose_parts_had_nothing_to_do_leaves_nothing_when_it_is_fi
     monkeypatch.setenv(RUN_ID, ID)
     with caplog.at_level("INFO", "kedro.statisfactory"):
         for _ in range(2):
-            _nothing(joined, "wide")
+            run_only_missing(joined, "wide")
     assert caplog.text.count(f"This part of the run {ID!r} had nothing to write") == 2
     done = joined.invoke("run", "finish")
     assert done.exit_code == 0, done.output
@@ -689,7 +690,7 @@ def test_a_repository_to_which_no_part_wrote_gets_no_commit_when_the_run_is_fini
     joined.run(3)
     commits = len(joined.log())
     monkeypatch.setenv(RUN_ID, ID)
-    _nothing(joined, "both")
+    run_only_missing(joined, "both")
     assert joined.invoke("run", "finish").exit_code == 0
     assert joined.read(repository=joined.other) == {"elsewhere": 30}
     assert len(joined.log()) == commits

@@ -140,6 +140,11 @@ class LakeFSAPI(LakeFSUploads):
         where = api_path("repositories", repository, "tags")
         self._server.json("POST", where, lambda found: ref_of(found, name), json_body={"id": name, "ref": ref})
 
+    def delete_tag(self, repository: str, name: str) -> None:
+        """Delete a tag; it is no error when there is none."""
+        with contextlib.suppress(ObjectNotFound):
+            self._server.delete(api_path("repositories", repository, "tags", name))
+
     def tag(self, repository: str, name: str) -> Ref | None:
         """A tag; ``None`` when there is none."""
         try:
