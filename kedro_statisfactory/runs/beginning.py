@@ -243,6 +243,9 @@ class _Beginning:
                     raise
                 source = backend.refs.source(target.repository)
                 target.is_new = True
+                LOGGER.info(
+                    "The data branch %r of %r will be made from %r.", target.data_branch, target.repository, source
+                )
                 continue
             target.run_branch = name
             if source == target.data_branch and self._commit_strays(target):

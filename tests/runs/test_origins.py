@@ -61,6 +61,35 @@ def test_a_branch_of_old_code_goes_on_with_what_that_code_made(project: KedroPro
     _continues(project, 1)
 
 
+@pytest.mark.parametrize(
+    ("how", "total"), [("switch", 1), ("branch", 1), ("of the other", 11), ("unknown", 1), ("moved on", 1)]
+)
+def test_of_several_runs_of_the_same_code_that_of_the_branch_from_which_it_was_made_counts(
+    project: KedroProject, how: str, total: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    project.run(1)
+    project.git("switch", "-qc", "experiment")
+    project.run(10)
+    if how != "of the other":
+        project.git("switch", "-q", "main")
+    if how == "branch":
+        project.git("branch", "feature/x")
+        project.git("switch", "-q", "feature/x")
+    else:
+        project.git("switch", "-qc", "feature/x")
+    if how == "unknown":
+        project.git("reflog", "expire", "--expire=now", "--all")
+    if how == "moved on":
+        project.git("switch", "-q", "main")
+        project.commit_code("later")
+        project.run(100)
+        project.git("switch", "-q", "feature/x")
+    with caplog.at_level("INFO", "kedro.statisfactory"):
+        _continues(project, total)
+    assert "The data branch 'feature--x' of" in caplog.text
+    assert "will be made from" in caplog.text
+
+
 def test_what_came_to_the_data_branch_without_new_code_is_read_as_well(project: KedroProject) -> None:
     project.run(1)
     project.write("total.json", 50)

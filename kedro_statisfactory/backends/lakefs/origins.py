@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import DATA_BRANCH
 from kedro_statisfactory.backends.lakefs.run_tags import RunAt, RunTags
 from kedro_statisfactory.errors import ObjectNotFound
+from kedro_statisfactory.project.branches import data_branch
 from kedro_statisfactory.project.git import ancestors
+from kedro_statisfactory.project.history import made_from
 from kedro_statisfactory.session import Session
 
 # Commits of a data branch among which its newest run is looked for.
 _MOST_COMMITS = 100
 _PAGE = 10
+_SHA = "git_commit_id"
 
 
 class Origins:
@@ -33,34 +36,53 @@ class Origins:
         """The data of the newest run at the nearest ancestor of what is checked out; ``None``: there is no such run.
 
         It is the data branch of that run, with all that was brought there since, as long as no newer code has run
-        there; else the commit of the run.
+        there; else the commit of the run. Where several have run at that ancestor, those on the branch from which the
+        git branch was made go first, then those on the default branch: others may have tried something there.
         """
-        sha = self._session.project.read_head().commit
-        run = self._nearest(repository, sha) if sha else None
-        if sha is None or run is None:
+        head = self._session.project.read_head()
+        runs = self._nearest(repository, head.commit) if head.commit else []
+        if not runs or head.commit is None:
             return None
-        branch = self._api.commit(repository, run.commit).metadata.get(DATA_BRANCH)
-        if branch and self._ran_last_at(repository, branch, {sha, *ancestors(self._session.project.path, sha)}):
-            return branch
-        return run.commit
+        shas = {head.commit, *ancestors(self._session.project.path, head.commit)}
+        if len(runs) > 1:
+            for branch in self._preferred(repository, head.branch):
+                if found := self._on(repository, branch, runs[0].sha, shas):
+                    return found
+        run = max(runs, key=lambda run: run.time)
+        told = self._api.commit(repository, run.commit).metadata.get(DATA_BRANCH)
+        return (told and self._on(repository, told, "", shas)) or run.commit
 
-    def _nearest(self, repository: str, sha: str) -> RunAt | None:
-        """The newest run at the nearest commit; code that was never committed counts where there is nothing else."""
-        without_commit: RunAt | None = None
+    def _nearest(self, repository: str, sha: str) -> list[RunAt]:
+        """The runs at the nearest commit; code that was never committed counts where there is nothing else."""
+        without_commit: list[RunAt] = []
         for runs in self._runs.by_ancestor(repository, sha):
             wrote = [run for run in runs if not run.only_read]
-            newest = max(wrote, key=lambda run: (not run.is_dirty, run.time), default=None)
-            if newest is not None and not newest.is_dirty:
-                return newest
-            without_commit = without_commit or newest
+            if clean := [run for run in wrote if not run.is_dirty]:
+                return clean
+            without_commit = without_commit or wrote
         return without_commit
 
-    def _ran_last_at(self, repository: str, branch: str, shas: Collection[str]) -> bool:
-        """Whether the newest run on a data branch, which may be gone, was made at one of some git commits."""
+    def _preferred(self, repository: str, git_branch: str | None) -> Iterator[str]:
+        """Data branches that go before others."""
+        project = self._session.project
+        if git_branch and (source := made_from(project.path, git_branch)):
+            yield data_branch(source, project.settings.branches)
+        yield self._api.default_branch(repository)
+
+    def _on(self, repository: str, branch: str, sha: str, shas: Collection[str]) -> str | None:
+        """A data branch whose newest run was made at one of some git commits; else its newest run at one of them.
+
+        Args:
+            repository: Where.
+            branch: The data branch, which may be gone.
+            sha: Of a git commit at which the run has to be made in the second case; empty: that does not count.
+            shas: Of the code that is checked out, and of all before it.
+        """
         try:
-            for commit in itertools.islice(self._api.log(repository, branch, amount=_PAGE), _MOST_COMMITS):
-                if "git_commit_id" in commit.metadata:
-                    return commit.metadata["git_commit_id"] in shas
+            commits = list(itertools.islice(self._api.log(repository, branch, amount=_PAGE), _MOST_COMMITS))
         except ObjectNotFound:
-            pass
-        return False
+            return None
+        made = [(commit.metadata[_SHA], commit.id) for commit in commits if _SHA in commit.metadata]
+        if made and made[0][0] in shas and (not sha or sha in (each for each, _ in made)):
+            return branch
+        return next((commit for each, commit in made if each == sha), None)
