@@ -98,6 +98,12 @@ class History:
             found[run_id] = PastRun(run_id, shares, taken_back)
         return [self._completed(run) for run in found.values()]
 
+    def all_since(self, wanted: Wanted) -> Iterator[PastRun]:
+        """What each run left in one repository on a data branch, for all that are wanted."""
+        for place, ref in self._refs(wanted.branch):
+            for share, taken_back in self._on_branch(place, ref, wanted, PAGE):
+                yield PastRun(share.metadata["kedro_run_id"], (share,), taken_back)
+
     def _refs(self, branch: str | None) -> list[tuple[Place, str]]:
         """Where the log of a branch begins, in the repositories that have it."""
         found: list[tuple[Place, str]] = []

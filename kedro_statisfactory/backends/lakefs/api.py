@@ -153,6 +153,11 @@ class LakeFSAPI(LakeFSUploads):
         except ObjectNotFound:
             return None
 
+    def delete_tag(self, repository: str, name: str) -> None:
+        """Delete a tag; it is no error when there is none."""
+        with contextlib.suppress(ObjectNotFound):
+            self._server.delete(api_path("repositories", repository, "tags", name))
+
     def tags(self, repository: str, prefix: str, after: str = "", amount: int | None = None) -> Iterator[Ref]:
         """All tags whose names begin with ``prefix``, and come after ``after``, in the order of their names."""
         where = api_path("repositories", repository, "tags")
@@ -198,11 +203,19 @@ class LakeFSAPI(LakeFSUploads):
         return self._server.json("POST", where, commit_of, json_body=body, repeatable=repeatable).id
 
     def merge(
-        self, repository: str, source: str, target: str, message: str, metadata: Mapping[str, str], strategy: str | None
+        self,
+        repository: str,
+        source: str,
+        target: str,
+        message: str,
+        metadata: Mapping[str, str],
+        strategy: str | None,
+        squash: bool = True,
     ) -> str:
         """Merge a branch into another, as one commit even when nothing differs; gives the id of that commit.
 
-        The commits of the branch are no parents of it: who reads the log of the target finds each merge once.
+        With ``squash`` the commits of the branch are no parents of it: who reads the log of the target finds each merge
+        once.
 
         Raises:
             MergeConflict: Both have changed the same paths.
@@ -212,7 +225,7 @@ class LakeFSAPI(LakeFSUploads):
             "message": message,
             "metadata": dict(metadata),
             "allow_empty": True,
-            "squash_merge": True,
+            "squash_merge": squash,
         }
         if strategy:
             body["strategy"] = strategy

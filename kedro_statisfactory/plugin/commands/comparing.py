@@ -54,8 +54,7 @@ def diff(context: click.Context, before: str, after: str | None, env: str | None
         raise click.ClickException("no entry of the catalog is in lakeFS: check --env.")
     history = History(places)
     ours = _by_path(entries)
-    names = {key: name for key, (name, _) in ours.items()}
-    found = compare(history.state(before), history.state(after), names)
+    found = compare(history.state(before), history.state(after), names_by_path(entries))
     contents = _contents(found, ours) if data else {}
     if as_json:
         print_json(_as_json(found, contents))
@@ -74,6 +73,11 @@ def _by_path(entries: list[tuple[str, ArtifactDataset]]) -> dict[tuple[str, str]
         if isinstance(entry.backend, LakeFSBackend):
             found.setdefault(entry.backend.split(entry.location), (name, entry))
     return found
+
+
+def names_by_path(entries: list[tuple[str, ArtifactDataset]]) -> dict[tuple[str, str], str]:
+    """Names of entries in lakeFS by repository and path."""
+    return {key: name for key, (name, _) in _by_path(entries).items()}
 
 
 def _contents(

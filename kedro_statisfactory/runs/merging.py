@@ -1,0 +1,200 @@
+"""Bringing the data of a git branch into that of another one, after git has merged the code."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.backends.lakefs.model import DATA_BRANCH, FOLDER_MARK, Stat
+from kedro_statisfactory.errors import DirtyBranch, MergeConflict, NoChanges, RefNotFound, RunError
+from kedro_statisfactory.project import Project
+from kedro_statisfactory.project.branches import data_branch, run_branch
+from kedro_statisfactory.project.git import ancestors, commit_named
+from kedro_statisfactory.runs.history import History
+from kedro_statisfactory.runs.landing import has_uncommitted
+from kedro_statisfactory.runs.overlaps import is_at
+from kedro_statisfactory.runs.past import Place
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How conflicts are settled.
+
+    Attributes:
+        rest: ``ours``, ``theirs``, or nothing, for all entries that are not named.
+        ours: Entries that stay as they are on the branch into which is merged.
+        theirs: Entries that become what they are on the other.
+    """
+
+    rest: str = ""
+    ours: frozenset[str] = frozenset()
+    theirs: frozenset[str] = frozenset()
+
+    def of(self, entry: str) -> str:
+        """``ours``, ``theirs``, or nothing for an entry."""
+        return "ours" if entry in self.ours else "theirs" if entry in self.theirs else self.rest
+
+
+@dataclass
+class Merge:
+    """What is going to be merged, or was, in one repository.
+
+    Attributes:
+        place: The repository.
+        source: The data branch of the git branch that is merged.
+        target: That into which it is merged.
+        conflicts: Paths of the entries that both have changed, by their names.
+        paths: What the merge brings.
+        commit: By which it was done; empty: there was nothing to do.
+    """
+
+    place: Place
+    source: str
+    target: str
+    conflicts: dict[str, str] = field(default_factory=dict)
+    paths: list[str] = field(default_factory=list)
+    commit: str = ""
+
+
+def merge(
+    history: History, branch: str, choice: Choice, entries: Mapping[tuple[str, str], str], force: bool = False
+) -> list[Merge]:
+    """Bring the data of a git branch into that of the git branch that is checked out.
+
+    Args:
+        history: Of the repositories.
+        branch: The git branch.
+        choice: How conflicts are settled.
+        entries: Names of the entries of the catalog, by repository and path.
+        force: Whether git need not have merged the branch.
+
+    Raises:
+        RefNotFound: The branch has no data anywhere.
+        RunError: git has not merged it, or it is the one that is checked out.
+        DirtyBranch: One of the data branches has uncommitted changes.
+        MergeConflict: Both have changed the same entries, and nobody says which are to be taken.
+    """
+    project = history.project
+    source, target = data_branch(branch, project.settings.branches), project.branch()
+    if source == target:
+        raise RunError(f"{branch!r} is the branch that is checked out: name another one.")
+    merges = [Merge(place, source, target) for place in history.places if _has_branch(place[0].api, place[1], source)]
+    if not merges:
+        raise RefNotFound(f"the git branch {branch!r} has no data: no run was made there.")
+    if not force:
+        _refuse_unmerged(history, project, branch, merges)
+    for each in merges:
+        _look(each, {path: name for (where, path), name in entries.items() if where == each.place[1]}, history)
+    unsettled = sorted({name for each in merges for name in each.conflicts if not choice.of(name)})
+    if unsettled:
+        raise MergeConflict(
+            f"{target!r} and {source!r} have both changed {', '.join(unsettled)}: settle that by `--ours` or "
+            "`--theirs` for all, or `--ours-of ENTRY` and `--theirs-of ENTRY`."
+        )
+    for each in merges:
+        if each.paths:
+            each.commit = _merge(each, choice, _facts(project, branch, target))
+    return merges
+
+
+def _has_branch(api: LakeFSAPI, repository: str, branch: str) -> bool:
+    with contextlib.suppress(RefNotFound):
+        api.commit(repository, branch)
+        return True
+    return False
+
+
+def _refuse_unmerged(history: History, project: Project, branch: str, merges: Sequence[Merge]) -> None:
+    """See that git has merged a branch; of one that is deleted, the code of its last run counts."""
+    head = project.read_head().commit
+    sha = commit_named(project.path, f"refs/heads/{branch}") or commit_named(
+        project.path, f"refs/remotes/origin/{branch}"
+    )
+    if sha is None:
+        lasts = [history.last_at(each.place, each.source) for each in merges]
+        sha = next(
+            (last.metadata["git_commit_id"] for last in lasts if last and "git_commit_id" in last.metadata), None
+        )
+    if head is None or sha is None or sha not in ancestors(project.path, head):
+        raise RunError(
+            f"git has not merged {branch!r} into what is checked out: `git merge {branch}` first, or say --force where "
+            "it was merged in another way (squashed, rebased)."
+        )
+
+
+def _look(merge: Merge, entries: Mapping[str, str], history: History) -> None:
+    """Find out what a merge brings, and in what it conflicts."""
+    api, repository = merge.place[0].api, merge.place[1]
+    if not _has_branch(api, repository, merge.target):
+        merge.place[0]._create_branch(merge.target, repository=repository)
+    for branch in (merge.target, merge.source):
+        if has_uncommitted(api, repository, branch):
+            raise DirtyBranch(
+                f"the data branch {branch!r} of {repository!r} has changes that no commit has: commit or drop them in "
+                "lakeFS first (the next `kedro run` there commits them)."
+            )
+    known = dict(entries)
+    for ref in (merge.target, merge.source):
+        if last := history.last_at(merge.place, ref):
+            known.update({output.path: output.entry for output in last.outputs})
+    for path, kind in api.changes(repository, merge.target, merge.source, three_dot=True):
+        merge.paths.append(path)
+        if kind == "conflict":
+            plain = path.removeprefix(FOLDER_MARK)
+            found = max((each for each in known if is_at(plain, each)), key=len, default=plain)
+            merge.conflicts[known.get(found, found)] = found
+
+
+def _facts(project: Project, branch: str, target: str) -> dict[str, str]:
+    head = project.read_head()
+    facts = {DATA_BRANCH: target, "kedro_merged_branch": branch}
+    if head.branch is not None and head.commit is not None:
+        facts |= {"git_branch": head.branch, "git_commit_id": head.commit}
+    return facts
+
+
+def _merge(merge: Merge, choice: Choice, facts: Mapping[str, str]) -> str:
+    """Merge as one commit with both parents; gives its id."""
+    api, repository = merge.place[0].api, merge.place[1]
+    message = f"Merge the data of {facts['kedro_merged_branch']}"
+    if not merge.conflicts:
+        return api.merge(repository, merge.source, merge.target, message, facts, None, squash=False)
+    # lakeFS settles object by object, which would mix those of a folder: what is taken is put together out of sight.
+    began = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    hidden = f"{run_branch(f'merge of {merge.source}', began)}-{secrets.token_hex(4)}"
+    ours = api.branch(repository, merge.target).commit_id
+    theirs = api.create_branch(repository, hidden, merge.source, hidden=True)
+    try:
+        api.merge(repository, ours, hidden, f"{message}: settled", {}, "dest-wins", squash=False)
+        for name, path in merge.conflicts.items():
+            _take(api, repository, hidden, ours if choice.of(name) == "ours" else theirs, path)
+        with contextlib.suppress(NoChanges):
+            api.create_commit(repository, hidden, f"{message}: settled", {})
+        told = {
+            f"kedro_{side}": ", ".join(n for n in merge.conflicts if choice.of(n) == side)
+            for side in ("ours", "theirs")
+        }
+        metadata = {**facts, **{key: value for key, value in told.items() if value}}
+        return api.merge(repository, hidden, merge.target, message, metadata, None, squash=False)
+    finally:
+        api.delete_branch(repository, hidden)
+
+
+def _take(api: LakeFSAPI, repository: str, branch: str, commit: str, path: str) -> None:
+    """Let an entry be on a branch what it is at a commit, without moving bytes."""
+    wanted, there = _objects(api, repository, commit, path), _objects(api, repository, branch, path)
+    for stat in wanted.values():
+        if stat.path not in there or there[stat.path].address != stat.address:
+            api.stage(repository, branch, stat)
+    if gone := sorted(there.keys() - wanted.keys()):
+        api.delete(repository, branch, gone)
+
+
+def _objects(api: LakeFSAPI, repository: str, ref: str, path: str) -> dict[str, Stat]:
+    """The objects of an entry, and the marks of its folders."""
+    found = [*api.list(repository, ref, path), *api.list(repository, ref, FOLDER_MARK + path)]
+    return {stat.path: stat for stat in found if is_at(stat.path, path)}
