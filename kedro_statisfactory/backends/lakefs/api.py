@@ -153,11 +153,6 @@ class LakeFSAPI(LakeFSUploads):
         except ObjectNotFound:
             return None
 
-    def delete_tag(self, repository: str, name: str) -> None:
-        """Delete a tag; it is no error when there is none."""
-        with contextlib.suppress(ObjectNotFound):
-            self._server.delete(api_path("repositories", repository, "tags", name))
-
     def tags(self, repository: str, prefix: str, after: str = "", amount: int | None = None) -> Iterator[Ref]:
         """All tags whose names begin with ``prefix``, and come after ``after``, in the order of their names."""
         where = api_path("repositories", repository, "tags")
