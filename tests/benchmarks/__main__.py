@@ -204,6 +204,56 @@ def many_entries(bench: Bench, rounds: int) -> Iterator[Result]:
         yield Result(f"50 small entries, {runner}", "kedro-datasets, s3fs", taken["ours"], taken["peer"], target)
 
 
+def threads(bench: Bench, rounds: int) -> Iterator[Result]:
+    """A small object that is loaded by eight threads at once."""
+    entry, times = bench.our_entry("small-threads"), 200
+    _call(bench.ours, "save", entry, size=100 * KIB)()
+    peers = {
+        name: _call(bench.ours, "load_threads", entry, threads=8, times=times, **more)
+        for name, more in (("ours", {}), ("peer", {"bucket": BUCKET, "key": "small-threads"}))
+    }
+    taken = interleaved(rounds * 2, peers)
+    yield Result("S3 load, 100 KiB, 8 threads", "bare boto3", taken["ours"], taken["peer"], 0.45)
+
+
+def s3_folder(bench: Bench, rounds: int) -> Iterator[Result]:
+    """A folder of 1,000 files of 10 KiB against s3fs's own put and get."""
+    source, fetched = bench.folder / "many", bench.folder / "many-fetched"
+    source.mkdir()
+    for number in range(1000):
+        (source / f"{number:04}").write_bytes(os.urandom(10 * KIB))
+    theirs = bench.s3fs_entry("theirs-many", "")
+    for verb, path in (("save", source), ("load", fetched)):
+        of_ours: dict[str, Any] = {"url": f"s3://{BUCKET}/ours-many", "credentials": bench.server.credentials}
+        of_theirs: dict[str, Any] = {"url": theirs["filepath"], "credentials": theirs["credentials"]}
+        peers = {
+            name: functools.partial(_seconds, process, "folder", verb=verb, path=str(path), by=by, **more)
+            for name, process, by, more in (
+                ("ours", bench.ours, "ours", of_ours),
+                ("peer", bench.s3fs, "s3fs", of_theirs),
+            )
+        }
+        taken = interleaved(rounds, peers)
+        yield Result(f"S3 {verb} of a folder, 1,000 files", "s3fs", taken["ours"], taken["peer"], 0.5)
+
+
+def entries(bench: Bench, rounds: int) -> Iterator[Result]:
+    """1,000 entries that are made and not used, against those of kedro-datasets."""
+    stock = {"type": "pickle.PickleDataset"}
+    ours = {"type": _OURS, "dataset": "pickle.PickleDataset"}
+    s3 = {**ours, "credentials": bench.server.credentials}
+    catalogs = {
+        name: {f"e{number}": {**entry, "filepath": f"{root}/{number}.pkl"} for number in range(1000)}
+        for name, entry, root in (("peer", stock, "/data"), ("local", ours, "/data"), ("S3", s3, "s3://bucket"))
+    }
+    peers = {
+        name: functools.partial(_seconds, bench.ours, "make_entries", entries=each) for name, each in catalogs.items()
+    }
+    taken = interleaved(rounds * 2, peers)
+    for place, target in (("local", 1.3), ("S3", 1.5)):
+        yield Result(f"1,000 entries made, {place}", "kedro-datasets, local", taken[place], taken["peer"], target)
+
+
 def large_objects(bench: Bench, rounds: int) -> Iterator[Result]:
     """Large objects against s3fs and against boto3's own transfers."""
     for size in bench.large:
@@ -429,6 +479,9 @@ def startup(bench: Bench, rounds: int) -> Iterator[Result]:
 ROWS = (
     small_objects,
     many_entries,
+    threads,
+    s3_folder,
+    entries,
     large_objects,
     slow_connections,
     local_files,

@@ -146,6 +146,72 @@ def boto3(
     return {"seconds": seconds, "total": seconds}
 
 
+def load_threads(
+    entries: Mapping[str, Any], threads: int, times: int, bucket: str = "", key: str = "", **_: Any
+) -> dict[str, float]:
+    """Load an entry from several threads at once; with a bucket by boto3's client, made of the entry's credentials."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    if bucket:
+        client = _client(entries["entry"]["credentials"])
+
+        def once(_number: int) -> object:
+            return client.get_object(Bucket=bucket, Key=key)["Body"].read()
+    else:
+        catalog = _catalog(entries)
+        catalog.get("entry")
+
+        def once(_number: int) -> object:
+            return catalog.load("entry")
+
+    with ThreadPoolExecutor(threads) as executor:
+        list(executor.map(once, range(threads)))
+        start = time.perf_counter()
+        list(executor.map(once, range(times)))
+        seconds = time.perf_counter() - start
+    return {"seconds": seconds, "total": seconds}
+
+
+def folder(verb: str, by: str, path: str, url: str, credentials: Mapping[str, Any], **_: Any) -> dict[str, float]:
+    """Store or fetch a folder by our backend or by s3fs."""
+    if by == "s3fs":
+        import s3fs  # type: ignore[import-not-found, unused-ignore]
+
+        files = s3fs.S3FileSystem(**credentials, skip_instance_cache=True)
+        start = time.perf_counter()
+        if verb == "save":
+            files.put(f"{path}/", f"{url}/", recursive=True)
+        else:
+            files.get(f"{url}/", path, recursive=True)
+    else:
+        from kedro_statisfactory.backends import S3Backend
+        from kedro_statisfactory.location import parse
+        from kedro_statisfactory.session import Session
+
+        backend = S3Backend(Session(credentials))
+        start = time.perf_counter()
+        if verb == "save":
+            backend.upload(source=Path(path), fragment=parse(url))
+        else:
+            backend.download(target=Path(path), fragment=parse(url))
+    seconds = time.perf_counter() - start
+    if verb == "load":
+        shutil.rmtree(path)
+    return {"seconds": seconds, "total": seconds}
+
+
+def make_entries(entries: Mapping[str, Any], **_: Any) -> dict[str, float]:
+    """Make all entries of a catalog."""
+    from kedro.io import DataCatalog
+
+    start = time.perf_counter()
+    catalog = DataCatalog.from_config(json.loads(json.dumps(entries)))
+    for name in entries:
+        catalog.get(name)
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "total": seconds}
+
+
 def http(verb: str, url: str, headers: Mapping[str, str], size: int = 0, **_: Any) -> dict[str, float]:
     """One request on a connection that is kept open."""
     import urllib3
@@ -303,6 +369,9 @@ COMMANDS: dict[str, Callable[..., dict[str, Any]]] = {
         load_partitions,
         save_partitions,
         boto3,
+        load_threads,
+        folder,
+        make_entries,
         http,
         lakefs_spec,
         lakefs_spec_partitions,
