@@ -99,10 +99,14 @@ class KedroProject:
 
     def killed_run(self, signal_name: str = "SIGKILL", where: str = "add", **parameters: Any) -> int:
         """Run the pipeline in a process of its own that gets a signal in mid-run; gives how it ended."""
+        return self.forked_run(signal={where: signal_name}, **parameters)
+
+    def forked_run(self, **parameters: Any) -> int:
+        """Run the pipeline in a process of its own; gives how it ended, 99 where nothing ended it."""
         child = os.fork()
         if child == 0:
             try:
-                self.run(signal={where: signal_name}, **parameters)
+                self.run(**parameters)
             except SystemExit as error:
                 interrupts.abandon_all()  # what the interpreter does when it ends
                 os._exit(int(error.code or 0))
@@ -283,13 +287,20 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 @pytest.fixture
 def project(lakefs_local: LakeFSServer, tmp_path: Path, environment: pytest.MonkeyPatch) -> Iterator[KedroProject]:
     """A project of its own for each test; lakeFS is named by the variables of lakectl."""
-    for name, value in lakefs_local.environment.items():
+    with project_on(lakefs_local, tmp_path, environment) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def project_on(server: LakeFSServer, path: Path, environment: pytest.MonkeyPatch) -> Iterator[KedroProject]:
+    """A project whose entries are on a server, in a process that has been in none yet."""
+    for name, value in server.environment.items():
         environment.setenv(name, value)
     # The first run of a package in a process sets up logging anew, and would take what records it away from the test.
     LOGGING.set_project_logging("tests.runs.project")
     announce(None)
-    environment.chdir(tmp_path)
-    with kedro_project(tmp_path, lakefs_local) as made:
+    environment.chdir(path)
+    with kedro_project(path, server) as made:
         yield made
 
 

@@ -166,9 +166,19 @@ def _go_of_the_wheel() -> str:
 
 
 @contextlib.contextmanager
-def lakefs(folder: Path, blocks: S3Server | None = None, pre_signed_expiry: str = "15m") -> Iterator[LakeFSServer]:
-    """lakeFS with its database in memory; objects are kept in ``folder``, or in a bucket of ``blocks``, made for it."""
-    (port,) = free_ports(1)
+def lakefs(
+    folder: Path, blocks: S3Server | None = None, pre_signed_expiry: str = "15m", again_at: int | None = None
+) -> Iterator[LakeFSServer]:
+    """Run lakeFS until the block is left.
+
+    Args:
+        folder: For its objects, its log and the like.
+        blocks: Where objects are kept instead, in a bucket that is made for them.
+        pre_signed_expiry: How long a signed URL is good for.
+        again_at: Its port, where it can be started again with all that it had; absent: what it has is in memory.
+    """
+    port = again_at or free_ports(1)[0]
+    database = {"type": "local", "local": {"path": str(folder / "database")}} if again_at else {"type": "mem"}
     key, secret = "AKIAIOSFODNN7LAKEFS0", "another-secret-of-the-tests"
     if blocks is None:
         store, namespace = {"type": "local", "local": {"path": str(folder / "blocks")}}, "local://"
@@ -190,7 +200,7 @@ def lakefs(folder: Path, blocks: S3Server | None = None, pre_signed_expiry: str 
         }
     config = {
         "listen_address": f"127.0.0.1:{port}",
-        "database": {"type": "mem"},
+        "database": database,
         "blockstore": store,
         "committed": {"local_cache": {"dir": str(folder / "cache")}},  # else all servers of a user share one
         "auth": {"encrypt": {"secret_key": "not secret, only tests"}},
