@@ -335,6 +335,15 @@ class Backend(Refusals, ABC):
         """
         raise self._not_supported("let engines in", fragment)
 
+    def serves_scans(self, *, fragment: ParseResult, **kwargs: Any) -> bool:
+        """Whether an engine that reads lazily does better by itself than from a copy, and can.
+
+        Args:
+            fragment: The parsed location.
+            kwargs: Options of the backend, as for ``get``.
+        """
+        return False
+
     def end_engine_save(self, *, fragment: ParseResult, **kwargs: Any) -> bool:
         """Take note of what an engine has written by itself; gives whether there is anything.
 

@@ -57,7 +57,8 @@ class ArtifactDataset(CheckedEntry):
         fs_args: What ``PartitionedDataset`` hands down: further configuration of the connection in s3fs's shape.
         version: Set by Kedro for ``versioned: true``; versions are folders as kedro-datasets makes them.
         native: Whether the format's engine goes to the data by itself, past this machine's disk; a text names the
-            family of an engine that is not known here: ``fsspec`` or ``object_store``.
+            family of an engine that is not known here: ``fsspec`` or ``object_store``. Absent: loads of formats that
+            read lazily are.
         metadata: Ignored here, for the use of others.
 
     Raises:
@@ -96,7 +97,7 @@ class ArtifactDataset(CheckedEntry):
         credentials: dict[str, Any] | None = None,
         fs_args: dict[str, Any] | None = None,
         version: Version | None = None,
-        native: bool | str = False,
+        native: bool | str | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         # Whatever fails below may show its locals.
@@ -143,7 +144,8 @@ class ArtifactDataset(CheckedEntry):
                 payload = backend.get(fragment=where, **options)
                 note_payload(backend, payload)
                 return payload
-            return (self._native or self._format_reader()).load(backend, where, options)
+            reader = self._reads_by_itself(where, options) or self._format_reader()
+            return reader.load(backend, where, options)
 
     def _save(self, data: Any) -> None:
         if self._collection is None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import ParseResult
+
 from kedro_statisfactory.backends import Backend
 from kedro_statisfactory.datasets.collected import CollectedEntry
 from kedro_statisfactory.datasets.engines import refuse_cluster, refuse_handle
 from kedro_statisfactory.datasets.formats import Format
-from kedro_statisfactory.datasets.native import SHAPES, NativeFormat
+from kedro_statisfactory.datasets.native import SHAPES, NativeFormat, scans
 from kedro_statisfactory.datasets.staging import staged_path, staging_folder
 from kedro_statisfactory.errors import InvalidFormat, NotSupported
 from kedro_statisfactory.location import basename
@@ -17,6 +21,7 @@ class CheckedEntry(CollectedEntry):
 
     _format: Format | None
     _native: NativeFormat | None = None
+    _scanner: NativeFormat | None = None  # of a format that reads lazily, where nobody has decided
 
     def _parsed_native(self, native: object) -> NativeFormat | None:
         """How the format's engine goes to the data, where it does that by itself.
@@ -26,6 +31,8 @@ class CheckedEntry(CollectedEntry):
         """
         if native not in (True, False, None, *SHAPES):
             raise InvalidFormat(f"`native` is {native!r}: write true or false, or one of {', '.join(SHAPES)}.")
+        if native is None and self._format is not None and self._collection is None and scans(self._format):
+            self._scanner = NativeFormat(self._format, self._shown, True)
         if native in (False, None):
             return None
         if self._format is None or self._collection is not None:
@@ -39,6 +46,11 @@ class CheckedEntry(CollectedEntry):
                 "promises. Take one of the two away, or keep the entry in lakeFS, where each run is a version."
             )
         return NativeFormat(self._format, self._shown, native)
+
+    def _reads_by_itself(self, where: ParseResult, options: Mapping[str, Any]) -> NativeFormat | None:
+        """What lets the engine read where the data is; ``None``: it reads a file of this machine."""
+        is_scan = self._scanner is not None and self._backend().serves_scans(fragment=where, **options)
+        return self._scanner if is_scan else self._native
 
     def check_options(self) -> None:
         """Refuse options that the backend does not know; a constructor that did it would have to load SDKs.
@@ -88,6 +100,8 @@ class CheckedEntry(CollectedEntry):
         try:
             is_copied = self._backend().local_path(fragment=self._location(), **self._load_args) is None
         except FileNotFoundError:  # where there is nothing yet
+            is_copied = False
+        if self._scanner is not None:  # where it cannot go to the data after all, it is refused when it reads
             is_copied = False
         for each in formats:
             if is_copied or is_written:

@@ -13,7 +13,7 @@ from kedro.io.core import AbstractDataset, DatasetError
 
 from kedro_statisfactory.backends import Backend
 from kedro_statisfactory.backends.engines import S3Access
-from kedro_statisfactory.datasets.formats import Format, argument_names
+from kedro_statisfactory.datasets.formats import Format, argument_names, type_name
 from kedro_statisfactory.datasets.noting import noting_in_place
 from kedro_statisfactory.datasets.replaced import Replaced
 from kedro_statisfactory.datasets.staging import staged_path
@@ -28,6 +28,9 @@ _CANNOT = {
     "kedro_datasets.ibis.": "its `credentials` are those of a database, which it does not tell how to reach files",
     "kedro_datasets.spark.": "Spark is not told here how to reach the data; its own classes are, with a URL of S3",
 }
+# Classes that read lazily: a scan of them should not fetch all.
+_LAZY_POLARS = "kedro_datasets.polars.lazy_polars_dataset.LazyPolarsDataset"
+_SCANS = ("kedro_datasets.dask.parquet_dataset.ParquetDataset", "kedro_datasets.dask.csv_dataset.CSVDataset")
 _DELTA_RS = "kedro_datasets.pandas.deltatable_dataset."
 
 
@@ -158,6 +161,14 @@ class NativeFormat:
             for each in shown:
                 text = text.replace(each, "<redacted>")
         raise DatasetError(text)
+
+
+def scans(format_: Format) -> bool:
+    """Whether a format is known to read lazily, and to do the same wherever it reads."""
+    name, args = type_name(format_.kind), format_.args
+    if name == _LAZY_POLARS:  # on object stores kedro-datasets hands its `load_args` to pyarrow instead
+        return args.get("file_format") == "parquet" and not args.get("load_args")
+    return name in _SCANS
 
 
 def _why_not(format_: Format) -> str:

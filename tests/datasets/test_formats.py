@@ -308,7 +308,9 @@ def test_kept_bytes_go_with_the_process_that_loaded_them(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     dataset = {"type": "polars.LazyPolarsDataset", "file_format": "parquet"}
-    entry = ArtifactDataset(filepath=f"s3://{bucket}/x.parquet", dataset=dataset, credentials=seaweed.credentials)
+    entry = ArtifactDataset(
+        filepath=f"s3://{bucket}/x.parquet", dataset=dataset, credentials=seaweed.credentials, native=False
+    )
     entry.save(_lazy_frame())
     data = entry.load()
     context: Any = multiprocessing.get_context(start_method)

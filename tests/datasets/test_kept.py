@@ -42,7 +42,7 @@ def frame(*numbers: int) -> Any:
 
 
 def entry(place: Place, name: str = "x.parquet", dataset: Any = LAZY) -> Any:
-    return ArtifactDataset.from_config("x", place.entry(name, dataset=dataset))
+    return ArtifactDataset.from_config("x", place.entry(name, dataset=dataset, native=False))
 
 
 def is_local(place: Place) -> bool:

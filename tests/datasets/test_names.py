@@ -84,7 +84,7 @@ def test_a_folder_for_temporary_files_with_an_odd_name_is_named(
     (tmp_path / "t[e]mp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "t[e]mp"))
     lazy = {"type": "polars.LazyPolarsDataset", "file_format": "parquet"}
-    entry = ArtifactDataset.from_config("x", place.entry("d[1].parquet", dataset=lazy))
+    entry = ArtifactDataset.from_config("x", place.entry("d[1].parquet", dataset=lazy, native=False))
     plain = ArtifactDataset.from_config("x", place.entry("x.txt", dataset="text.TextDataset"))
     plain.save("text")
     assert plain.load() == "text", "a reader that takes no patterns"

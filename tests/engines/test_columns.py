@@ -26,7 +26,7 @@ def test_one_of_fifty_columns_costs_what_it_costs_the_engine_by_itself(
     place = f"lakefs://{server.new_repository()}" if lake else f"s3://{request.getfixturevalue('bucket')}"
     table = pd.DataFrame(np.random.default_rng(0).random((ROWS, COLUMNS)), columns=[f"c{n}" for n in range(COLUMNS)])
 
-    def entry(dataset: str, native: bool, credentials: dict[str, str], **more: Any) -> Any:
+    def entry(dataset: str, native: bool | None, credentials: dict[str, str], **more: Any) -> Any:
         return ArtifactDataset(
             filepath=f"{place}/x.parquet", dataset={"type": dataset, **more}, native=native, credentials=credentials
         )
@@ -48,7 +48,8 @@ def test_one_of_fifty_columns_costs_what_it_costs_the_engine_by_itself(
         lazy: dict[str, Any] = {"file_format": "parquet"}
         datasets = {"polars.LazyPolarsDataset": lazy, "dask.ParquetDataset": one, "pandas.ParquetDataset": one}
         for dataset, more in datasets.items():
-            native = entry(dataset, True, credentials, **more)
+            by_default = not dataset.startswith("pandas")  # what reads lazily goes to the data unless told otherwise
+            native = entry(dataset, None if by_default else True, credentials, **more)
             by_us = bytes_for(between, lambda native=native: total(native.load()))  # type: ignore[misc]
             print(f"{kind} {dataset}: {by_us} of ours, {by_itself} by polars itself, {ROWS * COLUMNS * 8} in all")
             assert by_us <= 1.2 * by_itself

@@ -188,6 +188,33 @@ def test_what_an_engine_is_going_to_read_is_noted_for_the_record_of_a_run(
     assert all(each["checksum"] for found in noting.read()["x"].values() for each in found)
 
 
+def test_a_scan_reads_what_it_was_made_for_or_fails(place: Place) -> None:
+    """Only where the data is on this machine anyway is nothing promised."""
+    if place.root.startswith("/"):
+        return
+    table = entry(place, "x.parquet", LAZY)
+    table.save(ONE)
+    scan = table.load()
+    table.save(TWO)
+    with pytest.raises(Exception, match="replaced since it was loaded"):
+        scan.collect()
+    assert plain(table.load()) == plain(TWO)
+
+
+def test_formats_that_read_lazily_do_without_the_gateway_where_it_is_off(lakefs_local: Any) -> None:
+    place = Place(f"lakefs://{lakefs_local.new_repository()}", lambda *_: None, lambda *_: None)
+    place.credentials = lakefs_local.credentials
+    entry(place, "x.parquet", LAZY).save(ONE)
+    table = entry(place, "x.parquet", LAZY, native=None)
+    assert table._reads_by_itself(table.location, {}) is not None
+    for gateway in ("http://127.0.0.1:1", f"{lakefs_local.endpoint_url}/api/v1/healthcheck"):
+        table.bind(Project(head=Head("main", None, "a test"), settings=Settings(gateway=gateway)))
+        assert table._reads_by_itself(table.location, {}) is None
+        assert plain(table.load()) == plain(ONE)
+    other = entry(place, "x.parquet", {**LAZY, "load_args": {"n_rows": 1}}, native=None)
+    assert plain(other.load()) == plain(ONE)[:1], "what is only said to polars itself is obeyed"
+
+
 def test_a_ref_is_read_at_the_gateway_too(lakefs_local: Any) -> None:
     repository = lakefs_local.new_repository()
     place = Place(f"lakefs://{repository}", lambda *_: None, lambda *_: None, lakefs_local.credentials)

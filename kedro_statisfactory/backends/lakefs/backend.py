@@ -277,12 +277,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         self._refs.write(repository, path, lake_ref, end)
 
     def engine_access(
-        self,
-        *,
-        fragment: ParseResult,
-        saving: Saving | None = None,
-        lake_ref: str | None = None,
-        **kwargs: Any,
+        self, *, fragment: ParseResult, saving: Saving | None = None, lake_ref: str | None = None, **kwargs: Any
     ) -> S3Access:
         """A place at lakeFS's S3 gateway: on the branch where a save goes, or at the ref at which a load reads."""
         repository, path = self.split(fragment)
@@ -302,6 +297,10 @@ class LakeFSBackend(Backend, prefix="lakefs"):
 
         self._refs.write(repository, path, lake_ref, prepare)
         return self._gateway.access(fragment, repository, branches[-1], path)
+
+    def serves_scans(self, *, fragment: ParseResult, **kwargs: Any) -> bool:
+        """Whether this process reaches the S3 gateway, which is asked once."""
+        return self._gateway.is_open(self.split(fragment)[0])
 
     def end_engine_save(self, *, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> bool:
         """Drop the markers of what an engine has written, and let the run know of the rest, by one listing."""

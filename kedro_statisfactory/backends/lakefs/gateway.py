@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from urllib.parse import ParseResult, urlsplit
 
@@ -10,6 +11,7 @@ from kedro_statisfactory.backends.engines import S3Access
 from kedro_statisfactory.backends.http import proxy_for
 from kedro_statisfactory.backends.info import ObjectInfo
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.backends.lakefs.client import object_store
 from kedro_statisfactory.backends.lakefs.credentials import lakefs_configuration
 from kedro_statisfactory.backends.lakefs.folders import mark_folder
 from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK, Stat, info_of
@@ -17,6 +19,9 @@ from kedro_statisfactory.errors import ObjectNotFound
 from kedro_statisfactory.hidden import Hidden
 from kedro_statisfactory.location import unparse
 from kedro_statisfactory.session import Session
+
+_EMPTY = hashlib.sha256().hexdigest()
+_PATIENCE = 5.0  # seconds in which the gateway has to answer, or engines do without it
 
 
 class LakeFSGateway:
@@ -40,9 +45,7 @@ class LakeFSGateway:
             ref: Where: a branch to write to.
             path: Where.
         """
-        found = lakefs_configuration(self._session.credentials)
-        parts = urlsplit(found.host)
-        endpoint = self._session.project.settings.gateway or f"{parts.scheme}://{parts.netloc}"
+        found, endpoint = lakefs_configuration(self._session.credentials), self._endpoint
         return S3Access(
             bucket=repository,
             key=f"{ref}/{path}",
@@ -54,6 +57,47 @@ class LakeFSGateway:
             verify=(found.ssl_ca_cert or True) if found.verify_ssl else False,
             proxy=proxy_for(endpoint, Hidden(found.proxy)),
         )
+
+    def is_open(self, repository: str) -> bool:
+        """Whether somebody who answers at the gateway knows these credentials; asked once per process.
+
+        What is between this machine and the server may let its API through and not the gateway, whose requests are
+        signed with the name of the host.
+
+        Args:
+            repository: One that is there.
+        """
+        return self._session.connection(("lakefs gateway", self._endpoint), lambda: self._is_open(repository))
+
+    def _is_open(self, repository: str) -> bool:
+        import urllib3
+        from botocore.auth import S3SigV4Auth
+        from botocore.awsrequest import AWSRequest
+        from botocore.credentials import Credentials
+
+        found = lakefs_configuration(self._session.credentials)
+        request = AWSRequest("HEAD", f"{self._endpoint}/{repository}", headers={"x-amz-content-sha256": _EMPTY})
+        keys = Credentials(found.access_key_id, found.secret_access_key)
+        S3SigV4Auth(keys, "s3", "us-east-1").add_auth(request)
+        pool = object_store(self._session, self._endpoint)
+        try:
+            answer = pool.request(
+                "HEAD",
+                f"{self._endpoint}/{repository}",
+                headers=dict(request.headers),
+                timeout=_PATIENCE,
+                retries=False,
+                redirect=False,
+            )
+        except urllib3.exceptions.HTTPError:
+            return False
+        is_gateway = any(name.lower().startswith("x-amz-") for name in answer.headers)
+        return is_gateway and answer.status in (200, 404)
+
+    @property
+    def _endpoint(self) -> str:
+        parts = urlsplit(self._api.host)
+        return self._session.project.settings.gateway or f"{parts.scheme}://{parts.netloc}"
 
     def look(self, repository: str, ref: str, path: str) -> str:
         """See that there is something to be read, and note what it is where that is asked for; gives the ref.

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kedro_statisfactory.backends.engines import S3Access
 from kedro_statisfactory.backends.s3.client import s3_client
 from kedro_statisfactory.backends.s3.credentials import s3_configuration
+from kedro_statisfactory.backends.s3.errors import code_of, kind_of
+from kedro_statisfactory.errors import ObjectNotFound
 from kedro_statisfactory.hidden import Hidden
 from kedro_statisfactory.session import Session
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 _OF_AWS = (".amazonaws.com", ".amazonaws.com.cn")
 
@@ -57,3 +63,19 @@ def s3_access(session: Session, bucket: str, key: str, url: str) -> S3Access:
         secret_access_key=Hidden(keys.secret_key),
         session_token=Hidden(keys.token) if keys.token else None,
     )
+
+
+def ensure_bucket(client: S3Client, bucket: str, create: Callable[[str], None]) -> None:
+    """See that a bucket is there, for an engine that would not create it.
+
+    Args:
+        client: boto3's.
+        bucket: Its name.
+        create: Creates it.
+    """
+    try:
+        client.head_bucket(Bucket=bucket)
+    except client.exceptions.ClientError as error:
+        if kind_of(code_of(error)) is not ObjectNotFound:
+            raise
+        create(bucket)

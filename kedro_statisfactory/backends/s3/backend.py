@@ -17,7 +17,7 @@ from kedro_statisfactory.backends import transfer
 from kedro_statisfactory.backends.base import CLAIM, Backend
 from kedro_statisfactory.backends.engines import S3Access, Saving
 from kedro_statisfactory.backends.info import ObjectInfo
-from kedro_statisfactory.backends.s3.access import s3_access
+from kedro_statisfactory.backends.s3.access import ensure_bucket, s3_access
 from kedro_statisfactory.backends.s3.answers import ForeignAnswer
 from kedro_statisfactory.backends.s3.client import SECRET_VARIABLES, s3_client, s3_objects
 from kedro_statisfactory.backends.s3.credentials import s3_configuration
@@ -290,10 +290,14 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             self._note_before_reading(bucket, key, fragment)
         with self._translated(fragment):
             if create:
-                self._ensure_bucket(bucket)
+                ensure_bucket(self._client, bucket, self._create_bucket)
             if saving == "replace":
                 self.delete(fragment=fragment)
             return s3_access(self._session, bucket, key, unparse(fragment))
+
+    def serves_scans(self, *, fragment: ParseResult, **kwargs: Any) -> bool:
+        """Whether there is nothing that an engine could not be told."""
+        return not kwargs and not fragment.netloc.startswith("arn:")
 
     @property
     def _client(self) -> S3Client:
@@ -327,19 +331,14 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         except ObjectNotFound:
             with self._translated(fragment):
                 below = self._list(bucket, f"{key}/", {}, at_once=1000 if self.is_noted else 10)
-                found = [dataclasses.replace(each, path=f"{key}/{each.path}") for each in _some(below, self.is_noted)]
+                found = [
+                    dataclasses.replace(each, path=f"{key}/{each.path}")
+                    for each in islice(below, None if self.is_noted else 1)
+                ]
             if not found:
                 raise
         for each in found:
             self.note_read(each)
-
-    def _ensure_bucket(self, bucket: str) -> None:
-        try:
-            self._client.head_bucket(Bucket=bucket)
-        except self._client.exceptions.ClientError as error:
-            if kind_of(code_of(error)) is not ObjectNotFound:
-                raise
-            self._create_bucket(bucket)
 
     def _store(self, source: Path | bytes, fragment: ParseResult, kwargs: Mapping[str, Any]) -> None:
         """Store a file, or what is in memory, as one object."""
@@ -392,8 +391,3 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
 
     def _translated(self, fragment: ParseResult) -> AbstractContextManager[None]:
         return translated(fragment, self._session, self.redacted)
-
-
-def _some(found: Iterator[ObjectInfo], is_all: bool) -> Iterable[ObjectInfo]:
-    """All that are found, or the first, which tells that there are some."""
-    return found if is_all else islice(found, 1)

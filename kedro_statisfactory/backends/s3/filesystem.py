@@ -52,6 +52,7 @@ class EngineFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec brin
         super().__init__(access=access, name=name, **more)
         self._access, self._name = access, name
         self._session = Session(access.credentials())
+        self._seen: dict[str, str] = {}  # ETags: a scan goes on with what it has begun with, or not at all
 
     @classmethod
     def _strip_protocol(cls, path: Any) -> Any:
@@ -64,13 +65,33 @@ class EngineFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec brin
         path = self._strip_protocol(path)
         if not path:
             return _folder("")
+        with contextlib.suppress(ObjectNotFound), self._translated():
+            found = self._client.head_object(Bucket=self._access.bucket, Key=self._key(path))
+            if self._seen.setdefault(path, found["ETag"]) != found["ETag"]:
+                raise IntegrityError("it was replaced since it was loaded: load it again")
+            return _file(path, found["ContentLength"], found["ETag"], found.get("LastModified"))
         with self._translated():
-            with contextlib.suppress(ObjectNotFound), self._translated():
-                found = self._client.head_object(Bucket=self._access.bucket, Key=self._key(path))
-                return _file(path, found["ContentLength"], found["ETag"], found.get("LastModified"))
             if any(True for _ in self._objects(path, most=10)):
                 return _folder(path)
         raise ObjectNotFound(f"there is no {path!r} at {self._access.url!r}.")
+
+    def exists(self, path: str, **_: Any) -> bool:
+        """Whether something is at a path: ``False`` says that it is not there, and nothing else."""
+        return self._kind(path) is not None
+
+    def isfile(self, path: str) -> bool:
+        """Whether a file is there; fsspec itself would say no when it cannot know."""
+        return self._kind(path) == "file"
+
+    def isdir(self, path: str) -> bool:
+        """Whether a folder is there."""
+        return self._kind(path) == "directory"
+
+    def _kind(self, path: str) -> str | None:
+        try:
+            return str(self.info(path)["type"])
+        except FileNotFoundError:
+            return None
 
     def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
         """What is in a folder, or the file itself."""
@@ -155,6 +176,7 @@ class EngineFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec brin
         def store(file: Path) -> None:
             with self._translated():
                 source = file.read_bytes() if file.stat().st_size <= transfer.SMALL else file
+                self._seen.pop(path, None)
                 S3Writer(s3_objects(self._session), _not_made).store(source, self._access.bucket, key, {}, create=False)
 
         opened = WrittenFile(before, store)
@@ -203,6 +225,7 @@ class EngineFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec brin
 
     def _delete(self, paths: Iterable[str]) -> None:
         keys = [self._key(path) for path in paths]
+        self._seen.clear()
         with self._translated():
             for start in range(0, len(keys), 1000):  # the most that one request may name
                 objects: Any = [{"Key": key} for key in keys[start : start + 1000]]

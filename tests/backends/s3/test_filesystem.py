@@ -207,3 +207,25 @@ def test_reads_in_order_are_fetched_ahead_and_others_are_not() -> None:
     assert len(asked) < 16
     ends = [reading._fetch(5, 5), reading._fetch(None, 4), reading._fetch(size - 2, None)]
     assert [len(each) for each in ends] == [0, 4, 2]
+
+
+def test_a_missing_bucket_is_made_before_an_engine_writes_unless_it_must_not_be(moto_server: S3Server) -> None:
+    backend = S3Backend(Session(moto_server.credentials))
+    where = parse("s3://made-for-an-engine/x")
+    made = backend.engine_access(fragment=where, saving="replace", create_bucket=False)
+    assert isinstance(made, S3Access)
+    with pytest.raises(FileNotFoundError):
+        backend.engine_access(fragment=where)
+    with pytest.raises(FileNotFoundError):
+        EngineFileSystem(made, "x").pipe_file("x", b"1")
+    backend.engine_access(fragment=where, saving="replace")
+    EngineFileSystem(made, "x").pipe_file("x", b"1")
+    assert backend.get(fragment=where) == b"1"
+    refused = dataclasses.replace(made, access_key_id=None)
+    assert refused.credentials()["anon"] is True
+
+
+def test_a_bucket_that_may_not_be_looked_at_is_not_made(seaweed: S3Server, bucket: str) -> None:
+    wrong = S3Backend(Session({**seaweed.credentials, "aws_secret_access_key": "wrong-secret"}))
+    with pytest.raises(PermissionDenied):
+        wrong.engine_access(fragment=parse(f"s3://{bucket}/x"), saving="add")
