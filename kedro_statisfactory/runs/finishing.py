@@ -13,6 +13,7 @@ from kedro_statisfactory.runs.attempts import attempts_to_end
 from kedro_statisfactory.runs.complete import has_nothing, read_waiting
 from kedro_statisfactory.runs.landing import TRIES, land, landed_at, verified
 from kedro_statisfactory.runs.leftovers import branches_of
+from kedro_statisfactory.runs.pending import commit_kept
 from kedro_statisfactory.runs.several import has_merge_hooks, look_ahead
 from kedro_statisfactory.runs.tags import drop, is_tagged, tag, tagged
 from kedro_statisfactory.runs.target import (
@@ -59,7 +60,7 @@ def _finish_attempt(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, me
     empty: list[tuple[LakeFSAPI, str, str]] = []
     for backend, repository in places:
         for name in branches_of(backend.api, repository, run_id):
-            if target := read_waiting(backend.api, repository, name):
+            if target := _complete(backend.api, repository, name):
                 settings = backend.project.settings
                 waiting.append((target, merge or settings.merge, settings.inputs))
             else:
@@ -69,8 +70,8 @@ def _finish_attempt(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, me
     for _, repository, name in empty:
         if name != run_branch(run_id, JOINED):
             raise RunError(
-                f"what the run {run_id!r} wrote to {repository!r} was never committed: commit it by hand on the branch "
-                f"{name!r}, or abort the run."
+                f"the run {run_id!r} is not complete: what it wrote to {repository!r} was never committed, and what "
+                "its commit would have said is not known. Abort the run, and run again."
             )
     _refuse_incomplete(waiting_targets := [target for target, _, _ in waiting], run_id)
     done: list[str] = []
@@ -121,6 +122,12 @@ def _land_each(to_land: list[_ToLand], waiting: Sequence[Target], done: list[str
     target = late[0][0]
     text = f"parts come to the run in {target.repository!r} all the time: finish it when all of them are done."
     raise _not_finished(target, RunError(text), done)
+
+
+def _complete(api: LakeFSAPI, repository: str, name: str) -> Target | None:
+    """What waits on the branch of a run, which is committed first where that failed; as :func:`read_waiting`."""
+    target = read_waiting(api, repository, name)
+    return read_waiting(api, repository, name) if target is None and commit_kept(api, repository, name) else target
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from kedro_statisfactory.backends import LakeFSBackend
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import Commit
 from kedro_statisfactory.project.branches import RUN_BRANCH, id_digest, run_branch
+from kedro_statisfactory.runs.pending import kept
 from kedro_statisfactory.runs.target import ASKED, JOINED, TOKEN
 
 #: Repositories, each with a backend that reaches its server.
@@ -49,6 +50,8 @@ def leftovers(api: LakeFSAPI, repository: str, older_than: float = 0.0) -> Itera
         if commits := commits_on(api, repository, ref.id):
             since, run_id = float(commits[0].created), commits[0].metadata.get("kedro_run_id", ref.id)
         complete = bool(commits) and (began != JOINED or any(ASKED in commit.metadata for commit in commits))
+        if not commits and (uncommitted := kept(api, repository, ref.id)):
+            complete, run_id = True, uncommitted["kedro_run_id"]
         yield Leftover(ref.id, run_id, complete, _hours_since(since))
 
 

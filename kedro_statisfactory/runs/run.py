@@ -17,6 +17,7 @@ from kedro_statisfactory.runs import interrupts
 from kedro_statisfactory.runs.inputs import fingerprint, unchanged
 from kedro_statisfactory.runs.landing import commit_run, land
 from kedro_statisfactory.runs.patches import Uncommitted
+from kedro_statisfactory.runs.pending import keep
 from kedro_statisfactory.runs.provenance import now
 from kedro_statisfactory.runs.redaction import without_tokens
 from kedro_statisfactory.runs.several import has_merge_hooks, look_ahead
@@ -139,6 +140,7 @@ class Run:
                 **({NEW: "true"} if target.is_new else {}),
                 **({PART: target.run_branch, PART_ID: self.kedro_id} if target.joined else {}),
             }
+        for target in self.targets:
             try:
                 self.uncommitted.store(target)
                 target.commit = commit_run(target)
@@ -212,11 +214,25 @@ class Run:
         kept = ", ".join(f"{each.run_branch!r} of {each.repository!r}" for each in self.targets if each.run_branch)
         text = f"what the run {self.id!r} wrote to {target.repository!r} could not be committed: {error}"
         if self.is_complete:
-            text += (
-                f" It is kept, uncommitted, on {kept}: commit and merge it by hand, or drop it by "
-                f"`{command('abort', target.metadata)}` and run again."
-            )
+            text += f" It is kept, uncommitted, on {kept}: {self._keep()}"
         return RunError(text)
+
+    def _keep(self) -> str:
+        """Keep what the commits of the run had to say for `run finish`, and say so."""
+        try:
+            for target in self.targets:
+                if not target.commit:
+                    self.uncommitted.store(target)
+                    keep(target)
+        except StatisfactoryError as error:
+            return (
+                f"what its commit has to say could not be kept there as well ({error}), so that it cannot be finished; "
+                f"`{command('abort', self.targets[0].metadata)}` drops it."
+            )
+        return (
+            f"`{command('finish', self.targets[0].metadata)}` commits and lands it, "
+            f"`{command('abort', self.targets[0].metadata)}` drops it."
+        )
 
     def _not_landed(self, target: Target, error: StatisfactoryError) -> StatisfactoryError:
         if target.joined:  # the part is tried again, and this time finds what the others wrote

@@ -590,7 +590,7 @@ def test_a_part_of_which_one_repository_has_nothing_keeps_the_run_from_being_fin
     assert joined.read(repository=joined.other) == {"elsewhere": 30}
 
 
-def test_what_is_cleaned_away_of_one_repository_keeps_the_other_from_landing(
+def test_what_somebody_has_dropped_of_one_repository_keeps_the_other_from_landing(
     project: KedroProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     last, commit = max(project.repository, project.other), LakeFSAPI.create_commit
@@ -604,7 +604,9 @@ def test_what_is_cleaned_away_of_one_repository_keeps_the_other_from_landing(
         patch.setattr(LakeFSAPI, "create_commit", refuse)
         with pytest.raises(RunError):
             project.run(3, pipeline="both")
-    assert "dropped" in project.invoke("clean", "--older-than", "0").output
+    assert "dropped" not in project.invoke("clean", "--older-than", "0").output, "it is complete"
+    (hidden,) = (name for name in project.branches(last) if name.startswith(RUN_BRANCH))
+    project.api.delete_branch(last, hidden)
     (run_id,) = (each.run_id for each in leftovers(project.api, min(project.repository, project.other)))
     done = project.invoke("run", "finish", run_id)
     assert done.exit_code == 1

@@ -123,10 +123,19 @@ def metadata_of(api: LakeFSAPI, repository: str, commit: Commit) -> Mapping[str,
     """
     if RECORD not in commit.metadata:
         return commit.metadata
-    path, content = commit.metadata[RECORD], b""
-    with contextlib.suppress(ObjectNotFound), api.open(repository, commit.id, path) as answer:
+    rest: Mapping[str, str] = json.loads(read(api, repository, commit.id, commit.metadata[RECORD]))
+    return {**{key: value for key, value in commit.metadata.items() if key != RECORD}, **rest}
+
+
+def read(api: LakeFSAPI, repository: str, ref: str, path: str) -> bytes:
+    """An object that is named by its digest.
+
+    Raises:
+        IntegrityError: It is missing, or is another one.
+    """
+    content = b""
+    with contextlib.suppress(ObjectNotFound), api.open(repository, ref, path) as answer:
         content = b"".join(answer.chunks(CHUNK))
     if path_of(content, "json") != path:
-        raise IntegrityError(f"the record {path!r} of the commit {commit.id} of {repository!r} is missing or damaged.")
-    rest: Mapping[str, str] = json.loads(content)
-    return {**{key: value for key, value in commit.metadata.items() if key != RECORD}, **rest}
+        raise IntegrityError(f"the record {path!r} at {ref!r} of {repository!r} is missing or damaged.")
+    return content
