@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from typing import Any
 
+from kedro_statisfactory.backends.lakefs.model import CI_JOB
 from kedro_statisfactory.errors import StatisfactoryError
 from kedro_statisfactory.project import Project
 from kedro_statisfactory.project.ci import page_of_job
@@ -100,7 +101,7 @@ def of_machine(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     except (OSError, KeyError, ImportError):  # a container's user may have no name
         found["kedro_user"] = "unknown"
     if page := page_of_job(environ):
-        found["::lakefs::Kedro CI job::url[url:ui]"] = USER_OF_URL.sub("", page)
+        found[CI_JOB] = USER_OF_URL.sub("", page)
     return found
 
 

@@ -74,9 +74,11 @@ def test_the_branch_of_somebody_else_is_refused(project: KedroProject) -> None:
         project.run(1)
 
 
-@pytest.mark.parametrize("how", ["rebase", "amend", "reset", "dirty", "remote", "shallow reflog"])
-def test_a_branch_whose_history_was_rewritten_is_the_same(project: KedroProject, how: str) -> None:
-    if how in ("remote", "shallow reflog"):
+@pytest.mark.parametrize("how", ["rebase", "amend", "reset", "dirty", "remote", "follows", "shallow reflog", "gaps"])
+def test_a_branch_whose_history_was_rewritten_is_the_same(
+    project: KedroProject, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    if how in ("remote", "follows", "shallow reflog"):
         _used_again(project)
     else:
         project.git("switch", "-qc", "feature/x")
@@ -88,15 +90,38 @@ def test_a_branch_whose_history_was_rewritten_is_the_same(project: KedroProject,
         project.commit_code("main goes on")
         project.git("switch", "-q", "feature/x")
         project.git("rebase", "-q", "main")
-    if how == "amend":
+    if how in ("amend", "gaps"):
         project.git("commit", "-q", "--amend", "-m", "amended")
+    if how == "gaps":  # what git does after a month
+        project.git("reflog", "expire", "--expire=never", "--expire-unreachable=now", "refs/heads/feature/x")
+    if how == "follows":  # a merged branch that was pruned
+        project.git("config", "branch.feature/x.remote", "origin")
     if how == "reset":
         project.git("reset", "-q", "--hard", "main")
     if how == "remote":
         project.git("update-ref", "refs/remotes/origin/feature/x", "main")
     if how == "shallow reflog":
         project.git("reflog", "expire", "--expire=now", "--all")
-    project.run(1)
+    with caplog.at_level("INFO", "kedro.statisfactory"):
+        project.run(1)
+    assert ("git does not tell here" in caplog.text) == (how in ("shallow reflog", "gaps"))
+
+
+def test_runs_of_ci_at_commits_that_a_clone_never_had_are_no_reason_to_refuse(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("BUILD_URL", "https://ci.example.org/job/1")
+    monkeypatch.setenv("JENKINS_URL", "https://ci.example.org")
+    _used_again(project)
+    project.git("reflog", "expire", "--expire=now", "--expire-unreachable=now", "refs/heads/main", "HEAD")
+    monkeypatch.delenv("BUILD_URL")
+    monkeypatch.delenv("JENKINS_URL")
+    with pytest.raises(DatasetError, match=ANOTHER):
+        project.run(1)
+    project.git("gc", "-q", "--prune=now")
+    with caplog.at_level("INFO", "kedro.statisfactory"):
+        project.run(1)
+    assert "git does not tell here" in caplog.text
 
 
 def test_neither_the_default_branch_nor_a_branch_without_a_commit_is_touched(project: KedroProject) -> None:

@@ -21,6 +21,8 @@ CRC32_KEY = "crc32"
 DATA_BRANCH = "kedro_data_branch"
 #: Key of the same that names the hidden branch of the run: it tells the run from others of its id.
 RUN_TOKEN = "kedro_run_branch"
+#: Key of the same with the page of the CI job by which the run was made; absent: no CI service made it.
+CI_JOB = "::lakefs::Kedro CI job::url[url:ui]"
 #: Below this there is an object for each folder, named after it, with a digest of all that is in the folder. lakeFS
 #: merges object by object: two runs that write other names into one folder would mix, if they did not both write this.
 FOLDER_MARK = ".statisfactory/"
