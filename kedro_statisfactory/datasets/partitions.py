@@ -90,9 +90,11 @@ class Partitions:
         partition = self._collection.partition
         is_built_on = partition is not None and partition.builds_on_old
         above = {parent for path in kept for parent in _above(path)}
+        below = kept.intersection(parent for path in stale for parent in _above(path))
         # On a disk a file is in the way of a folder, and elsewhere its removal may take what is below its name.
-        if first := [path for path in stale if is_built_on or path in above]:
-            self._owner.end_changes(first)
+        first = [path for path in stale if is_built_on or path in above or below.intersection(_above(path))]
+        if first:
+            self._owner.end_changes([*first, *sorted(below)])  # the folder itself is in the way of a file, too
             kept.update(first)
 
         folders = StagingFolders()

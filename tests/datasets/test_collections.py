@@ -95,6 +95,12 @@ def test_overwrite_replaces_a_partition_by_others_below_its_name(place: Place) -
     assert loaded(collection(place)) == {"a/b": {"n": 2}}
 
 
+def test_overwrite_replaces_the_partitions_below_a_name_by_one_of_that_name(place: Place) -> None:
+    collection(place).save({"a/b": {"n": 1}, "a/c/d": {"n": 1}, "e": {"n": 1}})
+    collection(place, overwrite=True).save({"a": {"n": 2}})
+    assert loaded(collection(place)) == {"a": {"n": 2}}
+
+
 def test_overwrite_keeps_what_is_below_the_name_of_a_partition_that_goes(memory_files: AbstractFileSystem) -> None:
     days = collection(Place("memory://box", lambda *_: None, lambda *_: None), overwrite=True)
     for _ in range(2):

@@ -12,12 +12,12 @@ from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends import transfer
 from kedro_statisfactory.backends.base import Backend
-from kedro_statisfactory.backends.filesystems import moving
+from kedro_statisfactory.backends.filesystems import ftp, moving
 from kedro_statisfactory.backends.filesystems.connection import file_systems, path_of
 from kedro_statisfactory.backends.filesystems.errors import translated
 from kedro_statisfactory.backends.filesystems.known import OBJECT_STORES, READ_ONLY, class_of, is_known
 from kedro_statisfactory.backends.info import ObjectInfo
-from kedro_statisfactory.errors import NotSupported, ObjectNotFound
+from kedro_statisfactory.errors import InvalidURL, NotSupported, ObjectNotFound
 from kedro_statisfactory.location import WEB, checked, join, refuse_placeholder, shown, unparse
 
 if TYPE_CHECKING:
@@ -48,8 +48,13 @@ class FsspecBackend(Backend, prefix=None):
         self._refuse_unknown({**load_args, **save_args})
 
     def check_location(self, fragment: ParseResult) -> None:
-        """Refuse a URL with a placeholder for the host or bucket."""
+        """Refuse a URL with a placeholder for the host or bucket, and what WebDAV would store under another name."""
         refuse_placeholder(checked(fragment))
+        if fragment.scheme == "webdav" and not set("%;?#").isdisjoint(unparse(fragment)):
+            raise InvalidURL(
+                f"{shown(unparse(fragment))!r} has one of the characters % ; ? #, in place of which clients or servers "
+                "of WebDAV take others: choose another name."
+            )
 
     def check_use(self, fragment: ParseResult, is_written: bool) -> None:
         """Refuse to write where things can only be read, and a place for which a package is missing."""
@@ -216,8 +221,17 @@ class FsspecBackend(Backend, prefix=None):
         self, fragment: ParseResult, work: Callable[[AbstractFileSystem], _Result], is_write: bool = False
     ) -> _Result:
         transfer.raise_if_stopped()
+
+        def told(file_system: AbstractFileSystem) -> _Result:
+            try:
+                return work(file_system)
+            except Exception as error:
+                if fragment.scheme == "ftp" and (meant := ftp.meant(file_system, path_of(fragment), error)) != error:
+                    raise meant from error
+                raise
+
         with self._translated(checked(fragment), is_write):
-            return file_systems(self._session, fragment).use(work)
+            return file_systems(self._session, fragment).use(told)
 
     def _translated(self, fragment: ParseResult, is_write: bool) -> AbstractContextManager[None]:
         return translated(fragment, self.redacted, is_write)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 _IN_MEMORY = "memory"  # fsspec's, whose files are seen while they are written
+_WEBDAV = "webdav"  # fsspec's way to move there is to copy and to remove, and replaces nothing
 _TIMES = ("mtime", "modified", "last_modified", "LastModified", "updated", "created")
 _CHECKSUMS = ("etag", "ETag", "checksum")
 
@@ -28,13 +29,16 @@ def store(file_system: AbstractFileSystem, prefix: str, source: Path | bytes, pa
     In an object store an object appears when it is whole. A file is written beside its place and moved there, where
     the file system can move.
     """
-    if prefix in OBJECT_STORES or not _can_move(file_system):
+    if prefix in OBJECT_STORES or not (prefix == _WEBDAV or _can_move(file_system)):
         _send(file_system, prefix, source, path)
         return
     temporary = _beside(path)
     try:
         _send(file_system, prefix, source, temporary)
-        _move(file_system, temporary, path)
+        if prefix == _WEBDAV:
+            file_system.client.move(temporary, path, overwrite=True)
+        else:
+            _move(file_system, temporary, path)
     except BaseException:  # an interrupt, too
         with contextlib.suppress(Exception):
             file_system.rm_file(temporary)
@@ -114,10 +118,12 @@ def _send(file_system: AbstractFileSystem, prefix: str, source: Path | bytes, pa
 
     try:
         send()
-    except FileNotFoundError:
-        if prefix in OBJECT_STORES:
+    except Exception as error:
+        folder = path.rpartition("/")[0]
+        is_missing = isinstance(error, FileNotFoundError) or (prefix == "ftp" and not file_system.isdir(folder))
+        if prefix in OBJECT_STORES or not is_missing:
             raise
-        _make_folders(file_system, path.rpartition("/")[0])
+        _make_folders(file_system, folder)
         send()
 
 

@@ -16,7 +16,7 @@ from kedro.io import DatasetError
 
 from kedro_statisfactory import ArtifactDataset
 from kedro_statisfactory.backends import Backend, FsspecBackend
-from kedro_statisfactory.errors import BucketNotFound, NotSupported, TransferError, UnknownPrefix
+from kedro_statisfactory.errors import BucketNotFound, InvalidURL, NotSupported, TransferError, UnknownPrefix
 from kedro_statisfactory.location import parse
 from kedro_statisfactory.session import Session
 
@@ -83,12 +83,26 @@ class Attic(_OwnMemory):
         self.rm_file(path1)
 
 
+class Dav(_OwnMemory):
+    """As webdav4 is: its own way to move copies, and it has a client whose way does not."""
+
+    @property
+    def client(self) -> Any:
+        return self
+
+    def move(self, source: str, target: str, overwrite: bool = False) -> None:
+        self.does.append(f"move {overwrite}")
+        self.pipe_file(target, self.cat_file(source))
+        self.rm_file(source)
+
+
 @pytest.fixture
 def places(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Both are known to fsspec."""
     registry: Any = sys.modules["fsspec.registry"]
     monkeypatch.setitem(registry._registry, "gs", ObjectStore)
     monkeypatch.setitem(registry._registry, "attic", Attic)
+    monkeypatch.setitem(registry._registry, "webdav", Dav)
     yield
     _OwnMemory.store.clear()
     _OwnMemory.pseudo_dirs[:] = [""]
@@ -111,6 +125,22 @@ def test_an_object_store_gets_one_put(backend: Backend, source: Path) -> None:
     backend.upload(source=source, fragment=parse("gs://bucket/x"))
     assert ObjectStore.does == ["put /bucket/x"]
     assert backend.get(fragment=parse("gs://bucket/x")) == b"new"
+
+
+@pytest.mark.usefixtures("places")
+def test_webdav_replaces_a_file_by_one_move(backend: Backend, source: Path) -> None:
+    for _ in range(2):
+        backend.upload(source=source, fragment=parse("webdav://folder/x"))
+    assert _OwnMemory.does == ["move True", "move True"]
+    assert list(_OwnMemory.store) == ["/folder/x"]
+
+
+@pytest.mark.usefixtures("places")
+@pytest.mark.parametrize("name", ["100%41.csv", "a;b.csv", "a?b", "a#b"])
+def test_a_name_that_webdav_would_change_is_refused(backend: Backend, name: str) -> None:
+    with pytest.raises(InvalidURL, match="of WebDAV take others"):
+        backend.check_location(parse(f"webdav://folder/{name}"))
+    backend.check_location(parse(f"gs://bucket/{name}"))
 
 
 @pytest.mark.usefixtures("places")
