@@ -22,6 +22,8 @@ from kedro_statisfactory.project.settings import Settings
 from kedro_statisfactory.session import Session
 from tests.datasets.conftest import Place, _new_place
 
+pytestmark = pytest.mark.once
+
 LAZY = {"type": "polars.LazyPolarsDataset", "file_format": "parquet"}
 EAGER = {"type": "polars.EagerPolarsDataset", "file_format": "parquet"}
 DELTA = "pandas.DeltaTableDataset"

@@ -21,6 +21,8 @@ from tests.runs.conftest import project as project
 from tests.runs.project import pipeline_registry
 from tests.runs.test_collections import edit
 
+pytestmark = pytest.mark.once
+
 
 class Parts(AbstractDataset[dict[str, bytes], list[str]]):
     """Writes files that it names, with markers of folders as S3A leaves them."""
