@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
 from kedro_statisfactory.plugin.commands import COMMANDS
+from kedro_statisfactory.plugin.commands.leavings import clean_disk, clean_repository
 from kedro_statisfactory.plugin.places import entries_of, errors_as_text, repositories, repositories_of
 
 if TYPE_CHECKING:
     from kedro.framework.startup import ProjectMetadata
 
-    from kedro_statisfactory.backends import LakeFSBackend
-    from kedro_statisfactory.datasets import ArtifactDataset
     from kedro_statisfactory.runs.leftovers import Places
 
 _env = click.option("--env", "-e", help="Kedro environment whose catalog names the repositories.")
@@ -194,38 +192,6 @@ def clean(metadata: ProjectMetadata, env: str | None, older_than: float | None, 
     """
     with errors_as_text():
         entries = entries_of(metadata, env)
-        _clean_disk(metadata.project_path, (entry for _, entry in entries), dry_run)
+        clean_disk(metadata.project_path, (entry for _, entry in entries), dry_run)
         for backend, repository in repositories_of(entries):
-            _clean_repository(backend, repository, older_than, dry_run)
-
-
-def _clean_disk(project: Path, entries: Iterable[ArtifactDataset], dry_run: bool) -> None:
-    """Drop what killed processes have left where entries are staged; locks tell what nobody needs any more."""
-    import tempfile
-
-    from kedro_statisfactory.backends import LocalFS
-    from kedro_statisfactory.backends.local.staging import STAGING_FOLDER
-    from kedro_statisfactory.backends.temporary import sweep
-
-    targets = {Path(each.backend.target_folder(each.location)) for each in entries if isinstance(each.backend, LocalFS)}
-    for folder in sorted({Path(tempfile.gettempdir()), project / STAGING_FOLDER, *targets}):
-        for path in sweep(folder, dry_run):
-            click.echo(f"{'would drop' if dry_run else 'dropped'} {path}")
-
-
-def _clean_repository(backend: LakeFSBackend, repository: str, older_than: float | None, dry_run: bool) -> None:
-    """Drop the hidden branches that killed runs have left in a repository."""
-    from kedro_statisfactory.runs.leftovers import leftovers
-
-    grace = backend.project.settings.grace_hours if older_than is None else older_than
-    for each in list(leftovers(backend.api, repository)):
-        what = f"{each.name} of {repository} ({each.hours:.1f} hours old)"
-        if each.complete:
-            click.echo(f"kept {what}: end it with `kedro statisfactory run finish {each.run_id}` or `… abort`")
-        elif each.hours < grace:
-            click.echo(f"kept {what}: it may be at work")
-        elif dry_run:
-            click.echo(f"would drop {what}")
-        else:
-            backend.api.delete_branch(repository, each.name)
-            click.echo(f"dropped {what}")
+            clean_repository(backend, repository, older_than, dry_run)

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import secrets
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
@@ -37,6 +38,9 @@ from kedro_statisfactory.runs.target import (
 )
 from kedro_statisfactory.runs.use import Use
 from kedro_statisfactory.runs.written import find_outputs
+
+# Entries that the last line of a run names.
+_MOST_TOLD = 8
 
 
 class Run:
@@ -102,6 +106,10 @@ class Run:
         self._commit_all()
         if self.project.settings.mode == "isolated":
             self._land_all()
+        if self.targets and not self.is_joined:
+            names = sorted({name for target in self.targets for name in target.written})
+            told = ", ".join(names[:_MOST_TOLD]) + f" and {len(names) - _MOST_TOLD} more" * (len(names) > _MOST_TOLD)
+            LOGGER.info("It wrote %s: `kedro statisfactory show %s`", told or "nothing", shlex.quote(self.id))
 
     def _find_outputs(self) -> None:
         """Find out what was written; a repository to which nothing was written is one that was only read."""

@@ -1,0 +1,45 @@
+"""What killed processes have left, on this disk and in lakeFS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from kedro_statisfactory.backends import LakeFSBackend
+    from kedro_statisfactory.datasets import ArtifactDataset
+
+
+def clean_disk(project: Path, entries: Iterable[ArtifactDataset], dry_run: bool) -> None:
+    """Drop what killed processes have left where entries are staged; locks tell what nobody needs any more."""
+    import tempfile
+
+    from kedro_statisfactory.backends import LocalFS
+    from kedro_statisfactory.backends.local.staging import STAGING_FOLDER
+    from kedro_statisfactory.backends.temporary import sweep
+
+    targets = {Path(each.backend.target_folder(each.location)) for each in entries if isinstance(each.backend, LocalFS)}
+    for folder in sorted({Path(tempfile.gettempdir()), project / STAGING_FOLDER, *targets}):
+        for path in sweep(folder, dry_run):
+            click.echo(f"{'would drop' if dry_run else 'dropped'} {path}")
+
+
+def clean_repository(backend: LakeFSBackend, repository: str, older_than: float | None, dry_run: bool) -> None:
+    """Drop the hidden branches that killed runs have left in a repository."""
+    from kedro_statisfactory.runs.leftovers import leftovers
+
+    grace = backend.project.settings.grace_hours if older_than is None else older_than
+    for each in list(leftovers(backend.api, repository)):
+        what = f"{each.name} of {repository} ({each.hours:.1f} hours old)"
+        if each.complete:
+            click.echo(f"kept {what}: end it with `kedro statisfactory run finish {each.run_id}` or `… abort`")
+        elif each.hours < grace:
+            click.echo(f"kept {what}: it may be at work")
+        elif dry_run:
+            click.echo(f"would drop {what}")
+        else:
+            backend.api.delete_branch(repository, each.name)
+            click.echo(f"dropped {what}")
