@@ -86,8 +86,9 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def create_branch(self) -> None:
         """Begin a branch where we are."""
-        self.branch = next(self.names)
+        source, self.branch = self.branch, next(self.names)
         self.project.git("switch", "-qc", self.branch)
+        self.model.parents[self.branch] = source
 
     @rule(data=st.data())
     def switch(self, data: st.DataObject) -> None:
@@ -139,8 +140,7 @@ class Machine(RuleBasedStateMachine):
 
     def lands(self, run_id: str, wrote: State, lost: frozenset[str] = frozenset()) -> None:
         """Note that a run has landed on the branch where we are."""
-        self.model.data[self.branch] = self.predicted(self.branch)
-        self.model.land(run_id, self.branch, self.sha, wrote, lost)
+        self.model.land(run_id, self.branch, self._commits(self.branch), wrote, lost)
         self._newest = run_id
 
     @rule(value=VALUES)
@@ -183,8 +183,10 @@ class Machine(RuleBasedStateMachine):
 
     def predicted(self, branch: str) -> State:
         """What should be on a git branch now."""
-        commits = [] if branch in self.model.data else self.project.git("rev-list", branch).split()
-        return self.model.at(branch, commits)
+        return self.model.at(branch, [] if branch in self.model.data else self._commits(branch))[0]
+
+    def _commits(self, branch: str) -> list[str]:
+        return self.project.git("rev-list", branch).split()
 
     def _check_runs(self, only: str | None = None) -> None:
         for run_id in self.model.runs if only is None else filter(None, [only]):

@@ -15,11 +15,21 @@ NOTHING: Numbers = frozenset()
 
 @dataclass(frozen=True)
 class Made:
-    """What one run has made, and what was there with it; ``branch`` is of git."""
+    """What one run has made, and what was there with it.
 
+    Attributes:
+        sha: Of the git commit.
+        wrote: Entries.
+        state: What was on the data branch then.
+        branch: Of git.
+        before: What was made before on that data branch, and where it was made from, oldest first.
+    """
+
+    sha: str
     wrote: frozenset[str]
     state: State
     branch: str
+    before: tuple[Made, ...]
 
 
 @dataclass
@@ -29,34 +39,57 @@ class Model:
     data: dict[str, State] = field(default_factory=lambda: {"main": {"total": frozenset({0})}})  # by git branch
     runs: dict[str, State] = field(default_factory=dict)  # by run id
     made: dict[str, list[Made]] = field(default_factory=dict)  # by git commit, oldest first
-    last: dict[str, str] = field(default_factory=dict)  # git commits of the newest runs, by git branch
+    logs: dict[str, tuple[Made, ...]] = field(default_factory=lambda: {"main": ()})  # by git branch, oldest first
+    parents: dict[str, str] = field(default_factory=dict)  # the git branches from which others were made
     bare: list[str] = field(default_factory=list)  # git commits at which nothing was run
 
-    def land(self, run_id: str, branch: str, sha: str, wrote: State, lost: frozenset[str] = frozenset()) -> None:
+    def land(
+        self, run_id: str, branch: str, commits: list[str], wrote: State, lost: frozenset[str] = frozenset()
+    ) -> None:
         """Note that a run is on its data branch.
 
         Args:
             run_id: Of the run.
             branch: Of git.
-            sha: Of the git commit.
+            commits: Of git, newest first.
             wrote: What the run wrote.
             lost: Entries of it that were to lose against what others wrote.
         """
         kept = {name: numbers for name, numbers in wrote.items() if name not in lost}
-        state = {**self.data[branch], **kept}
-        self.data[branch] = self.runs[run_id] = state
-        self.made.setdefault(sha, []).append(Made(frozenset(kept), state, branch))
-        self.last[branch] = sha
-        self.bare = [each for each in self.bare if each != sha]
+        before, log = self.at(branch, commits)
+        self.data[branch] = self.runs[run_id] = {**before, **kept}
+        self.note(branch, commits[0], frozenset(kept), log)
+        self.made.setdefault(commits[0], []).append(self.logs[branch][-1])
+        self.bare = [each for each in self.bare if each != commits[0]]
 
-    def at(self, branch: str, commits: list[str]) -> State:
-        """What is read on a git branch with some git commits, newest first: data follows code."""
+    def note(self, branch: str, sha: str, wrote: frozenset[str], log: tuple[Made, ...]) -> None:
+        """Note that a commit on a data branch tells of a git commit."""
+        self.logs[branch] = (*log, Made(sha, wrote, self.data[branch], branch, log))
+
+    def at(self, branch: str, commits: list[str]) -> tuple[State, tuple[Made, ...]]:
+        """What is read on a git branch with some git commits, newest first, and what was made there: data follows code.
+
+        Where several have run at the nearest git commit, the branch from which this one was made goes first.
+        """
         if branch in self.data:
-            return self.data[branch]
-        near = next((self.made[sha][-1] for sha in commits if sha in self.made), None)
-        if near is None:
-            return self.data["main"]
-        return self.data[near.branch] if self.last.get(near.branch) in commits else near.state
+            return self.data[branch], self.logs[branch]
+        runs = next((self.made[sha] for sha in commits if sha in self.made), [])
+        if not runs:
+            return self.data["main"], self.logs["main"]
+        if len(runs) > 1:
+            for other in (self.parents.get(branch, "main"), "main"):
+                if found := self._on(other, commits, runs[0].sha):
+                    return found
+        newest = runs[-1]
+        return self._on(newest.branch, commits) or (newest.state, (*newest.before, newest))
+
+    def _on(self, branch: str, commits: list[str], sha: str | None = None) -> tuple[State, tuple[Made, ...]] | None:
+        """A data branch, unless newer code has run there; else what was made there at a git commit."""
+        log = self.logs.get(branch, ())
+        at = [made for made in log if made.sha == sha]
+        if log and log[-1].sha in commits and (at or sha is None):
+            return self.data[branch], log
+        return (at[-1].state, (*at[-1].before, at[-1])) if at else None
 
     def at_commit(self, sha: str) -> State:
         """What is read at a git commit: each entry as the newest run there that wrote it left it."""
