@@ -359,15 +359,6 @@ def test_a_repository_without_the_branch_is_read_from_where_it_would_be_made(pro
     assert project.branches() == ["main"]
 
 
-def test_a_data_branch_that_vanishes_in_mid_run_is_made_again(project: KedroProject) -> None:
-    project.git("switch", "-qc", "new")
-    project.run(1)
-    with project.waiting_run("add", value=3) as run:
-        project.api.delete_branch(project.repository, "new")
-    run.result()
-    assert project.read("new") == {"a": 3, "b": 30, "total": 4}
-
-
 def test_a_tag_in_the_place_of_the_data_branch_is_told_and_nothing_is_lost(project: KedroProject) -> None:
     project.git("switch", "-qc", "v1")
     with project.waiting_run("add", value=3) as run:
