@@ -157,6 +157,7 @@ class Run:
         if not isolated:
             for target in self.targets:
                 tag_run(target.api, target.repository, target.commit, target.metadata, self.token)
+                target.landed = target.commit
                 LOGGER.info("Committed the run %r to %s.", self.id, target.name)
 
     def _land_all(self) -> None:
@@ -271,6 +272,7 @@ class Run:
         kept = is_stuck or self.is_complete or self.project.settings.keep_failed
         dropped = [target for target in self.targets if target.run_branch and not kept]
         is_lost = any(not target.landed for target in dropped) and self._has_written()
+        is_there = self.project.settings.mode == "direct" and self._has_written()
         # First of all: a signal may have come in while somebody held the lock of a log.
         are_gone = [self._drop(target) for target in dropped]
         if self.temporary and not is_stuck:
@@ -285,6 +287,18 @@ class Run:
         for target in self.targets:
             if target.run_branch:
                 LOGGER.warning("%s", self._kept(target))
+            elif is_there and not target.landed:
+                LOGGER.warning("%s", self._there(target))
+
+    def _there(self, target: Target) -> str:
+        """Say what is where, of a repository to whose data branch a run wrote itself that has not ended well."""
+        if target.commit:
+            commit = f"the commit {target.commit}, by which it can be loaded; a tag of it may be missing"
+            return f"The run {self.id!r} is on {target.name} as {commit}."
+        return (
+            f"What the run {self.id!r} has written is on {target.name}, perhaps without a commit: the next run commits "
+            "it, apart from itself."
+        )
 
     def _kept(self, target: Target) -> str:
         """Say what is where, of a repository in which the branch of the run is still there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -127,6 +128,43 @@ def test_a_part_that_is_interrupted_when_it_has_perhaps_landed_keeps_its_branch(
     assert "This part may have reached the run: repeat it." in caplog.text
     answered.set()
     next(each for each in threading.enumerate() if each.name == "statisfactory-landing").join()
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("create_commit", "is on the data branch 'main' .* perhaps without a commit"),
+        ("create_tag", r"is on the data branch 'main' .* as the commit \w{64}, .*a tag of it may be missing"),
+    ],
+)
+def test_a_direct_run_that_is_interrupted_in_its_end_says_what_is_where(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, call: str, said: str
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    project.settings(mode="direct")
+    with monkeypatch.context() as patch:
+        at(patch, call, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            project.run(3)
+    assert re.search(said, caplog.text)
+    assert project.read() == AFTER
+    caplog.clear()
+    project.run(3)
+    assert "is on the data branch" not in caplog.text
+
+
+def test_a_direct_run_that_fails_says_what_it_has_written(
+    project: KedroProject, caplog: pytest.LogCaptureFixture
+) -> None:
+    project.settings(mode="direct")
+    with pytest.raises(RuntimeError):
+        project.run(3, fail=["first"])
+    assert "is on the data branch" not in caplog.text
+    with pytest.raises(RuntimeError):
+        project.run(3, fail=["add"])
+    assert "is on the data branch 'main'" in caplog.text
 
 
 def test_a_run_that_has_landed_without_a_tag_does_not_say_that_it_is_kept(
