@@ -19,6 +19,16 @@ from kedro_statisfactory.location import parse
 
 # Arguments of the stock classes that are said of the whole entry.
 _OF_THE_ENTRY = ("credentials",)
+# What the others have to be: a text such as "no" would count as true otherwise, and remove partitions.
+_KINDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
+    "filename_suffix": (str, "a text"),
+    "filepath_arg": (str, "a text"),
+    "overwrite": (bool, "true or false"),
+    "save_lazily": (bool, "true or false"),
+    "load_args": (Mapping, "`key: value` pairs"),
+    "fs_args": (Mapping, "`key: value` pairs"),
+    "checkpoint": ((str, Mapping), "a text, or `key: value` pairs"),
+}
 _CHECKPOINT_NAME, _CHECKPOINT_TYPE = "CHECKPOINT", "kedro_datasets.text.TextDataset"
 
 
@@ -125,7 +135,10 @@ def parse_collection(format_: Format, url: str) -> Collection:
     Raises:
         InvalidFormat: Something in them cannot be done.
     """
-    args = dict(format_.args)
+    args = {name: value for name, value in format_.args.items() if value is not None or name == "dataset"}
+    for name, (kind, meant) in _KINDS.items():
+        if name in args and not isinstance(args[name], kind):
+            raise InvalidFormat(f"`{name}` of a collection is of type {type(args[name]).__name__}: write {meant}.")
     for key in _OF_THE_ENTRY:
         if args.get(key):
             raise InvalidFormat(f"`{key}` belongs to the entry, not into its `dataset`: move it up.")
@@ -138,8 +151,8 @@ def parse_collection(format_: Format, url: str) -> Collection:
         partition=_partition_of(definition, argument),
         version=version,
         suffix=args.get("filename_suffix", ""),
-        overwrite=bool(args.get("overwrite", False)),
-        saves_lazily=bool(args.get("save_lazily", True)),
+        overwrite=args.get("overwrite", False),
+        saves_lazily=args.get("save_lazily", True),
         depth=_depth_of(args.get("load_args") or {}),
         checkpoint=_checkpoint_of(args.get("checkpoint"), argument, url) if is_incremental else None,
     )
@@ -181,6 +194,8 @@ def _depth_of(load_args: Mapping[str, Any]) -> int | None:
             f"`{others[0]}` away. Arguments of the format belong into the `dataset` within."
         )
     depth: int | None = load_args.get("maxdepth")
+    if depth is not None and (not isinstance(depth, int) or depth < 1):
+        raise InvalidFormat(f"`maxdepth` of a collection is {depth!r}: write a number of levels, 1 or more.")
     return depth
 
 
@@ -195,4 +210,16 @@ def _checkpoint_of(config: Any, argument: str, url: str) -> Checkpoint:
     if "://" in path or not {"", ".", ".."}.isdisjoint(path.split("/")):
         raise InvalidFormat(f"the checkpoint {given!r} is outside of the collection {url!r}: name a path below that.")
     format_ = parse_format({"type": _CHECKPOINT_TYPE, **config}, argument)
-    return Checkpoint(format_, path, forced, load_obj(is_new) if isinstance(is_new, str) else is_new)
+    return Checkpoint(format_, path, forced, _function_of(is_new))
+
+
+def _function_of(named: Any) -> Callable[[str, Any], bool]:
+    """What compares an id and a checkpoint."""
+    try:
+        found = load_obj(named) if isinstance(named, str) else named
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InvalidFormat(f"`comparison_func: {named}` of the checkpoint cannot be imported: {error}.") from error
+    if not callable(found):
+        raise InvalidFormat(f"`comparison_func` of the checkpoint is {named!r}, which is no function: name one.")
+    compare: Callable[[str, Any], bool] = found
+    return compare

@@ -101,6 +101,17 @@ def test_overwrite_replaces_the_partitions_below_a_name_by_one_of_that_name(plac
     assert loaded(collection(place)) == {"a": {"n": 2}}
 
 
+def test_a_text_is_no_order_to_remove_partitions(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"E0501.*`overwrite` of a collection is of type str: write true or false"):
+        collection(Place(str(tmp_path), lambda *_: None, lambda *_: None), overwrite="no")
+
+
+def test_an_argument_that_is_left_empty_is_as_if_it_was_not_there(tmp_path: Path) -> None:
+    days = collection(Place(str(tmp_path), lambda *_: None, lambda *_: None), filename_suffix=None, overwrite=None)
+    days.save({"a": {"n": 1}})
+    assert loaded(days) == {"a": {"n": 1}}
+
+
 def test_overwrite_keeps_what_is_below_the_name_of_a_partition_that_goes(memory_files: AbstractFileSystem) -> None:
     days = collection(Place("memory://box", lambda *_: None, lambda *_: None), overwrite=True)
     for _ in range(2):
@@ -483,6 +494,13 @@ def test_what_makes_no_partitions_is_refused_before_anything_is_saved(tmp_path: 
         ({"load_args": {"withdirs": True}}, "take `withdirs` away"),
         ({"path": "x"}, "`path` belongs to the entry"),
         ({"no_such": 1}, "no_such"),
+        ({"filename_suffix": 5}, "`filename_suffix` of a collection is of type int: write a text"),
+        ({"load_args": ["maxdepth"]}, "`load_args` of a collection is of type list"),
+        ({"load_args": {"maxdepth": "all"}}, "`maxdepth` of a collection is 'all'"),
+        ({"load_args": {"maxdepth": 0}}, "`maxdepth` of a collection is 0"),
+        ({"checkpoint": 5}, "`checkpoint` of a collection is of type int"),
+        ({"checkpoint": {"comparison_func": "no.such.function"}}, "no.such.function` of the checkpoint cannot be"),
+        ({"checkpoint": {"comparison_func": "os.sep"}}, "'os.sep', which is no function"),
         ({"checkpoint": {"versioned": True}}, "`versioned` of the checkpoint is not supported"),
         ({"checkpoint": {"filepath": "../x"}}, "'../x' is outside of the collection"),
         ({"checkpoint": {"filepath": "s3://other/x"}}, "'s3://other/x' is outside of the collection"),
