@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from kedro_statisfactory.backends import LakeFSBackend
+from kedro_statisfactory.backends.lakefs import records
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.errors import MergeConflict, RunError
 from kedro_statisfactory.runs.attempts import attempts_to_end
 from kedro_statisfactory.runs.complete import read_waiting
-from kedro_statisfactory.runs.landing import landed_at
+from kedro_statisfactory.runs.landing import landed_at, verified
 from kedro_statisfactory.runs.leftovers import branches_of, commits_on
 from kedro_statisfactory.runs.tags import seal
-from kedro_statisfactory.runs.target import Target
+from kedro_statisfactory.runs.target import LOGGER, PART_ID, Target
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,28 @@ def _landed(api: LakeFSAPI, repository: str, name: str) -> Target | None:
         return None
     if target is None:
         return None
-    for commit in commits_on(api, repository, name):
+    commits = commits_on(api, repository, name)
+    for number, commit in enumerate(commits):
         target.commit = commit.id
-        with contextlib.suppress(MergeConflict):  # it was taken back
+        with contextlib.suppress(MergeConflict):  # it was taken back, perhaps just now
             if found := landed_at(target):
-                target.landed = found
+                target.landed = verified(target, found)
+                _tell_of_later(
+                    target, [each.metadata[PART_ID] for each in commits[:number] if PART_ID in each.metadata]
+                )
                 return target
     return None
+
+
+def _tell_of_later(target: Target, parts: list[str]) -> None:
+    """Say which parts are dropped though their run has landed, because they came to it later."""
+    if not parts:
+        return
+    commit = target.api.commit(target.repository, target.landed)
+    target.metadata = records.metadata_of(target.api, target.repository, commit)
+    LOGGER.warning(
+        "The parts %s of the run %r, which is on %s, came after it had landed there, and are dropped.",
+        ", ".join(map(repr, reversed(parts))),
+        target.metadata["kedro_run_id"],
+        target.name,
+    )

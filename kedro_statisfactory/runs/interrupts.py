@@ -33,6 +33,9 @@ class Landing(threading.Thread):
 
     Args:
         work: Ends the run.
+
+    Attributes:
+        is_told: Whether an error of it was raised where it was waited for.
     """
 
     def __init__(self, work: Callable[[], None]) -> None:
@@ -41,6 +44,7 @@ class Landing(threading.Thread):
         self._error: BaseException | None = None
         self._patience = _LANDS_WITHIN
         self._has_begun = False
+        self.is_told = False
         self._ended = threading.Event()  # an interrupted `join` takes a thread for ended that is not
 
     def run(self) -> None:
@@ -59,7 +63,13 @@ class Landing(threading.Thread):
         while not self._ended.wait(_WINDOWS_WAKES):
             pass
         if self._error:
+            self.is_told = True
             raise self._error
+
+    @property
+    def error(self) -> BaseException | None:
+        """By what it ended, also where an interrupt went before that; ``None``: it ended well, or has not ended."""
+        return self._error
 
     def is_stuck(self) -> bool:
         """Whether it still works after it was given a moment to end, which it is given once."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from kedro_statisfactory.backends.lakefs import records
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
-from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK
+from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK, Commit
 from kedro_statisfactory.errors import (
     BackendUnreachable,
     BranchNotFound,
@@ -161,6 +161,7 @@ def verified(target: Target, landed: str) -> str:
     try:
         _take_back(target, landed)
     except StatisfactoryError as error:
+        target.is_over = True
         raise RunError(
             f"{conflict.args[0]} This happened at the moment of the merge, which made a mixture of both and could not "
             f"be taken back ({error.args[0]}): revert the commit {landed} in lakeFS, and run again."
@@ -169,14 +170,29 @@ def verified(target: Target, landed: str) -> str:
 
 
 def _take_back(target: Target, landed: str) -> None:
-    """Undo a merge by a commit; what was saved there meanwhile and not committed is committed first."""
+    """Undo a merge by a commit, once: when the answer is lost, the log tells whether it was done."""
+    api, repository, destination = target.api, target.repository, target.destination
     run_id = target.metadata["kedro_run_id"]
     message, metadata = f"kedro run {run_id}: taken back", {"kedro_found_by_run": run_id, REVERTS: landed}
-    try:
-        target.api.revert(target.repository, target.destination, landed, message, metadata)
-    except DirtyBranch:
-        commit_strays(target.api, target.repository, target.destination, run_id)
-        target.api.revert(target.repository, target.destination, landed, message, metadata)
+    why = "others save there all the time"
+    for _ in range(TRIES):
+        try:
+            api.revert(repository, destination, landed, message, metadata)
+            return
+        except DirtyBranch:  # what was saved there meanwhile is committed first
+            commit_strays(api, repository, destination, run_id)
+        except BackendUnreachable as error:
+            why = error.args[0]
+            if any(
+                landed in _reverted_by(commit) for commit in itertools.islice(api.log(repository, destination), 100)
+            ):
+                return
+    raise RunError(why)
+
+
+def _reverted_by(commit: Commit) -> tuple[str, str]:
+    """The merge that a commit has taken back: ours says so in its metadata, lakeFS's own in its message."""
+    return commit.metadata.get(REVERTS, ""), commit.message.removeprefix("Revert ")
 
 
 def _taken_back(target: Target, why: str) -> MergeConflict:
@@ -255,7 +271,7 @@ def landed_at(target: Target) -> str | None:
     reverted: set[str] = set()
     with contextlib.suppress(ObjectNotFound, BranchNotFound, RefNotFound):
         for commit in itertools.islice(target.api.log(target.repository, target.destination, amount=100), 1000):
-            reverted.add(commit.metadata.get(REVERTS, ""))
+            reverted.update(_reverted_by(commit))
             if target.commit in (commit.id, commit.metadata.get(MERGED)):
                 if commit.id in reverted:
                     raise _taken_back(target, "others had changed the same entries at the moment of the merge.")

@@ -284,6 +284,11 @@ class Run:
                 "that writes there.",
                 self.id,
             )
+        if self._landing is not None and not is_stuck and (error := self._landing.error):
+            if not self._landing.is_told:
+                LOGGER.error("The run %r was interrupted, and ended by: %s", self.id, error)
+            if isinstance(error, StatisfactoryError):  # it says what is where
+                return
         for target in self.targets:
             if target.run_branch:
                 LOGGER.warning("%s", self._kept(target))

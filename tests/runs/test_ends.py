@@ -14,7 +14,7 @@ from urllib3.exceptions import NewConnectionError
 
 from kedro_statisfactory.backends import http, patience
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
-from kedro_statisfactory.errors import BackendUnreachable, TransferError
+from kedro_statisfactory.errors import BackendUnreachable, PermissionDenied, TransferError
 from kedro_statisfactory.project import RUN_ID
 from kedro_statisfactory.project.branches import RUN_BRANCH
 from kedro_statisfactory.runs import interrupts
@@ -193,6 +193,22 @@ def test_a_branch_that_cannot_be_dropped_is_not_said_to_be(
         project.run(3, fail=["add"])
     assert "is left over (" in caplog.text
     assert "to lakeFS is dropped" not in caplog.text
+
+
+def test_the_error_of_a_run_that_was_interrupted_while_it_landed_is_told(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        raise PermissionDenied("a hook says no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LakeFSAPI, "merge", refuse)
+        with pytest.raises(KeyboardInterrupt):
+            project.run(3)
+    assert "was interrupted, and ended by: [E0710] a hook says no" in caplog.text
+    assert "has perhaps landed" not in caplog.text
+    assert "run finish" in caplog.text
 
 
 # -- servers that fail for a moment --------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
-from kedro_statisfactory.errors import BackendUnreachable, MergeConflict, PermissionDenied, RunError
+from kedro_statisfactory.errors import BackendUnreachable, DirtyBranch, MergeConflict, PermissionDenied, RunError
 from tests.runs.conftest import KedroProject
 
 pytestmark = pytest.mark.once
@@ -256,14 +256,59 @@ def test_a_run_that_died_right_after_its_merge_is_looked_at_when_it_is_finished(
         assert made.read() == {"a": 2, "b": 30, "total": 4}
 
 
-def test_a_mixture_that_cannot_be_taken_back_is_named(made: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
-    before_merge(monkeypatch, change(made))
-
+def test_a_mixture_that_cannot_be_taken_back_is_named_and_can_be_taken_back_in_lakefs(
+    made: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(self: LakeFSAPI, *arguments: Any) -> None:
         raise PermissionDenied("not allowed")
 
-    monkeypatch.setattr(LakeFSAPI, "revert", refuse)
-    with pytest.raises(RunError, match=r"could not be taken back \(not allowed\): revert the commit [0-9a-f]{64} "):
+    with monkeypatch.context() as patch:
+        before_merge(patch, change(made))
+        patch.setattr(LakeFSAPI, "revert", refuse)
+        refused = r"could not be taken back \(not allowed\): revert the commit ([0-9a-f]{64}) "
+        with pytest.raises(RunError, match=refused) as caught:
+            made.run(2)
+        assert "run finish" not in str(caught.value)
+        assert made.invoke("run", "abort", id_of(caught.value)).exit_code == 1, "the mixture is there"
+    merge = re.findall(refused, str(caught.value))[0]
+    made.server.call(
+        "POST", f"/repositories/{made.repository}/branches/main/revert", {"ref": merge, "parent_number": 1}
+    )
+    assert "is dropped" in made.invoke("run", "abort", id_of(caught.value)).output
+    assert made.read() == {**OLD, "a": 9}
+    assert made.branches() == ["main"]
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+def test_a_mixture_is_taken_back_once_where_the_answer_to_that_is_lost(
+    made: KedroProject, monkeypatch: pytest.MonkeyPatch, is_done: bool
+) -> None:
+    before_merge(monkeypatch, change(made))
+    revert, lost = LakeFSAPI.revert, iter([True])
+
+    def lose(self: LakeFSAPI, *arguments: Any) -> None:
+        revert(self, *arguments)
+        raise BackendUnreachable("gone")
+
+    def lose_first(self: LakeFSAPI, *arguments: Any) -> None:
+        if next(lost, False):
+            raise BackendUnreachable("gone")
+        revert(self, *arguments)
+
+    monkeypatch.setattr(LakeFSAPI, "revert", lose if is_done else lose_first)
+    with pytest.raises(MergeConflict, match="taken back"):
+        made.run(2)
+    assert made.read() == {**OLD, "a": 9}
+    assert [commit.message.endswith("taken back") for commit in made.log()[:3]] == [True, False, False]
+
+
+def test_a_mixture_where_others_save_all_the_time_is_named(made: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(self: LakeFSAPI, *arguments: Any) -> None:
+        raise DirtyBranch("uncommitted changes")
+
+    before_merge(monkeypatch, change(made))
+    monkeypatch.setattr(LakeFSAPI, "revert", busy)
+    with pytest.raises(RunError, match=r"could not be taken back \(others save there all the time\)"):
         made.run(2)
 
 
@@ -366,4 +411,38 @@ def test_a_branch_of_a_run_with_commits_of_others_is_dropped_by_an_abort(made: K
     made.api.create_commit(made.repository, branch, "not ours", mark, allow_empty=True)
     done = made.invoke("run", "abort", run_id)
     assert f"The run {run_id} is dropped." in done.output
+    assert made.branches() == ["main"]
+
+
+def test_an_abort_takes_a_mixture_back_which_a_run_left_that_died_right_after_its_merge(
+    made: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        before_merge(patch, change(made))
+        patch.setattr("kedro_statisfactory.runs.landing.verified", lambda *_: _die(_))
+        with pytest.raises(RunError) as caught:
+            made.run(2)
+    done = made.invoke("run", "abort", id_of(caught.value))
+    assert (done.exit_code, "is dropped" in done.output) == (0, True)
+    assert made.read() == {**OLD, "a": 9}
+    assert f"kedro-{id_of(caught.value)}" not in made.tags()
+
+
+def test_an_abort_tells_which_parts_came_after_their_run_had_landed(
+    made: KedroProject, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise BackendUnreachable("no answer")
+
+    monkeypatch.setenv("STATISFACTORY_RUN_ID", "nightly")
+    half(made)
+    with monkeypatch.context() as patch:
+        patch.setattr(LakeFSAPI, "create_tag", fail)
+        assert made.invoke("run", "finish").exit_code == 1
+    late = made.run(3, nodes=["add"])
+    done = made.invoke("run", "abort")
+    assert (done.exit_code, "was on the data branch 'main'" in done.output) == (0, True)
+    assert f"The parts '{late}' of the run 'nightly'" in caplog.text
+    assert made.read() == {"a": 3, "b": 30, "total": 2}
+    assert made.tags()["kedro-nightly"] == made.log()[0].id
     assert made.branches() == ["main"]
