@@ -65,7 +65,7 @@ def staging_folder(parent: Path | None, again: StagingFolder | None = None) -> I
 
 
 class StagingFolders:
-    """Folders for many saves: one that a save leaves empty serves another, for which none has to be made and locked."""
+    """Folders for many saves: one that a save is done with serves another, for which none has to be made and locked."""
 
     def __init__(self) -> None:
         self._parents: dict[str, Path | None] = {}
@@ -102,8 +102,10 @@ class StagingFolders:
 
     def _take_back(self, parent: Path | None, temporary: Temporary) -> None:
         is_empty = False
-        with contextlib.suppress(FileNotFoundError):  # somebody has removed it
-            is_empty = not os.listdir(temporary.path)
+        with contextlib.suppress(OSError):  # somebody has removed it, or there is a folder in it
+            for name in os.listdir(temporary.path):  # what was copied, and not moved, to where it belongs
+                os.unlink(temporary.path / name)
+            is_empty = True
         if is_empty:
             self._free.append((parent, temporary))
         else:

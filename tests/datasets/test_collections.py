@@ -189,17 +189,18 @@ def test_the_partitions_of_a_save_are_staged_in_few_folders_of_which_none_is_lef
     assert sorted(path.name for path in tmp_path.rglob("*")) == [*(f"{number:02}" for number in range(99)), "days"]
 
 
-def test_a_folder_in_which_partitions_are_staged_is_used_again_only_if_it_is_there_and_empty(tmp_path: Path) -> None:
+def test_a_folder_in_which_partitions_are_staged_is_used_again_only_if_it_is_there_and_plain(tmp_path: Path) -> None:
     folders = staging.StagingFolders()
     with folders.folder(tmp_path) as first:
-        (first.path / "rest").touch()
+        (first.path / "rest").mkdir()
     with folders.folder(tmp_path) as removed:
         removed.path.rmdir()
     with folders.folder(tmp_path) as kept:
-        pass
+        (kept.path / "a copy of what was sent").touch()
     with folders.folder(tmp_path / ".."), folders.folder(tmp_path) as again:  # of another place is another one
         assert len({first.path, removed.path, kept.path}) == 3
         assert again.path == kept.path
+        assert list(again.path.iterdir()) == []
         folders.close()
         assert kept.path.exists()
     assert list(tmp_path.iterdir()) == []

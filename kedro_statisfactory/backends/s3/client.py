@@ -12,7 +12,7 @@ from kedro_statisfactory.backends.s3.answers import refuse_foreign_answers
 from kedro_statisfactory.backends.s3.credentials import s3_configuration
 from kedro_statisfactory.backends.s3.lean import LeanSender
 from kedro_statisfactory.backends.s3.objects import S3Objects
-from kedro_statisfactory.backends.s3.plain import MOST_SENT, plain_service
+from kedro_statisfactory.backends.s3.plain import CRC32_HEADER, MOST_SENT, plain_service
 from kedro_statisfactory.backends.transfer import Stopped, raise_if_stopped
 from kedro_statisfactory.errors import UnknownCredential
 from kedro_statisfactory.hidden import Hidden, HiddenDict
@@ -90,6 +90,7 @@ def _make(credentials: Mapping[str, Any]) -> S3Objects:
         service = plain_service(client, configuration, core)
     for operation in ("PutObject", "UploadPart"):
         client.meta.events.register(f"before-sign.s3.{operation}", _send_at_once)
+        client.meta.events.register(f"before-sign.s3.{operation}", _name_checksum)
     refuse_foreign_answers(client)
     for event in ("before-send", "needs-retry"):
         client.meta.events.register_first(f"{event}.s3", _stop)
@@ -116,3 +117,10 @@ def _send_at_once(request: Any, operation_name: str, **_: Any) -> None:
     size = determine_content_length(request.data)  # None: nobody knows
     if operation_name == "UploadPart" or (size is not None and size <= MOST_SENT):
         del request.headers["Expect"]
+
+
+def _name_checksum(request: Any, **_: Any) -> None:
+    """Tell the signer of a checksum that boto3 has not computed itself: with TLS it need not read the body then."""
+    if CRC32_HEADER in request.headers:
+        known = request.context.setdefault("checksum", {})
+        known.setdefault("request_algorithm", {"in": "header", "name": CRC32_HEADER})

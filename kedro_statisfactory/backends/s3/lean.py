@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from kedro_statisfactory.backends import http, transfer
 from kedro_statisfactory.backends.s3.checksums import base64_crc32
 from kedro_statisfactory.backends.s3.listing import read_listing
-from kedro_statisfactory.backends.s3.plain import PlainService, Request
+from kedro_statisfactory.backends.s3.plain import CRC32_HEADER, PlainService, Request
 from kedro_statisfactory.errors import IntegrityError
 from kedro_statisfactory.hidden import Hidden, HiddenDict
 
@@ -50,7 +50,7 @@ _HEX_DIGESTS: Mapping[str, Callable[[], Any]] = {"sha256": hashlib.sha256, "sha1
 # Headers of answers, and how boto3 calls them.
 _MEMBERS = {
     "x-amz-version-id": "VersionId",
-    "x-amz-checksum-crc32": "ChecksumCRC32",
+    CRC32_HEADER: "ChecksumCRC32",
     "x-amz-checksum-type": "ChecksumType",
 }
 
@@ -116,7 +116,7 @@ class LeanSender:
             client_config=config,
             # By these the signer knows what is enough with TLS, where it need not read the body.
             has_streaming_input=body is not None,
-            checksum={"request_algorithm": {"in": "header", "name": "x-amz-checksum-crc32"}},
+            checksum={"request_algorithm": {"in": "header", "name": CRC32_HEADER}},
         )
         frozen = Hidden(self._credentials.get_frozen_credentials())
         S3SigV4Auth(frozen.reveal(), "s3", self.service.region).add_auth(signed)

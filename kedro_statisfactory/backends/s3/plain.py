@@ -56,6 +56,8 @@ _SPECIAL_BUCKETS = ("--x-s3", "--ol-s3", "-s3alias", ".mrap")
 _METADATA_KEY = re.compile(r"[a-z0-9][a-z0-9-]*")
 #: The largest body that is sent along with its headers, and by the lean way, in bytes.
 MOST_SENT = 1 << 20
+#: The header by which the service learns the CRC-32 of what it is sent.
+CRC32_HEADER = "x-amz-checksum-crc32"
 
 _METHODS = {"GetObject": "GET", "HeadObject": "HEAD", "PutObject": "PUT"}
 _OF_LISTING = {"Prefix": "prefix", "MaxKeys": "max-keys", "ContinuationToken": "continuation-token"}
@@ -63,7 +65,7 @@ _CONDITIONS = {"IfMatch": "If-Match", "IfNoneMatch": "If-None-Match"}
 _HEADERS: Mapping[str, Mapping[str, str]] = {
     "GetObject": _CONDITIONS,
     "HeadObject": _CONDITIONS,
-    "PutObject": {**_CONDITIONS, "ContentType": "Content-Type", "ChecksumCRC32": "x-amz-checksum-crc32"},
+    "PutObject": {**_CONDITIONS, "ContentType": "Content-Type", "ChecksumCRC32": CRC32_HEADER},
 }
 
 
