@@ -15,7 +15,7 @@ from kedro_datasets.text import TextDataset
 from kedro_statisfactory import ArtifactDataset
 from kedro_statisfactory.backends import LakeFSBackend
 from kedro_statisfactory.datasets import saving
-from kedro_statisfactory.errors import BranchNotFound
+from kedro_statisfactory.errors import BranchNotFound, ObjectNotFound
 from kedro_statisfactory.project import Project
 from kedro_statisfactory.project.git import Head
 from kedro_statisfactory.project.settings import Settings
@@ -217,7 +217,7 @@ def test_formats_that_read_lazily_do_without_the_gateway_where_it_is_off(lakefs_
     assert plain(other.load()) == plain(ONE)[:1], "what is only said to polars itself is obeyed"
 
 
-def test_a_ref_is_read_at_the_gateway_too(lakefs_local: Any) -> None:
+def test_a_ref_is_read_at_the_gateway_too(lakefs_local: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     repository = lakefs_local.new_repository()
     place = Place(f"lakefs://{repository}", lambda *_: None, lambda *_: None, lakefs_local.credentials)
     table = entry(place, "x.parquet", LAZY)
@@ -228,8 +228,16 @@ def test_a_ref_is_read_at_the_gateway_too(lakefs_local: Any) -> None:
     assert plain(table.load()) == plain(TWO)
     assert plain(entry(place, "x.parquet", LAZY, load_args={"lake_ref": first}).load()) == plain(ONE)
     gateway = table.backend._gateway
+
+    def not_found(*_: Any) -> Any:
+        raise ObjectNotFound("there is none.")
+
     with pytest.raises(BranchNotFound):
         gateway.clear(repository, "gone", "x")
+    with monkeypatch.context() as patch:
+        patch.setattr(gateway._api, "list", not_found)
+        with pytest.raises(ObjectNotFound):
+            gateway.clear(repository, "main", "x")
     elsewhere = Project(settings=Settings(gateway="https://s3.lakefs.example.org"))
     table.bind(elsewhere)
     assert table.backend._gateway.access(table.location, "r", "main", "x").endpoint_url == elsewhere.settings.gateway

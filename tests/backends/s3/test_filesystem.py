@@ -170,6 +170,16 @@ def test_an_object_that_is_replaced_while_it_is_read_is_not_mixed(files: EngineF
             file.read(3)
 
 
+def test_what_was_replaced_since_it_was_first_seen_is_told(files: EngineFileSystem, access: S3Access) -> None:
+    files.pipe_file("x/t", b"one")
+    assert files.exists("x/t")
+    EngineFileSystem(access=access, name="x").pipe_file("x/t", b"another")
+    with pytest.raises(IntegrityError, match="replaced since it was loaded"):
+        files.isfile("x/t")
+    files.pipe_file("x/t", b"its own")
+    assert files.cat_file("x/t") == b"its own"
+
+
 def test_an_answer_that_breaks_off_is_asked_for_once_more(files: EngineFileSystem, access: S3Access) -> None:
     files.pipe_file("x/t", b"0123456789")
     etag = files.info("x/t")["ETag"]
