@@ -15,6 +15,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from kedro_statisfactory.project import announce
 from kedro_statisfactory.runs.target import Target
+from tests.runs.histories.joining import Joining
 from tests.runs.histories.names import Names
 from tests.runs.histories.overlapping import Overlapping
 from tests.servers.lakefs import LakeFSServer
@@ -26,7 +27,7 @@ pytestmark = [
 PART = 10  # histories that are tried one after the other
 
 
-class Histories(Overlapping, Names):
+class Histories(Overlapping, Names, Joining):
     """All that people, schedulers and other tools do to a project."""
 
 
@@ -153,3 +154,26 @@ def test_a_name_used_again_that_nobody_refuses_is_seen(
         machine.create_branch()
         with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
             machine.use_a_name_again(value=3, way="--adopt")
+
+
+@pytest.mark.once
+def test_an_id_that_does_not_find_the_second_run_of_it_is_seen(
+    histories: type[Histories], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A negative control."""
+    with _begun(histories) as machine:
+        machine.succeed(value=3)
+        monkeypatch.setattr("kedro_statisfactory.runs.tags._tag_once", lambda *told: told[3][0])
+        with pytest.raises(AssertionError, match="nothing finds the run"):
+            machine.use_an_id_again(data=Drawn(next(iter(machine.model.runs))), value=5)
+
+
+@pytest.mark.once
+def test_a_part_that_is_lost_while_its_run_is_finished_is_seen(
+    histories: type[Histories], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A negative control."""
+    monkeypatch.setattr("kedro_statisfactory.runs.finishing._has_more", lambda _: False)
+    monkeypatch.setattr("kedro_statisfactory.runs.run.refuse_late", lambda *_: None)
+    with _begun(histories) as machine, pytest.raises(AssertionError, match="a part was lost that came after merge"):
+        machine.finish_while_a_part_lands(value=3, call="merge", after=True)
