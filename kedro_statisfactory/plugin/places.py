@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +35,20 @@ def repositories(metadata: ProjectMetadata, env: str | None) -> list[tuple[LakeF
     return found
 
 
-def entries_of(metadata: ProjectMetadata, env: str | None) -> list[tuple[str, ArtifactDataset]]:
-    """Our entries of the catalog with their names, those of dataset factories included, in the order of these."""
+def _tell_left_out(name: str, error: Exception) -> None:
+    click.echo(f"The entry {name} is left out: {error}", err=True)
+
+
+def entries_of(
+    metadata: ProjectMetadata, env: str | None, leave_out: Callable[[str, Exception], None] = _tell_left_out
+) -> list[tuple[str, ArtifactDataset]]:
+    """Our entries of the catalog with their names, those of dataset factories included, in the order of these.
+
+    Args:
+        metadata: Of the project.
+        env: The environment; ``None``: Kedro's default.
+        leave_out: Called with the name of an entry that cannot be made, and why.
+    """
     from kedro.framework.project import pipelines
     from kedro.framework.session import KedroSession
 
@@ -55,7 +67,7 @@ def entries_of(metadata: ProjectMetadata, env: str | None) -> list[tuple[str, Ar
         try:
             found += [(name, each) for each in artifacts(catalog.get(name), ArtifactDataset)]
         except Exception as error:  # a package that is not installed here must not keep the others from being ended
-            click.echo(f"The entry {name} is left out: {error}", err=True)
+            leave_out(name, error)
     return found
 
 

@@ -38,6 +38,19 @@ class LakeFSUploads:
     def __init__(self, session: Session) -> None:
         self._server = LakeFSRequests(session)
 
+    def server(self) -> tuple[str, bool, str]:
+        """Version of the server, whether it signs URLs of its object store, and its time as HTTP tells it."""
+        time = self._server.request("GET", CONFIG).headers.get("Date", "")
+        version, signs = self._server.json(
+            "GET",
+            CONFIG,
+            lambda found: (
+                text_of(found["version_config"], "version"),
+                bool(found["storage_config"].get("pre_sign_support")),
+            ),
+        )
+        return version, signs, time
+
     def presigns(self) -> tuple[bool, bool]:
         """Whether the server hands out signed URLs for reading, and for writing in parts."""
         storage = self._server.json("GET", CONFIG, lambda found: mapping_of(found, "storage_config"))
