@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from kedro_statisfactory.plugin.commands import COMMANDS
-from kedro_statisfactory.plugin.commands.leavings import clean_disk, clean_repository
+from kedro_statisfactory.plugin.commands.leavings import clean_disk, clean_places, clean_repository
 from kedro_statisfactory.plugin.places import entries_of, errors_as_text, repositories, repositories_of
 
 if TYPE_CHECKING:
@@ -186,12 +186,16 @@ def branch(metadata: ProjectMetadata, env: str | None, adopts: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Only say what would be dropped.")
 @click.pass_obj
 def clean(metadata: ProjectMetadata, env: str | None, older_than: float | None, dry_run: bool) -> None:
-    """Drop what killed runs have left behind, in lakeFS and on this disk.
+    """Drop what killed runs have left behind, in lakeFS, on this disk and in places of fsspec.
 
     Complete runs, which only have to be finished, are kept and named.
     """
+    from kedro_statisfactory.project import current_project
+
     with errors_as_text():
         entries = entries_of(metadata, env)
-        clean_disk(metadata.project_path, (entry for _, entry in entries), dry_run)
+        ours = [entry for _, entry in entries]
+        clean_disk(metadata.project_path, ours, dry_run)
+        clean_places(ours, current_project().settings.grace_hours if older_than is None else older_than, dry_run)
         for backend, repository in repositories_of(entries):
             clean_repository(backend, repository, older_than, dry_run)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends import transfer
-from kedro_statisfactory.backends.base import Backend
+from kedro_statisfactory.backends.base import STAGING_NAME, Backend
 from kedro_statisfactory.backends.filesystems import ftp, moving
 from kedro_statisfactory.backends.filesystems.connection import file_systems, path_of
 from kedro_statisfactory.backends.filesystems.errors import translated
 from kedro_statisfactory.backends.filesystems.known import OBJECT_STORES, READ_ONLY, class_of, is_known
 from kedro_statisfactory.backends.info import ObjectInfo
 from kedro_statisfactory.errors import InvalidURL, NotSupported, ObjectNotFound
-from kedro_statisfactory.location import WEB, checked, join, refuse_placeholder, shown, unparse
+from kedro_statisfactory.location import WEB, beside, checked, join, refuse_placeholder, shown, unparse
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -188,6 +188,25 @@ class FsspecBackend(Backend, prefix=None):
         """Remove files below a folder, and nothing that object stores may have below one of the same name."""
         self._refuse_unknown(kwargs)
         self._remove([join(fragment, path) for path in remove])
+
+    def leftovers(self, fragment: ParseResult) -> Iterator[tuple[ParseResult, ObjectInfo]]:
+        """Files beside a location that were never published: of a save that goes on, or of one that was killed.
+
+        Args:
+            fragment: The parsed location.
+        """
+        if fragment.scheme in READ_ONLY | OBJECT_STORES:  # which have none
+            return
+
+        def look(file_system: AbstractFileSystem) -> Sequence[ObjectInfo]:
+            found = file_system.ls(path_of(fragment).rpartition("/")[0] or "/", detail=True)
+            files = [info for info in found if info["type"] != "directory"]
+            return [moving.described(info["name"].rpartition("/")[2], info) for info in files]
+
+        with contextlib.suppress(ObjectNotFound):
+            for info in sorted(self._use(fragment, look), key=lambda info: info.path):
+                if info.path.startswith(STAGING_NAME):
+                    yield beside(fragment, info.path), info
 
     def _remove_folders(self, file_system: AbstractFileSystem, fragment: ParseResult) -> None:
         """Remove folders, of which object stores have none."""

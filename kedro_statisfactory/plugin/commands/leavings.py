@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from kedro_statisfactory.backends import LakeFSBackend
+    from kedro_statisfactory.backends import LakeFSBackend, ObjectInfo
     from kedro_statisfactory.datasets import ArtifactDataset
 
 
@@ -25,6 +25,45 @@ def clean_disk(project: Path, entries: Iterable[ArtifactDataset], dry_run: bool)
     for folder in sorted({Path(tempfile.gettempdir()), project / STAGING_FOLDER, *targets}):
         for path in sweep(folder, dry_run):
             click.echo(f"{'would drop' if dry_run else 'dropped'} {path}")
+
+
+def clean_places(entries: Iterable[ArtifactDataset], grace: float, dry_run: bool) -> None:
+    """Drop what killed processes have left beside entries in places of fsspec, where its age is known.
+
+    Args:
+        entries: Of the catalog.
+        grace: Hours after which nobody can be writing it any more.
+        dry_run: Whether it is only named.
+    """
+    from kedro_statisfactory.backends import FsspecBackend
+    from kedro_statisfactory.errors import StatisfactoryError
+    from kedro_statisfactory.location import shown, unparse
+
+    seen: set[str] = set()
+    for entry in entries:
+        if not isinstance(backend := entry.backend, FsspecBackend):
+            continue
+        try:
+            for where, info in backend.leftovers(entry.location):
+                if (url := shown(unparse(where))) in seen:
+                    continue
+                seen.add(url)
+                kept = _why_kept(info, grace)
+                if not (kept or dry_run):
+                    backend.delete(fragment=where)
+                click.echo(f"kept {url}: {kept}" if kept else f"{'would drop' if dry_run else 'dropped'} {url}")
+        except StatisfactoryError as error:  # one place that is away keeps no other from being cleaned
+            click.echo(f"{shown(entry.filepath)} is left out: {error}", err=True)
+
+
+def _why_kept(info: ObjectInfo, grace: float) -> str:
+    """Why a file that was never published stays; empty, if it need not."""
+    from datetime import datetime, timezone
+
+    if info.modified is None:
+        return "its age is not known; remove it when nobody writes there"
+    is_young = (datetime.now(timezone.utc) - info.modified).total_seconds() < grace * 3600
+    return "it may be at work" if is_young else ""
 
 
 def clean_repository(backend: LakeFSBackend, repository: str, older_than: float | None, dry_run: bool) -> None:
