@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -80,12 +81,8 @@ def gone_branches(place: Place, project: Project) -> Iterator[Gone]:
 
 def _newest_run(place: Place, ref: Ref) -> Commit | None:
     """The newest run that was made for a data branch; ``None``: it was made in another way."""
-    for number, commit in enumerate(place[0].api.log(place[1], ref.commit_id, amount=_MOST_COMMITS)):
-        if is_run(commit) and commit.metadata.get(DATA_BRANCH) == ref.id:
-            return commit
-        if number == _MOST_COMMITS:
-            break
-    return None
+    log = itertools.islice(place[0].api.log(place[1], ref.commit_id, amount=_MOST_COMMITS), _MOST_COMMITS)
+    return next((each for each in log if is_run(each) and each.metadata.get(DATA_BRANCH) == ref.id), None)
 
 
 def drop_branch(place: Place, gone: Gone) -> str:

@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK
+from kedro_statisfactory.errors import Conflict
 from kedro_statisfactory.project.branches import RUN_BRANCH
 from tests.runs.conftest import KedroProject
 from tests.runs.test_history import answer, record
@@ -139,3 +141,30 @@ def test_data_comes_to_a_branch_that_has_none_yet_and_that_only_the_settings_nam
     assert done.exit_code == 0, done.output
     assert project.read("fresh") == {"a": 2, "b": 20, "total": 1}
     assert "git_branch" not in project.log("fresh")[0].metadata
+
+
+def test_a_run_that_read_what_was_there_before_is_not_built_on_it(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = project.log()[0].id
+    run_id = project.run(1)
+    inputs = {"total": {"url": f"lakefs://{project.repository}/total.json", "ref": before}}
+    record(project, "beside", kedro_inputs=json.dumps(inputs), kedro_outputs="{}")
+
+    def refuse(*_: object) -> None:
+        raise Conflict("somebody was faster")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LakeFSAPI, "revert", refuse)
+        done = project.invoke("revert", run_id)
+    assert (done.exit_code, "has changed in" in done.output) == (1, True), done.output
+    assert project.invoke("revert", run_id).exit_code == 0
+
+
+def test_branches_without_runs_are_merged_by_their_paths(project: KedroProject) -> None:
+    project.api.create_branch(project.repository, "x", "main")
+    for branch, number in (("main", 1), ("x", 22)):
+        project.write("stray.json", number, branch)
+        project.api.create_commit(project.repository, branch, "by hand", {})
+    done = project.invoke("merge", "x", "--force")
+    assert (done.exit_code, "both changed stray.json" in done.output) == (1, True), done.output

@@ -221,3 +221,16 @@ def test_a_name_that_lakefs_does_not_allow_is_refused(project: KedroProject, mon
     run_id = project.run(1)
     monkeypatch.setattr(naming, "_NOT_IN_NAMES", re.compile("nothing is refused here"))
     assert "lakeFS does not allow the name" in project.invoke("tag", run_id, "x:y").output
+
+
+def test_what_only_one_side_has_is_not_loaded(project: KedroProject) -> None:
+    record(project, "empty", kedro_outputs="{}")
+    project.run(1, nodes=["first"])
+    shown = project.invoke("diff", "empty", "--data").output
+    assert "added" in shown
+    assert "n:" not in shown
+
+
+def test_tables_with_an_index_that_repeats_are_compared_row_by_row() -> None:
+    one, other = _TABLE.set_index(_TABLE.t.str[:0]), _TABLE.assign(t="a").set_index(_TABLE.t.str[:0])
+    assert differences(one, other) == ["column t: 2 of 3 values, the first b -> a"]

@@ -9,8 +9,10 @@ import pytest
 import yaml
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.backends.s3.client import s3_client
 from kedro_statisfactory.errors import PermissionDenied
 from kedro_statisfactory.runs import health
+from kedro_statisfactory.session import Session
 from tests.runs.conftest import KedroProject
 from tests.runs.test_history import answer
 from tests.servers.s3 import S3Server
@@ -68,3 +70,23 @@ def test_a_right_that_is_missing_ends_the_look(project: KedroProject, monkeypatc
     assert (server.is_good, "1.66 is needed" in server.told, "signed" in way.told) == (False, True, True)
     monkeypatch.setattr(LakeFSAPI, "server", lambda _: ("1.84.0", True, "Thu, 01 Jan 2015 00:00:00 GMT"))
     assert not list(health.of_server(project.backend))[-1].is_good
+
+
+def test_an_entry_that_cannot_be_made_and_one_whose_keys_cannot_be_read_are_named(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch, seaweed: S3Server
+) -> None:
+    client = s3_client(Session(seaweed.credentials))
+    client.create_bucket(Bucket="doctors-bucket")
+    ours = "kedro_statisfactory.ArtifactDataset"
+    catalog = {
+        "bad": {"type": ours, "filepath": "nowhere://x/y"},
+        "lake": {"type": ours, "filepath": f"lakefs://{project.repository}/x"},
+        "bucket": {"type": ours, "filepath": "s3://doctors-bucket/x", "credentials": "s3"},
+    }
+    (project.path / "conf/base/catalog.yml").write_text(yaml.safe_dump(catalog))
+    (project.path / "conf/base/credentials.yml").write_text(yaml.safe_dump({"s3": dict(seaweed.credentials)}))
+    monkeypatch.delenv("LAKECTL_SERVER_ENDPOINT_URL")
+    done = project.invoke("doctor", "--json")
+    told = {each["what"]: each for each in json.loads(done.stdout)}
+    assert (told["entry bad"]["good"], told["entry lake"]["good"]) == (False, False), done.output
+    assert "there is nothing at /x" in told["bucket doctors-bucket"]["told"]

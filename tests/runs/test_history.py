@@ -281,3 +281,26 @@ def test_times_are_those_of_the_run(project: KedroProject) -> None:
     run = history(project).run("timed")
     assert run.seconds == 75
     assert run.finished == datetime.fromisoformat("2026-11-27T08:01:15+00:00")
+
+
+def test_a_branch_up_to_which_no_run_was_made_has_none(project: KedroProject) -> None:
+    with pytest.raises(RefNotFound, match="no run was made up to 'main'"):
+        history(project).run("main")
+
+
+def test_a_tag_without_a_run_of_its_id_is_no_run(project: KedroProject) -> None:
+    project.api.create_tag(project.repository, "kedro-only-read", "main")
+    project.api.create_tag(project.repository, "kedro-id---only-x---12345678", "main")
+    there = history(project)
+    for word in ("only-rea", "only x"):
+        with pytest.raises(RefNotFound, match="there is no run"):
+            there.run(word)
+
+
+def test_the_pipeline_and_the_version_that_was_read_are_told(project: KedroProject) -> None:
+    first = project.run(1)
+    inputs = json.dumps({"b": {"url": "lakefs://x/b.json", "version": first}})
+    record(project, "other", kedro_pipeline="some", kedro_inputs=inputs)
+    assert "some" in project.invoke("runs").output
+    assert first in project.invoke("show", "other").output
+    assert output.size_of(5 * 10**15) == "5000 TB"
