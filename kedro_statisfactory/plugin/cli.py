@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from kedro_statisfactory.plugin.commands import COMMANDS
 from kedro_statisfactory.plugin.commands.leavings import clean_disk, clean_places, clean_repository
+from kedro_statisfactory.plugin.migrate.command import migrate
 from kedro_statisfactory.plugin.places import entries_of, errors_as_text, repositories, repositories_of
 
 if TYPE_CHECKING:
@@ -93,10 +94,10 @@ def commands() -> None:
 
 @commands.group()
 def statisfactory() -> None:
-    """See, compare, end and clean up runs on lakeFS."""
+    """Move catalogs; see, compare, end and clean up runs on lakeFS."""
 
 
-for each in COMMANDS:
+for each in (*COMMANDS, migrate):
     statisfactory.add_command(each)
 
 

@@ -28,6 +28,8 @@ CLAIMED = {
     ("Tutorial", "text"): _TUTORIAL,
     **{(heading, "bash"): _SESSION for heading in _HOW_TOS},
     ("Settle a conflict between two runs", "text"): _SESSION,
+    ("Move a whole catalog", "bash"): "test_the_commands_and_the_difference_of_the_readme",
+    ("Move a whole catalog", "diff"): "test_the_commands_and_the_difference_of_the_readme",
     ("Development", "bash"): "test_the_commands_for_single_tests_find_tests",
 }
 # What the how-tos take for given: runs that a log has named, and one that waits.

@@ -1,0 +1,1 @@
+"""Moving the entries of a catalog to :class:`~kedro_statisfactory.ArtifactDataset`, and to where they shall live."""
