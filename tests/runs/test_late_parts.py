@@ -161,3 +161,32 @@ def test_a_part_that_writes_where_no_other_has_while_the_run_is_finished_lands_t
         assert joined.repository in finish(joined)
     assert joined.read()["a"] == 4
     assert joined.branches() == joined.branches(joined.other) == ["main"]
+
+
+def test_a_late_part_that_reached_one_of_two_repositories_is_not_landed_by_halves(
+    joined: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last, merge = max(joined.repository, joined.other), LakeFSAPI.merge
+
+    def refuse(self: LakeFSAPI, repository: str, *more: Any) -> str:
+        if repository == last:
+            raise PermissionDenied("no")
+        return merge(self, repository, *more)
+
+    def come() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(LakeFSAPI, "merge", refuse)
+            with pytest.raises(PermissionDenied):
+                joined.run(4, pipeline="both")
+
+    joined.run(3, pipeline="both")
+    with monkeypatch.context() as patch:
+        at(patch, "create_tag", come)
+        done = joined.invoke("run", "finish")
+    assert (done.exit_code, f"to '{last}' is missing there" in " ".join(done.output.split())) == (1, True)
+    assert joined.read()["b"] == 30
+    with pytest.raises(RunError, match=LATE):
+        joined.run(4, pipeline="both")
+    done = joined.invoke("run", "finish", "--merge", "source-wins")  # it goes before what the run itself has landed
+    assert done.exit_code == 0, done.output
+    assert (joined.read()["b"], joined.read(repository=joined.other)) == (40, {"elsewhere": 40})

@@ -80,3 +80,21 @@ def test_what_another_run_has_kept_is_not_taken_for_ones_own(
         project.api.upload(project.repository, branch, path, lambda: b"{}", 2)
     done = project.invoke("run", "finish", run_id)
     assert (done.exit_code, "is not complete" in done.output) == (1, True)
+
+
+def test_what_is_known_of_one_repository_does_not_land_without_the_other(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last, commit = max(project.repository, project.other), LakeFSAPI.create_commit
+
+    def refuse_last(self: LakeFSAPI, repository: str, *more: Any, **options: Any) -> str:
+        return refuse() if repository == last else commit(self, repository, *more, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("kedro_statisfactory.runs.run.keep", refuse)
+        patch.setattr(LakeFSAPI, "create_commit", refuse_last)
+        with pytest.raises(RunError, match="so that it cannot be finished") as caught:
+            project.run(3, pipeline="both")
+    done = project.invoke("run", "finish", re.findall(r"abort (\S+)`", str(caught.value))[0])
+    assert (done.exit_code, f"wrote to '{last}' was never committed" in " ".join(done.output.split())) == (1, True)
+    assert project.read() == {"total": 0}

@@ -42,7 +42,10 @@ def test_a_run_does_not_land_on_a_branch_that_was_made_anew(
 ) -> None:
     with feature.waiting_run("second", value=3, nodes=["second"], expect=10) as run:
         (hidden,) = (name for name in feature.branches() if name.startswith(RUN_BRANCH))
+        feature.api.create_branch(feature.repository, f"{RUN_BRANCH}of-another", "main", hidden=True)
         anew(feature)
+        feature.api.delete_branch(feature.repository, f"{RUN_BRANCH}of-another")
+        assert "of-another" not in caplog.text
         assert "cannot land any more, since it is reset: abort or repeat them. Their branches in " in caplog.text
         assert hidden in caplog.text
     with pytest.raises(RunError, match=r"data branch 'x' .* is not the one any more on which this run began"):
