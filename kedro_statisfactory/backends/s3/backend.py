@@ -21,6 +21,7 @@ from kedro_statisfactory.backends.s3.access import ensure_bucket, s3_access
 from kedro_statisfactory.backends.s3.answers import ForeignAnswer
 from kedro_statisfactory.backends.s3.client import SECRET_VARIABLES, s3_client, s3_objects
 from kedro_statisfactory.backends.s3.credentials import s3_configuration
+from kedro_statisfactory.backends.s3.deleting import delete_keys
 from kedro_statisfactory.backends.s3.errors import code_of, kind_of, translated
 from kedro_statisfactory.backends.s3.keys import bucket_and_key, claim_of
 from kedro_statisfactory.backends.s3.options import is_about_one_request, known_to, members
@@ -109,7 +110,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         bucket, key = bucket_and_key(fragment)
         with self._translated(fragment):
             stale = [info.path for info in self._list(bucket, f"{key}/", {}) if info.path not in kept]
-            self._delete_keys(bucket, [key, *(f"{key}/{path}" for path in stale)])
+            delete_keys(self._client, bucket, [key, *(f"{key}/{path}" for path in stale)])
 
     def create(self, *, source: Path | bytes, fragment: ParseResult, consume: bool = False, **kwargs: Any) -> None:
         """Store a file or a folder where nothing is; of several that do this at once, one succeeds.
@@ -191,7 +192,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
     def _delete_each(self, fragments: Sequence[ParseResult]) -> None:
         with self._translated(fragments[-1]):
             keys = [bucket_and_key(each)[1] for each in fragments]
-            self._delete_keys(bucket_and_key(fragments[-1])[0], keys)
+            delete_keys(self._client, bucket_and_key(fragments[-1])[0], keys)
 
     def _store_folder(self, source: Path, fragment: ParseResult, kwargs: Mapping[str, Any]) -> list[Path]:
         """Store the files of a folder in the order that formats need; gives their paths."""
@@ -267,13 +268,13 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         self._refuse_unknown(kwargs)
         with self._translated(fragment), contextlib.suppress(self._client.exceptions.NoSuchBucket):
             below = [f"{key}/{info.path}" for info in self._list(bucket, f"{key}/", {}, with_claims=True)]
-            self._delete_keys(bucket, [key, bucket_and_key(claim_of(fragment))[1], *below])
+            delete_keys(self._client, bucket, [key, bucket_and_key(claim_of(fragment))[1], *below])
 
     def end_changes(self, *, fragment: ParseResult, remove: Iterable[str] = (), **kwargs: Any) -> None:
         """Remove objects below a key; a request for every 1,000 of them."""
         bucket, key = bucket_and_key(fragment)
         with self._translated(fragment):
-            self._delete_keys(bucket, [f"{key}/{path}" for path in remove])
+            delete_keys(self._client, bucket, [f"{key}/{path}" for path in remove])
 
     def engine_access(self, *, fragment: ParseResult, saving: Saving | None = None, **kwargs: Any) -> S3Access:
         """The object, or the folder of objects; a missing bucket is created for an engine that is going to write.
@@ -365,15 +366,6 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             if following == request.get("ContinuationToken"):
                 raise ForeignAnswer("the answer to ListObjectsV2 is the same page once more")
             request["ContinuationToken"] = following
-
-    def _delete_keys(self, bucket: str, keys: Sequence[str]) -> None:
-        for start in range(0, len(keys), 1000):  # the most that one request may name
-            objects: Any = [{"Key": key} for key in keys[start : start + 1000]]
-            answer = self._client.delete_objects(Bucket=bucket, Delete={"Objects": objects})
-            for error in answer.get("Errors", ()):
-                raise kind_of(error.get("Code", ""))(
-                    f"the object {error.get('Key')!r} in the bucket {bucket!r} was not deleted: {error.get('Code')}."
-                )
 
     def _read_options(self, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
         if kwargs:

@@ -117,5 +117,18 @@ class WrittenFile(io.BufferedRandom):
             self.discard()
 
 
+class WrittenText(io.TextIOWrapper):
+    """Text that is written to a :class:`WrittenFile`, which is not stored either when an error has ended it."""
+
+    buffer: WrittenFile
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.buffer.discard() if kind else self.close()
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):  # as for the file itself
+            self.buffer.discard()
+
+
 def _nothing(_: Path) -> None:
     """What becomes of a file that is forgotten."""

@@ -18,8 +18,9 @@ from fsspec.spec import AbstractFileSystem
 from kedro_statisfactory.backends import transfer
 from kedro_statisfactory.backends.engines import S3Access
 from kedro_statisfactory.backends.s3.client import SECRET_VARIABLES, s3_client, s3_objects
+from kedro_statisfactory.backends.s3.deleting import delete_keys
 from kedro_statisfactory.backends.s3.errors import broken_stream, translated
-from kedro_statisfactory.backends.s3.files import InOrder, ReadFile, WrittenFile
+from kedro_statisfactory.backends.s3.files import InOrder, ReadFile, WrittenFile, WrittenText
 from kedro_statisfactory.backends.s3.writing import S3Writer
 from kedro_statisfactory.errors import IntegrityError, NotSupported, ObjectNotFound
 from kedro_statisfactory.location import parse
@@ -159,6 +160,19 @@ class EngineFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec brin
         """When a file was stored."""
         return self.info(path)["LastModified"]
 
+    def open(self, path: str, mode: str = "rb", **more: Any) -> Any:
+        """Open a file; what is written becomes an object when it is closed, and not when an error has ended it."""
+        if mode.strip("bt") == "r":
+            return super().open(path, mode, **more)
+        if more.get("compression"):  # whose classes do not close the file below them, so that nothing would be stored
+            raise NotSupported(
+                f"an engine compresses the file that it writes at {self._access.url!r}: let it not do so."
+            )
+        if "b" in mode:
+            return super().open(path, mode, **more)
+        how = {name: more.pop(name) for name in ("encoding", "errors", "newline") if name in more}
+        return WrittenText(super().open(path, mode.replace("t", "") + "b", **more), **how)
+
     def _open(self, path: str, mode: str = "rb", cache_type: str | None = None, **more: Any) -> Any:
         path = self._strip_protocol(path)
         if mode == "rb":
@@ -227,9 +241,7 @@ class EngineFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec brin
         keys = [self._key(path) for path in paths]
         self._seen.clear()
         with self._translated():
-            for start in range(0, len(keys), 1000):  # the most that one request may name
-                objects: Any = [{"Key": key} for key in keys[start : start + 1000]]
-                self._client.delete_objects(Bucket=self._access.bucket, Delete={"Objects": objects})
+            delete_keys(self._client, self._access.bucket, keys)
 
     def _key(self, path: str) -> str:
         name, slash, rest = path.partition("/")

@@ -11,6 +11,7 @@ import pytest
 
 from kedro_statisfactory.backends import S3Backend, transfer
 from kedro_statisfactory.backends.s3.client import s3_client
+from kedro_statisfactory.backends.s3.deleting import delete_keys
 from kedro_statisfactory.errors import BackendUnreachable, InvalidCredentials, TransferError
 from kedro_statisfactory.location import parse
 from kedro_statisfactory.session import Session
@@ -69,7 +70,7 @@ def test_what_is_no_answer_of_s3_is_an_error_and_never_a_success_or_data(
         "stat": lambda: backend.stat(fragment=where),
         "list": lambda: list(backend.list(fragment=where)),
         "delete": lambda: backend.delete(fragment=where),
-        "delete what was listed": lambda: backend._delete_keys(bucket, ["x"]),
+        "delete what was listed": lambda: delete_keys(backend._client, bucket, ["x"]),
     }
     headers = {"Location": "http://127.0.0.1:9/sign-in"} if status != 200 else {}
     for name, verb in verbs.items():

@@ -118,18 +118,41 @@ def test_modes_do_what_they_say(files: EngineFileSystem) -> None:
         files.open("x/none", "r+b")
 
 
-def test_a_file_that_an_error_has_ended_is_not_stored(files: EngineFileSystem) -> None:
+@pytest.mark.parametrize("mode", ["wb", "w", "xt"])
+def test_a_file_that_an_error_has_ended_is_not_stored(files: EngineFileSystem, mode: str) -> None:
+    half: Any = b"half" if "b" in mode else "half"
+
     def fail() -> None:
-        with files.open("x/t", "wb") as file:
-            file.write(b"half")
+        with files.open("x/t", mode) as file:
+            file.write(half)
             raise ValueError("half-way")
 
     with pytest.raises(ValueError, match="half-way"):
         fail()
-    left = files.open("x/t", "wb")
-    left.write(b"forgotten")
+    left = files.open("x/t", mode)
+    left.write(half)
     del left
     assert not files.exists("x/t")
+
+
+def test_text_is_stored_in_its_encoding(files: EngineFileSystem) -> None:
+    with files.open("x/t", "w", encoding="latin-1", newline="\r\n") as file:
+        file.write("für\n")
+    assert files.cat_file("x/t") == b"f\xfcr\r\n"
+    with files.open("x/t", encoding="latin-1", mode="r") as file:
+        assert file.read() == "für\n"
+    with pytest.raises(NotSupported, match="compresses"):  # it would not be stored at all
+        files.open("x/t", "wb", compression="gzip")
+
+
+def test_a_file_that_was_not_removed_is_told(files: EngineFileSystem, access: S3Access) -> None:
+    files.pipe_file("x/part-1", b"of before")
+    refused = b"<DeleteResult><Error><Key>in/x/part-1</Key><Code>AccessDenied</Code></Error></DeleteResult>"
+    with gateway(str(access.endpoint_url)) as between:
+        there = EngineFileSystem(access=dataclasses.replace(access, endpoint_url=between.endpoint_url), name="x")
+        between.answers.append(Canned(200, refused))
+        with pytest.raises(PermissionDenied, match=r"'in/x/part-1' .* was not deleted"):
+            there.rm_file("x/part-1")
 
 
 def test_large_files_travel_in_parts(files: EngineFileSystem) -> None:
