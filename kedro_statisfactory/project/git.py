@@ -170,6 +170,15 @@ def repository_of(project: Path) -> tuple[Path, Callable[..., bytes]] | None:
     return None if top is None else (top, functools.partial(_git, top))
 
 
+def _answer(project: Path, *arguments: str, allowed: tuple[int, ...] = (0,)) -> str:
+    """What git says about the project's own repository; nothing when it does not tell."""
+    try:
+        top, _ = _own_repository(project.resolve())
+        return "" if top is None else _git(top, *arguments, allowed=allowed).decode("utf-8", "replace")
+    except _TELLS_NOTHING:
+        return ""
+
+
 def ancestors(project: Path, commit: str, most: int = 10_000) -> list[str]:
     """SHAs of a commit and of those before it, newest first; none when git does not tell.
 
@@ -178,13 +187,7 @@ def ancestors(project: Path, commit: str, most: int = 10_000) -> list[str]:
         commit: Full SHA.
         most: How far to go back.
     """
-    try:
-        top, _ = _own_repository(project.resolve())
-        if top is None:
-            return []
-        return _git(top, "rev-list", f"--max-count={most}", commit, "--", allowed=(0, 128)).decode().split()
-    except _TELLS_NOTHING:
-        return []
+    return _answer(project, "rev-list", f"--max-count={most}", commit, "--", allowed=(0, 128)).split()
 
 
 def commit_named(project: Path, name: str) -> str | None:
@@ -196,27 +199,35 @@ def commit_named(project: Path, name: str) -> str | None:
     """
     if not _PERHAPS_COMMIT.fullmatch(name) or ".." in name:
         return None
-    try:
-        top, _ = _own_repository(project.resolve())
-        if top is None:
-            return None
-        told = _git(top, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", allowed=(0, 1, 128))
-    except _TELLS_NOTHING:
-        return None
-    return told.decode().strip() or None
+    told = _answer(project, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", allowed=(0, 1, 128))
+    return told.strip() or None
 
 
 def ref_names(project: Path) -> list[str]:
     """Names of all branches and tags that the project's repository knows; none when git does not tell."""
-    try:
-        top, _ = _own_repository(project.resolve())
-        if top is None:
-            return []
-        listing = _git(top, "for-each-ref", "--format=%(refname)", "refs/heads", "refs/remotes", "refs/tags")
-    except _TELLS_NOTHING:
-        return []
-    refs = listing.decode("utf-8", "replace").split("\n")[:-1]
-    return [re.sub(r"refs/(heads|tags|remotes/[^/]+)/", "", ref) for ref in refs]
+    refs = _answer(project, "for-each-ref", "--format=%(refname)", "refs/heads", "refs/remotes", "refs/tags")
+    return [re.sub(r"refs/(heads|tags|remotes/[^/]+)/", "", ref) for ref in refs.split("\n")[:-1]]
+
+
+def was_known(project: Path, branch: str, commit: str) -> bool:
+    """Whether a branch that is not there was there once, or had a commit of its own: so somebody has deleted it.
+
+    A branch that somebody has just made, and has not pushed, is at a commit of the one from which it was made.
+
+    Args:
+        project: Root folder of the project.
+        branch: Its name.
+        commit: Full SHA of a commit that was checked out on it, and that is there.
+    """
+    told = _answer(project, "reflog", "show", "--format=%gs", "HEAD", "--", allowed=(0, 128)).split("\n")
+    moves = [line.removeprefix("checkout: moving from ") for line in told if line.startswith("checkout: moving from ")]
+    if any(move.startswith(f"{branch} to ") or move.endswith(f" to {branch}") for move in moves):
+        return True
+    fetched = _answer(project, "config", "--get-regexp", r"^remote\..*\.fetch$", allowed=(0, 1)).split("\n")[:-1]
+    if {line.split()[0] for line in fetched} - {line.split()[0] for line in fetched if "refs/heads/*:" in line}:
+        return False  # a clone of one branch knows nothing of the others
+    made = _answer(project, "rev-list", "--first-parent", "--branches", "--remotes").split()
+    return bool(made) and commit not in made
 
 
 def commit_url(project: Path, commit: str) -> tuple[str, str] | None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.errors import RunError
 from kedro_statisfactory.project import Project
-from kedro_statisfactory.project.branches import RUN_BRANCH
 from kedro_statisfactory.runs.landing import commit_strays, has_uncommitted
+from kedro_statisfactory.runs.leftovers import begun_on
 from kedro_statisfactory.runs.target import DATA_BRANCH, LOGGER
 
 
@@ -46,17 +45,11 @@ def _commit_uncommitted(api: LakeFSAPI, repository: str, branch: str) -> None:
 
 def _warn_of_runs(api: LakeFSAPI, repository: str, branch: str, head: str) -> None:
     """Name the hidden branches of runs that began on a data branch, which goes: none of them can land any more."""
-    began = []
-    for ref in api.branches(repository, RUN_BRANCH):
-        log = itertools.islice(api.log(repository, ref.id, amount=100), 100)
-        told = (head if commit.id == head else commit.metadata.get(DATA_BRANCH) for commit in log)
-        if next(filter(None, told), "") in (branch, head):
-            began.append(repr(ref.id))
-    if began:
+    if began := begun_on(api, repository, branch, head):
         LOGGER.warning(
             "Runs that began on the data branch %r are at work or wait, and cannot land any more, since it is reset: "
             "abort or repeat them. Their branches in %r are %s.",
             branch,
             repository,
-            ", ".join(began),
+            ", ".join(map(repr, began)),
         )

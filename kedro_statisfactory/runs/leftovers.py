@@ -14,7 +14,7 @@ from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import Commit
 from kedro_statisfactory.project.branches import RUN_BRANCH, id_digest, run_branch
 from kedro_statisfactory.runs.pending import kept
-from kedro_statisfactory.runs.target import ASKED, JOINED, TOKEN
+from kedro_statisfactory.runs.target import ASKED, DATA_BRANCH, JOINED, TOKEN
 
 #: Repositories, each with a backend that reaches its server.
 Places = Sequence[tuple[LakeFSBackend, str]]
@@ -74,6 +74,24 @@ def branches_of(api: LakeFSAPI, repository: str, run_id: str) -> list[str]:
         found = [name for name in names if name.endswith(f"--{id_digest(one[1])}-{one[2]}")]
     joined = run_branch(run_id, JOINED)
     return [joined] if joined in found else found  # a part may have the id of the run
+
+
+def begun_on(api: LakeFSAPI, repository: str, branch: str, head: str) -> list[str]:
+    """The hidden branches of runs that began on a data branch; none of them can land any more when that goes.
+
+    Args:
+        api: The server.
+        repository: Where.
+        branch: The data branch.
+        head: Its last commit.
+    """
+    began: list[str] = []
+    for ref in api.branches(repository, RUN_BRANCH):
+        log = itertools.islice(api.log(repository, ref.id, amount=100), 100)
+        told = (head if commit.id == head else commit.metadata.get(DATA_BRANCH) for commit in log)
+        if next(filter(None, told), "") in (branch, head):
+            began.append(ref.id)
+    return began
 
 
 def commits_on(api: LakeFSAPI, repository: str, branch: str) -> list[Commit]:

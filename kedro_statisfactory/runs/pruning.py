@@ -8,13 +8,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from kedro_statisfactory.backends.lakefs.model import DATA_BRANCH, Commit, Ref
+from kedro_statisfactory.backends.lakefs.model import DATA_BRANCH, RUN_TOKEN, Commit, Ref
 from kedro_statisfactory.backends.lakefs.run_tags import RunAt
 from kedro_statisfactory.project import Project
-from kedro_statisfactory.project.branches import GIT_TAG, RUN_BRANCH, RUN_TAG, USUAL_BRANCHES, data_branch
-from kedro_statisfactory.project.git import commit_named, ref_names
+from kedro_statisfactory.project.branches import (
+    GIT_TAG,
+    RUN_BRANCH,
+    RUN_TAG,
+    USUAL_BRANCHES,
+    data_branch,
+    run_tag,
+    token_of,
+)
+from kedro_statisfactory.project.git import commit_named, ref_names, was_known
 from kedro_statisfactory.runs.history import is_run
 from kedro_statisfactory.runs.landing import has_uncommitted
+from kedro_statisfactory.runs.leftovers import begun_on
 from kedro_statisfactory.runs.past import Place
 
 _TIME_OF_ID = re.compile(r"(\d{4}-\d\d-\d\dT\d\d)\.(\d\d)\.(\d\d)\.(\d{3})Z")  # as Kedro makes ids
@@ -29,13 +38,13 @@ class Gone:
         name: Of the data branch.
         git_branch: That it belonged to.
         kept: Why it stays nevertheless; empty: nobody needs it.
-        unnamed: Its last commit, where no tag of a run leads to it; empty: one does.
+        tagged: The commit of its newest run, where that is found by a tag; empty: it is not.
     """
 
     name: str
     git_branch: str
     kept: str = ""
-    unnamed: str = ""
+    tagged: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,15 +77,30 @@ def gone_branches(place: Place, project: Project) -> Iterator[Gone]:
         if ref.id in known or ref.id.startswith(RUN_BRANCH):
             continue
         newest = _newest_run(place, ref)
-        if newest is None:
+        git_branch = newest.metadata.get("git_branch", "HEAD") if newest else "HEAD"
+        # Where it is not the name by rule, the settings of another environment have given it.
+        if newest is None or git_branch == "HEAD" or data_branch(git_branch, settings.branches) != ref.id:
             continue
-        git_branch = newest.metadata.get("git_branch", ref.id)
-        kept = ""
-        if not commit_named(project.path, newest.metadata.get("git_commit_id", "")):
-            kept = "this clone does not have its code: it may be somebody else's (`git fetch` tells)"
-        elif has_uncommitted(api, repository, ref.id):
-            kept = "it has changes that no commit has"
-        yield Gone(ref.id, git_branch, kept, "" if newest.id == ref.commit_id else ref.commit_id)
+        if any(name.endswith(f"/{git_branch}") for name in names):  # of a remote that has a slash in its name
+            continue
+        run = api.tag(repository, run_tag(newest.metadata["kedro_run_id"]))
+        tagged = newest.id if run and run.commit_id == newest.id else ""
+        yield Gone(ref.id, git_branch, _why_kept(place, project, ref, newest), tagged)
+
+
+def _why_kept(place: Place, project: Project, ref: Ref, newest: Commit) -> str:
+    """Why a data branch stays though this clone does not know its git branch; empty: nobody needs it."""
+    api, repository = place[0].api, place[1]
+    sha, git_branch = newest.metadata.get("git_commit_id", ""), newest.metadata["git_branch"]
+    if not commit_named(project.path, sha):
+        return "this clone does not have its code: it may be somebody else's (`git fetch` tells)"
+    if not was_known(project.path, git_branch, sha):
+        return "this clone never had it: it may be somebody else's, who has not pushed it yet"
+    if has_uncommitted(api, repository, ref.id):
+        return "it has changes that no commit has"
+    if begun_on(api, repository, ref.id, ref.commit_id):
+        return "a run that began there is at work or waits"
+    return ""
 
 
 def _newest_run(place: Place, ref: Ref) -> Commit | None:
@@ -88,10 +112,10 @@ def _newest_run(place: Place, ref: Ref) -> Commit | None:
 def drop_branch(place: Place, gone: Gone) -> str:
     """Drop a data branch; gives the tag under which what no run has made can still be found, or nothing."""
     api, repository = place[0].api, place[1]
-    tag = ""
-    if gone.unnamed:
+    tag, head = "", api.branch(repository, gone.name).commit_id
+    if head != gone.tagged:
         tag = f"{gone.name}--until-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
-        api.create_tag(repository, tag, gone.unnamed)
+        api.create_tag(repository, tag, head)
     api.delete_branch(repository, gone.name)
     return tag
 
@@ -120,15 +144,26 @@ def old_tags(place: Place, rule: Rule) -> dict[str, list[str]]:
         found[name] = tag.commit_id
         if run:
             times[name] = int(run.time.partition("-")[0]) / 1000
-    for name in tags:
-        if name not in times:
-            times[name] = _time_of_id(name) or api.commit(repository, found[name]).created
+    for name in tags.keys() - times.keys():
+        if time := _time_of_id(name):
+            times[name] = time
+            continue
+        commit = api.commit(repository, found[name])
+        times[name] = commit.created
+        if not _is_tag_of(commit, name):  # a name of somebody's own, which happens to begin like a run's
+            commits.add(commit.id)
     newest_first = sorted(tags, key=lambda name: -times[name])
     spared = set(newest_first[: rule.keep or 0])
     if rule.older_than is not None:
         now = datetime.now(timezone.utc).timestamp()
         spared |= {name for name in tags if now - times[name] <= rule.older_than}
     return {name: tags[name] for name in newest_first if name not in spared and found[name] not in commits}
+
+
+def _is_tag_of(commit: Commit, name: str) -> bool:
+    """Whether the tag of a commit is the one by which its run is found."""
+    run_id, token = commit.metadata.get("kedro_run_id", ""), token_of(commit.metadata.get(RUN_TOKEN, ""))
+    return RUN_TAG + name in (run_tag(run_id), run_tag(f"{run_id}-{token}"))
 
 
 def _time_of_id(name: str) -> float | None:

@@ -575,6 +575,25 @@ def test_the_names_that_git_knows_are_those_of_branches_and_tags(project: Path, 
     assert git.ref_names(tmp_path) == []
 
 
+def test_a_branch_that_is_gone_was_known_where_it_was_checked_out_or_had_a_commit(project: Path, commit: str) -> None:
+    for name in ("empty", "merged"):
+        run(project, "switch", "-qc", name)
+    run(project, "commit", "--quiet", "--allow-empty", "--message=more")
+    own = run(project, "rev-parse", "HEAD")
+    run(project, "switch", "-q", "main")
+    run(project, "merge", "--quiet", "--no-ff", "--message=merge", "merged")
+    run(project, "branch", "-qD", "empty", "merged")
+    assert git.was_known(project, "empty", commit)
+    assert not git.was_known(project, "theirs", commit), "it may have been made just now"
+    run(project, "reflog", "expire", "--expire=all", "--all")
+    assert not git.was_known(project, "empty", commit), "git does not remember"
+    assert git.was_known(project, "merged", own)
+    run(project, "config", "remote.origin.fetch", "+refs/heads/main:refs/remotes/origin/main")
+    assert not git.was_known(project, "merged", own), "it may be there, and is not fetched"
+    run(project, "config", "remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*")
+    assert git.was_known(project, "merged", own)
+
+
 def test_without_a_git_program_no_names_are_known(project: Path, no_git_program: None) -> None:
     assert git.ref_names(project) == []
 

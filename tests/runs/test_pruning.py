@@ -10,8 +10,11 @@ from tests.runs.test_history import record
 
 
 def _gone(project: KedroProject, name: str, **facts: str) -> None:
-    """A data branch with a run of a git branch that is not there."""
+    """A data branch with a run of a git branch that was there once, and is deleted."""
     data = name.replace("/", "--")
+    project.git("switch", "-qc", name)
+    project.git("switch", "-q", "-")
+    project.git("branch", "-qD", name)
     project.api.create_branch(project.repository, data, "main")
     head = project.git("rev-parse", "HEAD")
     record(project, f"on-{data}", data, **{"git_branch": name, "git_commit_id": head, **facts})
@@ -22,8 +25,8 @@ def test_data_branches_without_a_git_branch_are_dropped_and_their_runs_still_loa
     project.git("switch", "-qc", "feature/x")
     run_id = project.run(2)
     project.git("switch", "-q", "main")
-    project.git("branch", "-q", "kept")
     _gone(project, "kept")
+    project.git("branch", "-q", "kept")
     project.git("branch", "-qD", "feature/x")
     project.api.create_branch(project.repository, "by-hand", "main")
     _gone(project, "of/others", git_commit_id="0" * 40)
@@ -50,6 +53,46 @@ def test_data_branches_without_a_git_branch_are_dropped_and_their_runs_still_loa
     tag = next(name for name in project.tags() if name.startswith("saved--until-"))
     assert project.read(tag)["total"] == 8
     assert project.entry("a", version=run_id).load() == {"n": 2}
+
+
+def test_a_branch_of_somebody_else_stays_who_has_not_pushed_it_yet(project: KedroProject) -> None:
+    project.api.create_branch(project.repository, "new", "main")
+    record(project, "on-new", "new", git_branch="new", git_commit_id=project.git("rev-parse", "HEAD"))
+    assert "kept the data branch new" in (told := project.invoke("prune", "--yes").output)
+    assert "never had it" in told
+    assert "new" in project.branches()
+
+
+def test_a_data_branch_stays_that_settings_have_named_or_where_a_run_has_begun(project: KedroProject) -> None:
+    head = project.git("rev-parse", "HEAD")
+    for name, facts in {
+        "by-setting": {"git_branch": "main"},  # `branch: by-setting` in another environment
+        "detached": {},
+        "nested": {"git_branch": "nested"},
+    }.items():
+        project.api.create_branch(project.repository, name, "main")
+        record(project, f"on-{name}", name, git_commit_id=head, **facts)
+    project.git("update-ref", "refs/remotes/of/team/nested", head)
+    project.git("switch", "-qc", "waits")
+    project.run(1)
+    with project.waiting_run("add", value=2):
+        project.git("switch", "-q", "main")
+        project.git("branch", "-qD", "waits")
+        done = project.invoke("prune", "--yes")
+        assert "kept the data branch waits" in done.output
+    assert {"by-setting", "detached", "nested", "waits"} <= set(project.branches())
+    assert project.read("waits")["a"] == 2
+
+
+def test_what_has_lost_the_tag_of_its_run_gets_another_before_its_branch_is_dropped(project: KedroProject) -> None:
+    project.git("switch", "-qc", "gone")
+    run_id = project.run(7)
+    project.git("switch", "-q", "main")
+    project.git("branch", "-qD", "gone")
+    project.api.delete_tag(project.repository, f"kedro-{run_id}")
+    project.invoke("prune", "--yes")
+    assert "gone" not in project.branches()
+    assert project.read(next(name for name in project.tags() if name.startswith("gone--until-")))["a"] == 7
 
 
 def test_the_default_branch_stays_whatever_git_says(project: KedroProject) -> None:
@@ -91,6 +134,14 @@ def test_old_runs_lose_their_tags_unless_they_have_a_name_or_are_the_last(projec
     assert project.invoke("show", "run-2").exit_code == 2
     for wrong in (["--older-than", "old"], ["--keep", "-1"]):
         assert project.invoke("prune", *wrong).exit_code == 2
+
+
+def test_a_name_of_ones_own_stays_that_begins_as_the_tag_of_a_run(project: KedroProject) -> None:
+    commit = record(project, "one")
+    record(project, "two")
+    project.api.create_tag(project.repository, "kedro-models-v1", commit)
+    assert "tags of" not in project.invoke("prune", "--keep", "0", "--yes").output
+    assert {"kedro-models-v1", "kedro-one"} <= project.tags().keys()
 
 
 def test_the_age_of_a_run_without_git_is_that_of_its_id(project: KedroProject) -> None:

@@ -57,7 +57,7 @@ def prune(metadata: ProjectMetadata, env: str | None, keep: int | None, older_th
 def _branches(place: Place, yes: bool) -> None:
     from kedro_statisfactory.runs.pruning import drop_branch, gone_branches
 
-    for gone in list(gone_branches(place, place[0].project)):
+    for gone in gone_branches(place, place[0].project):  # each is dropped right after it was looked at
         what = f"the data branch {gone.name} of {place[1]}: the git branch {gone.git_branch} is gone"
         if gone.kept:
             click.echo(plain(f"kept {what}, but {gone.kept}"))
