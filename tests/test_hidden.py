@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kedro_datasets.text import TextDataset
 from rich.traceback import Traceback
 
 import kedro_statisfactory
 from kedro_statisfactory import ArtifactDataset
+from kedro_statisfactory.backends import S3Backend
+from kedro_statisfactory.backends.engines import S3Access
 from kedro_statisfactory.hidden import Hidden, HiddenDict, hidden
 from kedro_statisfactory.location import parse
 
@@ -163,3 +166,25 @@ def test_hidden_values_are_what_they_hide() -> None:
     for travelled in (pickle.loads(pickle.dumps(inner)), copy.deepcopy(inner)):
         assert travelled == inner
         assert isinstance(travelled["a"], HiddenDict)
+
+
+class Engine(TextDataset):
+    """Fails, and may tell by what it came in."""
+
+    is_chatty: bool
+
+    def load(self) -> str:
+        raise ValueError(SECRET if self.is_chatty else "no")
+
+
+@pytest.mark.parametrize("is_chatty", [True, False])
+@pytest.mark.parametrize("shape", ["fsspec", "object_store"])
+def test_what_an_engine_fails_with_shows_no_secret(
+    shape: str, is_chatty: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access = S3Access("bucket", "x.txt", "s3://bucket/x.txt", None, "us-east-1", Hidden("AKIAEXAMPLE"), Hidden(SECRET))
+    monkeypatch.setattr(S3Backend, "engine_access", lambda *_, **__: access)
+    monkeypatch.setattr(Engine, "__init__", lambda _, filepath, credentials=None: None)
+    monkeypatch.setattr(Engine, "is_chatty", is_chatty, raising=False)
+    entry = ArtifactDataset(**{**s3(), "dataset": Engine, "native": shape})
+    assert shows_none(locals_shown(entry.load))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from kedro_statisfactory.datasets.noting import noting_in_place
 from kedro_statisfactory.datasets.replaced import Replaced
 from kedro_statisfactory.datasets.staging import staged_path
 from kedro_statisfactory.errors import InvalidFormat, PreconditionFailed
-from kedro_statisfactory.hidden import HiddenDict
+from kedro_statisfactory.hidden import Hidden, HiddenDict
 from kedro_statisfactory.location import basename
 
 #: The families of engines: fsspec's libraries, and the object stores of Rust.
@@ -46,7 +47,7 @@ class Place:
 
     path: str
     args: Mapping[str, Any]
-    secrets: frozenset[str] = frozenset()
+    secrets: frozenset[Hidden[str]] = frozenset()
 
 
 class NativeFormat:
@@ -145,9 +146,7 @@ class NativeFormat:
         make = _in_rust if self._shape == "object_store" else _in_fsspec
         path, credentials = make(access, where)
         secrets = (access.secret_access_key, access.session_token)
-        return Place(
-            f"{path}{pattern}", {"credentials": credentials}, frozenset(each.reveal() for each in secrets if each)
-        )
+        return Place(f"{path}{pattern}", {"credentials": credentials}, frozenset(each for each in secrets if each))
 
     def _call(self, place: Place, work: Callable[[AbstractDataset[Any, Any]], Any]) -> Any:
         """Let the format work at a place; no error of it shows a secret, nor has one behind it that does."""
@@ -155,12 +154,11 @@ class NativeFormat:
             inner = self._format.at(place.path, place.args, self._url)
             return self._format.call(place.path, self._url, lambda: work(inner))
         except Exception as error:
-            if not (shown := [each for each in place.secrets if any(each in text for text in _texts_of(error))]):
+            texts = Hidden(_texts_of(error))
+            if not any(secret.reveal() in text for secret in place.secrets for text in texts.reveal()):
                 raise
-            text = str(error)
-            for each in shown:
-                text = text.replace(each, "<redacted>")
-        raise DatasetError(text)
+            told = functools.reduce(_without, place.secrets, str(error))
+        raise DatasetError(told)
 
 
 def scans(format_: Format) -> bool:
@@ -209,6 +207,10 @@ def _in_fsspec(access: S3Access, where: ParseResult) -> tuple[str, Mapping[str, 
 
     name = staged_path(Path(), basename(where)).name
     return f"{PROTOCOL}:///{name}", {"access": access, "name": name}
+
+
+def _without(text: str, secret: Hidden[str]) -> str:
+    return text.replace(secret.reveal(), "<redacted>")
 
 
 def _texts_of(error: BaseException) -> list[str]:
