@@ -127,6 +127,11 @@ def test_states_without_a_repository_in_common_are_refused(project: KedroProject
     assert project.invoke("diff", "one").exit_code == 2
 
 
+class _Odd:
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("not with me")
+
+
 _TABLE = pd.DataFrame({"n": [1.0, 2.0, float("nan")], "t": ["a", "b", "c"]})
 
 
@@ -144,6 +149,33 @@ _TABLE = pd.DataFrame({"n": [1.0, 2.0, float("nan")], "t": ["a", "b", "c"]})
         ),
         (_TABLE.set_index(_TABLE.n * 0), _TABLE[:1].set_index(_TABLE[:1].n * 0), ["rows: 3 -> 1"]),
         (pl.DataFrame({"n": [1]}), pl.DataFrame({"n": [2]}), ["column n: 1 of 1 values, the first 1 -> 2"]),
+        (
+            pd.DataFrame({"n": pd.array([1, None], dtype="Int64")}),
+            pd.DataFrame({"n": pd.array([1, 3], dtype="Int64")}),
+            ["column n: 1 of 2 values, the first <NA> -> 3"],
+        ),
+        (_TABLE.set_index("t"), _TABLE.set_index(pd.Index(["a", "b", "z"])), ["column t: added", "1 of 3 rows have"]),
+        (_TABLE.set_index(_TABLE.t.str[:0]), _TABLE.set_index(_TABLE.n * 0 + 1), ["the index differs"]),
+        (_TABLE, _TABLE[["t", "n"]], ["columns are in another order"]),
+        (_TABLE.set_axis(["x", "x"], axis=1), _TABLE.set_axis(["x", "x"], axis=1), []),
+        (_TABLE.set_axis(["x", "x"], axis=1), _TABLE[["t", "n"]].set_axis(["x", "x"], axis=1), ["values differ"]),
+        (
+            pd.DataFrame({"c": pd.Categorical(["a", "b"])}),
+            pd.DataFrame({"c": pd.Categorical(["a", "c"])}),
+            ["column c: category -> category", "column c: 1 of 2 values, the first b -> c"],
+        ),
+        (
+            pd.DataFrame({"c": [np.array([1, 2]), float("nan")]}),
+            pd.DataFrame({"c": [np.array([1, 3]), float("nan")]}),
+            ["column c: 1 of 2 values, the first [1 2] -> [1 3]"],
+        ),
+        ("-- a\n", "++ b\n", ["--- a", "+++ b"]),
+        ("one\n", "one", ["the ends of lines differ"]),
+        ({"n": float("nan")}, {"n": float("nan")}, []),
+        ({"n": 1}, {"n": True}, ["n: 1 -> True"]),
+        ({"a": np.array([1, 2])}, {"a": np.array([1, 2])}, []),
+        ([1], {"a": 1}, ["type: list -> dict"]),
+        (_Odd(), _Odd(), ["they cannot be compared: not with me"]),
         ("one\ntwo\n", "one\nthree\n", ["-two", "+three"]),
         ({"a": {"b": 1}, "c": [1, 2]}, {"a": {"b": 2}, "c": [1]}, ["a.b: 1 -> 2", "c[1]: 2 -> nothing"]),
         ({"a": 1}, {"a": 1, "b": "x" * 80}, ["b: nothing -> 'xxx"]),
