@@ -48,6 +48,8 @@ RUN_TAG = "kedro-"
 HASHED_RUN_TAG = f"{RUN_TAG}id---"
 #: How the tags begin that find runs by git commit.
 GIT_TAG = "kedro-git-"
+#: What follows the name of a data branch in the tags under which what it had stays when it is dropped.
+UNTIL = "--until-"
 #: A run id that can be a part of a tag as it is; any other is hashed, as is one that would look like a git tag.
 _PLAIN_ID = re.compile(r"(?!git-|id---)(?!.*\.\.)[0-9A-Za-z_][-.0-9A-Za-z_]{0,198}(?<!\.)(?<!\.lock)", re.ASCII)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.errors import RunError
 from kedro_statisfactory.project import Project
 from kedro_statisfactory.runs.landing import commit_strays, has_uncommitted
 from kedro_statisfactory.runs.leftovers import begun_on
+from kedro_statisfactory.runs.tags import tag_dropped
 from kedro_statisfactory.runs.target import DATA_BRANCH, LOGGER
 
 
@@ -31,8 +30,7 @@ def reset(api: LakeFSAPI, project: Project, repository: str) -> tuple[str, str]:
     _commit_uncommitted(api, repository, branch)
     head = api.branch(repository, branch).commit_id
     _warn_of_runs(api, repository, branch, head)
-    tag = f"{branch}--until-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
-    api.create_tag(repository, tag, head)
+    tag = tag_dropped(api, repository, branch, head)
     api.delete_branch(repository, branch)
     return branch, tag
 

@@ -25,6 +25,7 @@ from kedro_statisfactory.runs.history import is_run
 from kedro_statisfactory.runs.landing import has_uncommitted
 from kedro_statisfactory.runs.leftovers import begun_on
 from kedro_statisfactory.runs.past import Place
+from kedro_statisfactory.runs.tags import tag_dropped
 
 _TIME_OF_ID = re.compile(r"(\d{4}-\d\d-\d\dT\d\d)\.(\d\d)\.(\d\d)\.(\d{3})Z")  # as Kedro makes ids
 _MOST_COMMITS = 50  # of a data branch, among which its newest run is looked for
@@ -114,8 +115,7 @@ def drop_branch(place: Place, gone: Gone) -> str:
     api, repository = place[0].api, place[1]
     tag, head = "", api.branch(repository, gone.name).commit_id
     if head != gone.tagged:
-        tag = f"{gone.name}--until-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
-        api.create_tag(repository, tag, head)
+        tag = tag_dropped(api, repository, gone.name, head)
     api.delete_branch(repository, gone.name)
     return tag
 

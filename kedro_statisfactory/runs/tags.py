@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -12,7 +13,7 @@ from kedro_statisfactory.backends.lakefs import records
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import Commit
 from kedro_statisfactory.errors import Conflict, HookRefused, RunError, StatisfactoryError
-from kedro_statisfactory.project.branches import git_tag, run_tag, token_of
+from kedro_statisfactory.project.branches import UNTIL, git_tag, run_tag, token_of
 from kedro_statisfactory.runs.target import ALL_SHAS, LOGGER, READ_AT, Target, command, is_of
 
 
@@ -72,6 +73,20 @@ def _tag_once(api: LakeFSAPI, repository: str, commit: str, ids: Sequence[str], 
         if not _is_tagged(api, repository, name_of(ids[-1]), commit):
             raise
     return ids[-1]
+
+
+def tag_dropped(api: LakeFSAPI, repository: str, branch: str, commit: str) -> str:
+    """Tag the last commit of a data branch that is about to be dropped; gives the tag, which says until when it was.
+
+    Args:
+        api: The server.
+        repository: Where.
+        branch: The data branch.
+        commit: Its last one.
+    """
+    until = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())  # in one second it may be dropped, made and dropped again
+    until = _tag_once(api, repository, commit, [until, f"{until}-{commit[:8]}"], lambda each: f"{branch}{UNTIL}{each}")
+    return f"{branch}{UNTIL}{until}"
 
 
 def _is_tagged(api: LakeFSAPI, repository: str, name: str, commit: str) -> bool:

@@ -66,6 +66,18 @@ def test_a_name_used_again_can_begin_anew(project: KedroProject) -> None:
     assert project.read(tag)["total"] == 99
 
 
+def test_a_branch_can_be_reset_again_at_once(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.strftime", lambda *_: "20260101T000000Z")
+    project.run(1)
+    project.git("switch", "-qc", "feature/x")
+    for value in (10, 20):
+        project.run(value)
+        assert project.invoke("branch", "--reset").exit_code == 0
+    assert project.catalog().load("total") == {"n": 1}, "it begins with what `main` had, not with its own runs"
+    kept = [name for name in project.tags() if name.startswith("feature--x--until-2026")]
+    assert [project.read(name)["total"] for name in kept] == [11, 21]
+
+
 def test_the_branch_of_somebody_else_is_refused(project: KedroProject) -> None:
     _used_again(project)
     project.git("reflog", "expire", "--expire=now", "--expire-unreachable=now", "refs/heads/main", "HEAD")

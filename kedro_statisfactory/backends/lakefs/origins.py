@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Collection, Iterator
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import DATA_BRANCH
 from kedro_statisfactory.backends.lakefs.run_tags import RunAt, RunTags
-from kedro_statisfactory.errors import ObjectNotFound
-from kedro_statisfactory.project.branches import data_branch
+from kedro_statisfactory.errors import NoDataBranch, ObjectNotFound
+from kedro_statisfactory.project.branches import UNTIL, data_branch
 from kedro_statisfactory.project.git import ancestors
 from kedro_statisfactory.project.history import made_from
 from kedro_statisfactory.session import Session
@@ -17,6 +18,7 @@ from kedro_statisfactory.session import Session
 # Commits of a data branch among which its newest run is looked for.
 _MOST_COMMITS = 100
 _PAGE = 10
+_MOST_DROPPED = 1000  # of a data branch that was reset
 _SHA = "git_commit_id"
 
 
@@ -37,26 +39,49 @@ class Origins:
 
         It is the data branch of that run, with all that was brought there since, as long as no newer code has run
         there; else the commit of the run. Where several have run at that ancestor, those on the branch from which the
-        git branch was made go first, then those on the default branch: others may have tried something there.
+        git branch was made go first, then those on the default branch: others may have tried something there. The
+        runs that a data branch had when it was reset do not count for it: it begins as if they had never been.
         """
+        own = self._own()
+        origin, branch = self._origin(repository)
+        if branch is not None and branch == own and (dropped := self._dropped(repository, own)):
+            origin, _ = self._origin(repository, dropped)
+        return origin
+
+    def _origin(self, repository: str, dropped: Collection[str] = ()) -> tuple[str | None, str | None]:
+        """The same without the runs of some commits, and the data branch of the run that was found."""
         head = self._session.project.read_head()
-        runs = self._nearest(repository, head.commit) if head.commit else []
+        runs = self._nearest(repository, head.commit, dropped) if head.commit else []
         if not runs or head.commit is None:
-            return None
+            return None, None
         shas = {head.commit, *ancestors(self._session.project.path, head.commit)}
         if len(runs) > 1:
             for branch in self._preferred(repository, head.branch):
                 if found := self._on(repository, branch, runs[0].sha, shas):
-                    return found
+                    return found, branch
         run = max(runs, key=lambda run: run.time)
         told = self._api.commit(repository, run.commit).metadata.get(DATA_BRANCH)
-        return (told and self._on(repository, told, "", shas)) or run.commit
+        return (told and self._on(repository, told, "", shas)) or run.commit, told
 
-    def _nearest(self, repository: str, sha: str) -> list[RunAt]:
+    def _own(self) -> str | None:
+        """The data branch of the git branch that is checked out; ``None``: there is no such thing."""
+        with contextlib.suppress(NoDataBranch):
+            return self._session.project.branch()
+        return None
+
+    def _dropped(self, repository: str, branch: str) -> set[str]:
+        """The commits of the runs that a data branch had when it was reset."""
+        commits: set[str] = set()
+        for tag in self._api.tags(repository, branch + UNTIL):
+            log = itertools.islice(self._api.log(repository, tag.commit_id, amount=_MOST_COMMITS), _MOST_DROPPED)
+            commits.update(commit.id for commit in log if commit.metadata.get(DATA_BRANCH) == branch)
+        return commits
+
+    def _nearest(self, repository: str, sha: str, dropped: Collection[str]) -> list[RunAt]:
         """The runs at the nearest commit; code that was never committed counts where there is nothing else."""
         without_commit: list[RunAt] = []
         for runs in self._runs.by_ancestor(repository, sha):
-            wrote = [run for run in runs if not run.only_read]
+            wrote = [run for run in runs if not run.only_read and run.commit not in dropped]
             if clean := [run for run in wrote if not run.is_dirty]:
                 return clean
             without_commit = without_commit or wrote
