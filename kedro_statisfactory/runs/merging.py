@@ -89,6 +89,7 @@ def merge(
         _refuse_unmerged(history, project, branch, merges)
     for each in merges:
         _look(each, {path: name for (where, path), name in entries.items() if where == each.place[1]}, history)
+    _refuse_unknown(choice, {*entries.values(), *(name for each in merges for name in each.conflicts)})
     unsettled = sorted({name for each in merges for name in each.conflicts if not choice.of(name)})
     if unsettled:
         raise MergeConflict(
@@ -101,6 +102,18 @@ def merge(
     return merges
 
 
+def _refuse_unknown(choice: Choice, names: set[str]) -> None:
+    """See that a choice speaks of entries that there are, and says one thing of each: what is misspelt settles nothing.
+
+    Raises:
+        RunError: It does not.
+    """
+    if unknown := sorted((choice.ours | choice.theirs) - names):
+        raise RunError(f"there is no entry {', '.join(map(repr, unknown))}: correct `--ours-of` and `--theirs-of`.")
+    if both := sorted(choice.ours & choice.theirs):
+        raise RunError(f"`--ours-of` and `--theirs-of` both name {', '.join(map(repr, both))}: choose one.")
+
+
 def _has_branch(api: LakeFSAPI, repository: str, branch: str) -> bool:
     with contextlib.suppress(RefNotFound):
         api.commit(repository, branch)
@@ -109,17 +122,15 @@ def _has_branch(api: LakeFSAPI, repository: str, branch: str) -> bool:
 
 
 def _refuse_unmerged(history: History, project: Project, branch: str, merges: Sequence[Merge]) -> None:
-    """See that git has merged a branch; of one that is deleted, the code of its last run counts."""
+    """See that git has merged a branch, and the code that made the data, which others may have made of newer code."""
     head = project.read_head().commit
-    sha = commit_named(project.path, f"refs/heads/{branch}") or commit_named(
+    tip = commit_named(project.path, f"refs/heads/{branch}") or commit_named(
         project.path, f"refs/remotes/origin/{branch}"
     )
-    if sha is None:
-        lasts = [history.last_at(each.place, each.source) for each in merges]
-        sha = next(
-            (last.metadata["git_commit_id"] for last in lasts if last and "git_commit_id" in last.metadata), None
-        )
-    if head is None or sha is None or sha not in ancestors(project.path, head):
+    lasts = [history.last_at(each.place, each.source) for each in merges]
+    shas = {last.metadata["git_commit_id"] for last in lasts if last and "git_commit_id" in last.metadata}
+    shas |= {tip} if tip else set()
+    if head is None or not shas or not shas.issubset(ancestors(project.path, head)):
         raise RunError(
             f"git has not merged {branch!r} into what is checked out: `git merge {branch}` first, or say --force where "
             "it was merged in another way (squashed, rebased)."

@@ -27,13 +27,16 @@ def revert(history: History, run: PastRun) -> list[str]:
         RunError: The run is not there, was taken back already, or the data branch has uncommitted changes.
     """
     branch = history.project.branch()
-    since: dict[str, set[str]] = {}
-    for share in run.shares:
-        since[share.repository] = _since(share, run.id, branch)
+    found = [(share, _since(share, run.id, branch)) for share in run.shares]
+    # Where it was taken back in some repositories, and something came in between, the others are left to do.
+    since = {share.repository: ids for share, ids in found if ids}
+    shares = [share for share, ids in found if ids]
+    if not shares:
+        raise RunError(f"the run {run.id!r} was taken back already on {branch!r}.")
     if readers := _readers(history, run, since):
         raise BuiltOn(f"the run {run.id!r} is not taken back, because {', '.join(readers)}.")
     done: list[str] = []
-    for share in run.shares:
+    for share in shares:
         message, metadata = f"kedro run {run.id}: taken back", {"kedro_reverted_run": run.id, REVERTS: share.commit.id}
         try:
             share.place[0].api.revert(share.repository, branch, share.commit.id, message, metadata)
@@ -47,7 +50,11 @@ def revert(history: History, run: PastRun) -> list[str]:
 
 
 def _since(share: Share, run_id: str, branch: str) -> set[str]:
-    """The commits of a data branch from that of a run on; sees that the run can be taken back there."""
+    """The commits of a data branch from that of a run on; none, if it was taken back already.
+
+    Raises:
+        RunError: It cannot be taken back there.
+    """
     api, repository = share.place[0].api, share.repository
     where = f"{branch!r} of {repository!r}"
     if has_uncommitted(api, repository, branch):
@@ -56,7 +63,7 @@ def _since(share: Share, run_id: str, branch: str) -> set[str]:
     for commit in api.log(repository, branch):
         ids.add(commit.id)
         if commit.metadata.get(REVERTS) == share.commit.id:
-            raise RunError(f"the run {run_id!r} was taken back already on {where}.")
+            return set()
         if commit.id == share.commit.id:
             break
     else:
@@ -77,7 +84,8 @@ def _since(share: Share, run_id: str, branch: str) -> set[str]:
 
 def _readers(history: History, run: PastRun, since: dict[str, set[str]]) -> list[str]:
     """What later runs did with what a run wrote."""
-    written = {f"lakefs://{output.repository}/{output.path}": output for output in run.outputs}
+    outputs = [output for output in run.outputs if output.repository in since]
+    written = {f"lakefs://{output.repository}/{output.path}": output for output in outputs}
     begun = min(share.commit.created for share in run.shares)
     found: list[str] = []
     for later in history.all_since(Wanted(since=begun)):
@@ -91,8 +99,6 @@ def _readers(history: History, run: PastRun, since: dict[str, set[str]]) -> list
                 found.append(f"the run {later.id} has read {name}")
         again = {(each.repository, each.path) for each in later.outputs}
         found += [
-            f"the run {later.id} has written {each.entry}"
-            for each in run.outputs
-            if (each.repository, each.path) in again
+            f"the run {later.id} has written {each.entry}" for each in outputs if (each.repository, each.path) in again
         ]
     return list(dict.fromkeys(found))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK
-from kedro_statisfactory.errors import Conflict
+from kedro_statisfactory.errors import BackendUnreachable, Conflict
 from kedro_statisfactory.project.branches import RUN_BRANCH
 from tests.runs.conftest import KedroProject
 from tests.runs.test_history import answer, record
@@ -27,6 +28,26 @@ def test_a_run_is_taken_back_once_and_can_still_be_loaded(project: KedroProject)
     assert (done.exit_code, "taken back already" in done.output) == (2, True)
     project.run(7)
     assert project.read()["a"] == 7
+
+
+def test_a_run_that_was_taken_back_in_one_repository_alone_is_taken_back_in_the_other(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = project.run(5, pipeline="both")
+    revert = LakeFSAPI.revert
+
+    def away(api: LakeFSAPI, repository: str, *arguments: Any) -> None:
+        if repository == project.repository:
+            raise BackendUnreachable("no answer")
+        revert(api, repository, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LakeFSAPI, "revert", away)
+        assert project.invoke("revert", run_id).exit_code == 2
+    done = project.invoke("revert", run_id)
+    assert (done.exit_code, f"back in {project.repository}." in done.output) == (0, True), done.output
+    assert "a" not in project.read()
+    assert project.invoke("revert", run_id).exit_code == 2
 
 
 def test_a_run_on_which_something_was_built_stays(project: KedroProject) -> None:
@@ -82,6 +103,19 @@ def test_the_data_of_a_merged_branch_comes_as_one_commit_with_both_parents(proje
     project.run(5)
 
 
+def test_data_of_code_that_git_has_not_merged_does_not_come(project: KedroProject) -> None:
+    _branched(project)
+    project.git("merge", "-q", "feature/x")
+    project.git("switch", "-q", "feature/x")
+    project.commit_code("newer, of somebody else")
+    project.run(3, nodes=["first"])
+    project.git("reset", "-q", "--hard", "HEAD~1")  # this clone has not fetched it
+    project.git("switch", "-q", "main")
+    done = project.invoke("merge", "feature/x")
+    assert (done.exit_code, "git has not merged" in done.output) == (2, True), done.output
+    assert project.invoke("merge", "feature/x", "--force").exit_code == 0
+
+
 def test_conflicts_are_told_by_entry_and_settled_for_all_or_for_entries(project: KedroProject) -> None:
     _branched(project)
     project.run(3, nodes=["first", "second"])
@@ -90,6 +124,9 @@ def test_conflicts_are_told_by_entry_and_settled_for_all_or_for_entries(project:
     assert (done.exit_code, "have both changed a, b:" in done.output) == (1, True), done.output
     done = project.invoke("merge", "feature/x", "--ours-of", "b")
     assert (done.exit_code, "have both changed a:" in done.output) == (1, True), done.output
+    for wrong, told in ((["c"], "no entry 'c'"), (["a", "--theirs-of", "a"], "both name 'a'")):
+        done = project.invoke("merge", "feature/x", "--ours", "--ours-of", *wrong)
+        assert (done.exit_code, told in done.output) == (2, True), done.output
     main = project.api.branch(project.repository, "main").commit_id
     done = project.invoke("merge", "feature/x", "--ours-of", "b", "--theirs")
     assert (done.exit_code, "theirs for a" in done.output) == (0, True), done.output
