@@ -30,6 +30,8 @@ class S3Access:
         path_style: Whether the bucket is the first segment of the path, and no part of the host's name.
         verify: Whether the server's certificate is checked; a text: the file of those to trust.
         proxy: URL of an HTTP proxy; ``None``: what the environment says.
+        config: What else the user has said of requests, as arguments of botocore's ``Config``; engines that do without
+            botocore are not told.
     """
 
     bucket: str
@@ -43,10 +45,17 @@ class S3Access:
     path_style: bool = False
     verify: bool | str = True
     proxy: Hidden[str] | None = field(default=None)
+    config: Mapping[str, Any] = field(default_factory=HiddenDict, repr=False)
 
     def credentials(self) -> Mapping[str, Any]:
         """The same as the credentials of an entry in S3, in boto3's names."""
-        config: dict[str, Any] = {"s3": {"addressing_style": "path"}} if self.path_style else {}
+        config: dict[str, Any] = HiddenDict(self.config)
+        if self.endpoint_url is None:  # what another machine's environment says is not meant
+            config["ignore_configured_endpoint_urls"] = True
+        else:  # it is chosen, and botocore would not let it be chosen once more
+            config |= {"use_fips_endpoint": False, "use_dualstack_endpoint": False}
+        if self.path_style:
+            config["s3"] = {**config.get("s3", {}), "addressing_style": "path"}
         if self.proxy is not None:
             config["proxies"] = HiddenDict(dict.fromkeys(("http", "https"), self.proxy.reveal()))
         keys = {
@@ -58,7 +67,7 @@ class S3Access:
             {
                 **{name: value.reveal() for name, value in keys.items() if value is not None},
                 **({"endpoint_url": self.endpoint_url} if self.endpoint_url else {}),
-                **({"config_kwargs": config} if config else {}),
+                "config_kwargs": config,
                 **({} if self.verify is True else {"verify": self.verify}),
                 "region_name": self.region,
                 "anon": self.access_key_id is None,

@@ -10,14 +10,13 @@ from kedro_statisfactory.backends.engines import S3Access
 from kedro_statisfactory.backends.s3.client import s3_client
 from kedro_statisfactory.backends.s3.credentials import s3_configuration
 from kedro_statisfactory.backends.s3.errors import code_of, kind_of
+from kedro_statisfactory.backends.s3.plain import AWS
 from kedro_statisfactory.errors import ObjectNotFound
 from kedro_statisfactory.hidden import Hidden
 from kedro_statisfactory.session import Session
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-_OF_AWS = (".amazonaws.com", ".amazonaws.com.cn")
 
 
 def s3_access(session: Session, bucket: str, key: str, url: str) -> S3Access:
@@ -39,7 +38,8 @@ def s3_access(session: Session, bucket: str, key: str, url: str) -> S3Access:
     client: Any = s3_client(session)
     configuration = s3_configuration(session.credentials)
     region, endpoint = client.meta.region_name, client.meta.endpoint_url
-    is_aws = (urlsplit(endpoint).hostname or "").endswith(_OF_AWS)
+    # Any other host of AWS (of a private network, say, or FIPS) was chosen by somebody, and engines would not find it.
+    is_aws = bool(AWS.fullmatch(urlsplit(endpoint).netloc))
     style = (client.meta.config.s3 or {}).get("addressing_style")
     found: dict[str, Any] = {
         "bucket": bucket,
@@ -48,8 +48,11 @@ def s3_access(session: Session, bucket: str, key: str, url: str) -> S3Access:
         "endpoint_url": None if is_aws else endpoint,
         "region": "us-east-1" if region in (None, "aws-global") else region,
         "path_style": style == "path" or (not is_aws and style != "virtual"),
+        "config": configuration.config,
         "verify": configuration.client.get("verify", True),
     }
+    if proxy := (configuration.config.get("proxies") or {}).get(urlsplit(endpoint).scheme):
+        found["proxy"] = Hidden(proxy)
     if configuration.anonymous:
         return S3Access(**found)
     # What the client itself signs with: it renews what is lent to it.

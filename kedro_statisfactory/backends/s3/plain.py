@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3 import S3Client
 
+_OTHER_HOSTS = ("use_fips_endpoint", "use_dualstack_endpoint")
 # Arguments of botocore's Config that mean the same for both ways.
 _CONFIG = frozenset(
     (
@@ -32,6 +33,8 @@ _CONFIG = frozenset(
         "request_checksum_calculation",
         "response_checksum_validation",
         "s3",
+        "ignore_configured_endpoint_urls",
+        *_OTHER_HOSTS,
     )
 )
 _ADDRESSING = (None, "auto", "path")
@@ -49,7 +52,8 @@ _ORIGINS = frozenset(
         "sso",
     )
 )
-_AWS = re.compile(r"s3(\.[a-z0-9-]+)?\.amazonaws\.com(\.cn)?")
+#: The hosts of AWS's own regions, with nothing special about them.
+AWS = re.compile(r"s3(\.[a-z0-9-]+)?\.amazonaws\.com(\.cn)?")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 # What the names of buckets end with that are no buckets in a region.
 _SPECIAL_BUCKETS = ("--x-s3", "--ol-s3", "-s3alias", ".mrap")
@@ -179,7 +183,7 @@ def plain_service(client: S3Client, configuration: S3Configuration, core: Any) -
     if credentials is None or credentials.method not in _ORIGINS:
         return None
     parts = urlsplit(meta.endpoint_url)
-    is_aws = bool(_AWS.fullmatch(parts.netloc)) and meta.region_name in ("us-east-1", *parts.netloc.split("."))
+    is_aws = bool(AWS.fullmatch(parts.netloc)) and meta.region_name in ("us-east-1", *parts.netloc.split("."))
     is_elsewhere = "amazonaws" not in parts.netloc and ":" not in (parts.hostname or ":") and "@" not in parts.netloc
     if not (is_aws or is_elsewhere) or parts.path not in ("", "/") or parts.query or meta.region_name == "aws-global":
         return None
@@ -198,6 +202,7 @@ def _has_plain_config(config: Any, configuration: S3Configuration) -> bool:
     return (
         not configuration.anonymous
         and configuration.config.keys() <= _CONFIG
+        and not any(map(configuration.config.get, _OTHER_HOSTS))
         and "api_version" not in configuration.client
         and configuration.client.get("verify") is not False
         and s3.keys() <= {"addressing_style"}

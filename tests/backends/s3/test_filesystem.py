@@ -26,6 +26,8 @@ from kedro_statisfactory.session import Session
 from tests.servers.faults import Canned, gateway
 from tests.servers.s3 import S3Server
 
+PRIVATE = "https://bucket.vpce-1a2b-5678.s3.eu-central-1.vpce.amazonaws.com"
+
 
 @pytest.fixture
 def access(seaweed: S3Server, bucket: str) -> S3Access:
@@ -92,6 +94,38 @@ def test_keys_are_those_that_boto3_would_sign_with(monkeypatch: pytest.MonkeyPat
     assert told["config_kwargs"]["proxies"]["https"] == "http://proxy:1"
     assert told["verify"] is False
     assert s3_configuration(told).session["aws_session_token"] == "nor this"
+
+
+@pytest.mark.parametrize(
+    ("more", "endpoint"),
+    [
+        ({}, None),
+        ({"endpoint_url": "https://s3.eu-central-1.amazonaws.com"}, None),
+        ({"config_kwargs": {"s3": {"use_accelerate_endpoint": True}}}, None),
+        ({"endpoint_url": PRIVATE}, PRIVATE),
+        ({"endpoint_url": PRIVATE, "config_kwargs": {"s3": {"payload_signing_enabled": True}}}, PRIVATE),
+        ({"config_kwargs": {"use_fips_endpoint": True}}, "https://s3-fips.eu-central-1.amazonaws.com"),
+        ({"config_kwargs": {"request_checksum_calculation": "when_required", "connect_timeout": 3}}, None),
+        ({"config_kwargs": {"proxies": {"https": "http://user:hidden@proxy:1"}, "client_cert": "mine.pem"}}, None),
+    ],
+)
+def test_an_engine_goes_where_boto3_does_and_in_the_same_way(
+    more: dict[str, Any], endpoint: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"key": "AKIAEXAMPLE", "secret": "do not tell", "region_name": "eu-central-1", **more}
+    found = s3_access(Session(given), "b", "k", "s3://b/k")
+    assert found.endpoint_url == endpoint
+    assert "hidden" not in repr(found)
+    assert (found.proxy is not None) == ("proxies" in more.get("config_kwargs", {}))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://of-another-machine")
+    there: Any = s3_client(Session(found.credentials()))
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    here: Any = s3_client(Session(given))
+    assert there.meta.endpoint_url == here.meta.endpoint_url
+    assert (there.meta.config.s3 or {}).items() >= (here.meta.config.s3 or {}).items()
+    for name in ("request_checksum_calculation", "connect_timeout", "client_cert"):
+        assert getattr(there.meta.config, name) == getattr(here.meta.config, name)
+    assert (there.meta.config.proxies or {}).items() >= (here.meta.config.proxies or {}).items()
 
 
 def test_nothing_beside_the_location_is_reached(files: EngineFileSystem) -> None:

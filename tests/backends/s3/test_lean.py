@@ -91,6 +91,7 @@ def test_odd_keys_mean_the_same_by_both_ways(seaweed: S3Server, session: Session
     [
         HERE,
         {**HERE, "config_kwargs": {"s3": {"addressing_style": "path"}}},
+        {**HERE, "config_kwargs": {"use_fips_endpoint": False, "ignore_configured_endpoint_urls": True}},
         {**HERE, "config_kwargs": {"response_checksum_validation": "when_required"}},
         {**HERE, "endpoint_url": "https://minio.example.org:9000/"},
         {**KEYS, "config_kwargs": {"s3": {"addressing_style": "path"}}},
@@ -160,6 +161,7 @@ PROXY = {"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "localhost"}
         ({"config_kwargs": {"retries": {"mode": "adaptive"}}}, {}),
         ({"config_kwargs": {"retries": {"mode": "standard", "total_max_attempts": 1}}}, {}),
         ({"config_kwargs": {"user_agent_extra": "me"}}, {}),
+        ({"config_kwargs": {"use_fips_endpoint": True}, "endpoint_url": None}, {}),
         ({"api_version": "2006-03-01"}, {}),
         ({"endpoint_url": None, "region_name": "aws-global"}, {}),
         ({"endpoint_url": "http://[::1]:9"}, {}),
