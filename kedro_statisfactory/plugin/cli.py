@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -10,8 +11,6 @@ import click
 from click.core import ParameterSource
 
 from kedro_statisfactory.plugin.commands import COMMANDS
-from kedro_statisfactory.plugin.commands.leavings import clean_disk, clean_places, clean_repository
-from kedro_statisfactory.plugin.migrate.command import migrate
 from kedro_statisfactory.plugin.places import entries_of, errors_as_text, repositories, repositories_of
 
 if TYPE_CHECKING:
@@ -92,13 +91,25 @@ def commands() -> None:
     pass
 
 
-@commands.group()
+class _Group(click.Group):
+    """Commands, of which some are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all, in their order."""
+        return sorted({*super().list_commands(ctx), *COMMANDS})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name; ``None``: there is none."""
+        if cmd_name not in COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(f"kedro_statisfactory.plugin.{module}"), name)
+        return command
+
+
+@commands.group(cls=_Group)
 def statisfactory() -> None:
     """Move catalogs; see, compare, end and clean up runs on lakeFS."""
-
-
-for each in (*COMMANDS, migrate):
-    statisfactory.add_command(each)
 
 
 @statisfactory.group()
@@ -191,6 +202,7 @@ def clean(metadata: ProjectMetadata, env: str | None, older_than: float | None, 
 
     Complete runs, which only have to be finished, are kept and named.
     """
+    from kedro_statisfactory.plugin.commands.leavings import clean_disk, clean_places, clean_repository
     from kedro_statisfactory.project import current_project
 
     with errors_as_text():

@@ -1,15 +1,20 @@
-"""The commands about runs of the past: each module has one or two, and what they share is in ``output``."""
+"""The commands about runs of the past: each module has one or two, and what they share is in ``output``.
+
+``kedro`` imports the command line of each plugin before it does anything, be it a run: these are imported when asked.
+"""
 
 from __future__ import annotations
 
-import click
-
-from kedro_statisfactory.plugin.commands.changing import merge, revert
-from kedro_statisfactory.plugin.commands.comparing import diff
-from kedro_statisfactory.plugin.commands.doctor import doctor
-from kedro_statisfactory.plugin.commands.listing import runs, show_run
-from kedro_statisfactory.plugin.commands.pruning import prune
-from kedro_statisfactory.plugin.commands.standing import status, tag
-
-#: All of them, in the order in which the help lists them.
-COMMANDS: tuple[click.Command, ...] = (status, runs, show_run, diff, tag, merge, revert, prune, doctor)
+#: Where each is: a module of ``kedro_statisfactory.plugin``, and what the command is called there.
+COMMANDS = {
+    "diff": "commands.comparing:diff",
+    "doctor": "commands.doctor:doctor",
+    "merge": "commands.changing:merge",
+    "migrate": "migrate.command:migrate",
+    "prune": "commands.pruning:prune",
+    "revert": "commands.changing:revert",
+    "runs": "commands.listing:runs",
+    "show": "commands.listing:show_run",
+    "status": "commands.standing:status",
+    "tag": "commands.standing:tag",
+}
