@@ -22,6 +22,7 @@ from kedro_statisfactory.runs.target import (
     TOKEN,
     Part,
     Target,
+    is_of,
     ways_out,
 )
 
@@ -100,6 +101,10 @@ def _land_each(to_land: list[_ToLand], waiting: Sequence[Target], done: list[str
         waiting: All its repositories.
         done: Gets the names of the data branches on which the run is.
     """
+    for target, _, _ in to_land:
+        _note_own(
+            target, next((commit.id for commit in tagged(target, target.repository) if is_of(commit, target)), "")
+        )
     if len(to_land) > 1:
         for target, strategy, inputs in to_land:
             with _told(target, done):
@@ -162,13 +167,16 @@ def _finish(target: Target, merge: str | None, inputs: str) -> None:
     api, repository = target.api, target.repository
     if target.is_new:  # its record is that of a merge, which a run of several processes has more to say in
         api.ensure_branch(repository, target.data_branch, target.base)
-    if target.landed:  # once before, and a part has come since
-        target.compared = target.landed
-        if api.branch(repository, target.data_branch).commit_id == target.landed:
-            merge = "source-wins"  # against nobody but the run itself
+    _note_own(target, target.landed)
     found = landed_at(target)
     target.landed = verified(target, found) if found else land(target, merge, inputs)
     tag(target)
+
+
+def _note_own(target: Target, landed: str) -> None:
+    """Note that a run has landed once before; a part has perhaps come since, which goes before what it has landed."""
+    if landed:
+        target.own = target.compared = landed
 
 
 def _has_more(target: Target) -> bool:

@@ -103,6 +103,8 @@ def _merge(target: Target, merge: str | None, inputs: str) -> str:
     """Merge a run into what is on its destination now; gives the commit there."""
     api, repository = target.api, target.repository
     head = compare(target, merge, inputs)
+    if head == target.own:
+        merge = "source-wins"  # against nobody but the run itself
     metadata = {**_packed(target), MERGED: target.commit, COMPARED: head}
     try:
         return api.merge(repository, target.run_branch, target.destination, _message(target.metadata), metadata, merge)

@@ -76,6 +76,7 @@ class Target:
         commit: The last commit on the hidden branch.
         compared: A commit of the destination up to which what others have changed is not in the way of the run; empty:
             its base.
+        own: The commit by which the run has landed there before another part came to it; empty: it has not.
         is_over: Whether the run cannot land there any more, and has to be repeated.
         landed: The commit by which the run is on its destination; empty: it is not.
         metadata: Of these commits, whole.
@@ -94,6 +95,7 @@ class Target:
     is_new: bool = False
     commit: str = ""
     compared: str = ""
+    own: str = ""
     is_over: bool = False
     landed: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)

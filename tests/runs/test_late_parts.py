@@ -16,6 +16,7 @@ from kedro_statisfactory.runs.target import JOINED
 from tests.runs.conftest import KedroProject
 from tests.runs.test_ends import at
 from tests.runs.test_joined import run_only_missing
+from tests.runs.test_overlaps import change
 
 ID = "nightly"
 ALL = {"a": 3, "b": 30, "total": 3}
@@ -101,6 +102,34 @@ def test_a_part_that_comes_after_a_finish_that_died_before_its_end_lands_with_th
     finish(joined)
     assert joined.read() == ALL
     assert set(joined.tags().values()) == {joined.log()[0].id}
+
+
+def test_a_part_that_is_repeated_after_a_finish_that_died_goes_before_what_that_has_landed(
+    joined: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined.run(3, nodes=["first", "second"])
+    with monkeypatch.context() as patch:
+        patch.setattr(LakeFSAPI, "delete_branch", fail)
+        assert joined.invoke("run", "finish").exit_code == 1
+    with pytest.raises(RunError, match=LATE):
+        joined.run(4, nodes=["first", "second"])
+    finish(joined)
+    assert joined.read() == {"a": 4, "b": 40, "total": 0}
+    assert set(joined.tags().values()) == {joined.log()[0].id}
+
+
+def test_what_others_change_while_a_part_goes_before_what_its_run_has_landed_is_not_lost(
+    joined: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def come() -> None:
+        with pytest.raises(RunError, match=LATE):
+            joined.run(4, nodes=["first", "second"])
+        at(monkeypatch, "branch", change(joined))  # right after finish has looked again at what is on `main`
+
+    joined.run(3, nodes=["first", "second"])
+    at(monkeypatch, "create_tag", come)
+    done = joined.invoke("run", "finish")
+    assert (done.exit_code, joined.read()["a"]) == (1, 9), done.output
 
 
 def test_a_tag_stays_where_whoever_was_faster_has_landed_more(
