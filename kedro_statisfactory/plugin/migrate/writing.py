@@ -34,8 +34,11 @@ def write(before: Mapping[Path, str], after: Mapping[Path, str]) -> None:
         after: What they are going to hold.
 
     Raises:
-        click.ClickException: One could not be written.
+        click.ClickException: One could not be written, or was changed by somebody else since it was read.
     """
+    for path in after:  # copying, for example, may have taken long
+        if not path.is_file() or path.read_bytes() != before[path].encode():
+            raise click.ClickException(f"nothing is rewritten, because {path} has changed meanwhile: migrate again.")
     done: list[Path] = []
     for path, text in after.items():
         try:

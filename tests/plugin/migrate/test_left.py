@@ -166,6 +166,14 @@ def test_files_that_cannot_be_written_are_told_before_anything_is_done(
     assert OURS not in moving.read()
 
 
+def test_what_somebody_has_written_meanwhile_stays(moving: Moving, monkeypatch: pytest.MonkeyPatch) -> None:
+    moving.write("x: {type: text.TextDataset, filepath: x}\n")
+    theirs = "x: {type: text.TextDataset, filepath: other}\n"
+    monkeypatch.setattr(writing, "refuse_unwritable", lambda _: moving.write(theirs))  # while it copies, for example
+    assert "has changed meanwhile: migrate again" in moving.migrate(fails=True)
+    assert moving.read() == theirs
+
+
 def test_where_a_file_fails_the_others_are_put_back(moving: Moving, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("base/catalog_a.yml", "base/catalog_b.yml")
     for name in names:
