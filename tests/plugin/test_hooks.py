@@ -223,7 +223,7 @@ def test_an_engine_on_other_machines_is_told_before_anything_runs(
     def refuse(kind: type, data: object = None) -> None:
         raise InvalidFormat(f"{kind.__name__} works elsewhere")
 
-    monkeypatch.setattr("kedro_statisfactory.datasets.artifact.refuse_cluster", refuse)
+    monkeypatch.setattr("kedro_statisfactory.datasets.checked.refuse_cluster", refuse)
     catalog = _catalog(tmp_path)
     with pytest.raises(DatasetError, match=r"catalog entry 'out': .*TextDataset works elsewhere"):
         _begin(pipeline([node(lambda: "x", None, "out")]), catalog)
