@@ -79,7 +79,8 @@ def _finish_attempt(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, me
     unwritten = [target for target, _, _ in waiting if has_nothing(target)]
     to_land = [each for each in waiting if each[0] not in unwritten]
     _land_each(to_land, waiting_targets, done)
-    if any([_has_more(target) for target in unwritten]):  # a part has come to where none had written before
+    # Has a part come to where none had written before?
+    if any([*(_has_more(target) for target in unwritten), *(_has_come(*each) for each in empty)]):
         return list(dict.fromkeys([*done, *(_finish_attempt(places, run_id, merge) or ())]))
     # Last of all: until the run is in all its repositories, each of them can tell of it.
     for target in [each[0] for each in to_land if each[0].landed]:
@@ -197,6 +198,13 @@ def _has_more(target: Target) -> bool:
         again.parts,
     )
     return True
+
+
+def _has_come(api: LakeFSAPI, repository: str, name: str) -> bool:
+    """Whether a part has come to a branch to which none had when it was read, as :func:`_has_more`."""
+    with contextlib.suppress(ObjectNotFound):
+        return _complete(api, repository, name) is not None
+    return False
 
 
 def _has_landed_elsewhere(target: Target) -> bool:

@@ -181,7 +181,7 @@ class Run:
         if self.targets and not failed and self.is_joined:
             has_written = any(target.written for target in self.targets)
             if has_written:
-                refuse_late(self.targets, self.kedro_id)
+                refuse_late(self.targets, self.kedro_id, [(api, repository) for api, repository, _ in self.only_read])
             LOGGER.info(
                 "This part of the run %r %s until `%s`.",
                 self.id,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -121,21 +122,23 @@ def _holds(commit: Commit, target: Target, repository: str, parts: Collection[st
     return set(parts).issubset(json.loads(told.get("kedro_parts", "[]")))
 
 
-def refuse_late(targets: Sequence[Target], part: str) -> None:
+def refuse_late(targets: Sequence[Target], part: str, read: Iterable[tuple[LakeFSAPI, str]]) -> None:
     """See that a run was not finished without a part that has just come to it.
 
     Args:
         targets: The repositories to which the part has come.
         part: Its id.
+        read: Those that it only read: where it was the first to write to a repository, the run has its tag elsewhere.
 
     Raises:
         RunError: It may have been.
     """
-    for target in targets:
-        ends = [commit for commit in tagged(target, target.repository) if is_of(commit, target)]
-        if ends and not any(_holds(commit, target, target.repository, [part]) for commit in ends):
+    for api, repository in [*((target.api, target.repository) for target in targets), *read]:
+        target = replace(targets[0], api=api)
+        ends = [commit for commit in tagged(target, repository) if is_of(commit, target)]
+        if ends and not any(_holds(commit, target, repository, [part]) for commit in ends):
             raise RunError(
-                f"the run {target.metadata['kedro_run_id']!r} was finished in {target.repository!r} while this part of "
+                f"the run {target.metadata['kedro_run_id']!r} was finished in {repository!r} while this part of "
                 f"it landed, and may be without it: `{command('finish', target.metadata)}` lands it unless it is too "
                 "late. If that says that nothing was left to land, repeat this part, and then finish."
             )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -190,6 +192,40 @@ def test_a_part_that_writes_where_no_other_has_while_the_run_is_finished_lands_t
         assert joined.repository in finish(joined)
     assert joined.read()["a"] == 4
     assert joined.branches() == joined.branches(joined.other) == ["main"]
+
+
+def test_a_part_that_was_at_work_where_no_other_has_written_lands_when_it_ends_in_time(
+    joined: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined.run(3, nodes=["first", "second"])
+    with joined.waiting_run("second", value=3, pipeline="elsewhere") as part:
+        at(monkeypatch, "create_tag", lambda: end(joined, part))
+        assert joined.other in finish(joined)
+    assert joined.read(repository=joined.other) == {"elsewhere": 30}
+    assert joined.branches() == joined.branches(joined.other) == ["main"]
+
+
+def test_a_part_that_was_at_work_where_no_other_has_written_is_told_that_it_ended_too_late(
+    joined: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete = LakeFSAPI.delete_branch
+    joined.run(3, nodes=["first", "second"])
+    with joined.waiting_run("second", value=3, pipeline="elsewhere") as part:
+
+        def drop(self: LakeFSAPI, repository: str, branch: str) -> None:
+            if (repository, branch) == (joined.other, run_branch(ID, JOINED)):
+                end(joined, part)
+            delete(self, repository, branch)
+
+        monkeypatch.setattr(LakeFSAPI, "delete_branch", drop)
+        finish(joined)
+    assert joined.read(repository=joined.other) == {}
+
+
+def end(project: KedroProject, part: Future[str]) -> None:
+    """Let a part that waits in its node end now; it is told that it came late."""
+    (project.path / "end-second").touch()
+    assert re.search(LATE, str(part.exception()))
 
 
 def test_a_late_part_that_reached_one_of_two_repositories_is_not_landed_by_halves(
