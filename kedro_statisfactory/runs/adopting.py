@@ -27,10 +27,9 @@ def reset(api: LakeFSAPI, project: Project, repository: str) -> tuple[str, str]:
     branch = project.branch()
     if branch == api.default_branch(repository):
         raise RunError(f"{branch!r} is the default branch of {repository!r}, which is not reset.")
+    _warn_of_runs(api, repository, branch, api.branch(repository, branch).commit_id)  # takes long where many wait
     _commit_uncommitted(api, repository, branch)
-    head = api.branch(repository, branch).commit_id
-    _warn_of_runs(api, repository, branch, head)
-    tag = tag_dropped(api, repository, branch, head)
+    tag = tag_dropped(api, repository, branch, api.branch(repository, branch).commit_id)
     api.delete_branch(repository, branch)
     return branch, tag
 

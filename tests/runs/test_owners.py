@@ -12,6 +12,7 @@ from kedro_statisfactory.backends.lakefs.owners import is_of_another
 from kedro_statisfactory.project import Project
 from kedro_statisfactory.project.git import Head
 from tests.runs.conftest import KedroProject
+from tests.runs.test_ends import at
 
 pytestmark = pytest.mark.once
 
@@ -76,6 +77,22 @@ def test_a_branch_can_be_reset_again_at_once(project: KedroProject, monkeypatch:
     assert project.catalog().load("total") == {"n": 1}, "it begins with what `main` had, not with its own runs"
     kept = [name for name in project.tags() if name.startswith("feature--x--until-2026")]
     assert [project.read(name)["total"] for name in kept] == [11, 21]
+
+
+def test_what_comes_while_a_reset_looks_for_runs_stays_under_the_tag(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def come() -> None:
+        project.write("came.json", 7, "feature--x")
+        project.api.create_commit(project.repository, "feature--x", "by hand", {})
+        project.write("saved.json", 8, "feature--x")
+
+    project.git("switch", "-qc", "feature/x")
+    project.run(1)
+    at(monkeypatch, "branches", come)
+    assert project.invoke("branch", "--reset").exit_code == 0
+    tag = next(name for name in project.tags() if name.startswith("feature--x--until-"))
+    assert project.read(tag).items() >= {"came": 7, "saved": 8}.items()
 
 
 def test_the_branch_of_somebody_else_is_refused(project: KedroProject) -> None:
