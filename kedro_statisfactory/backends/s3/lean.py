@@ -98,7 +98,11 @@ class LeanSender:
                 response.close()
                 raise
             if response.status == 200:
-                return _read(request, response)
+                try:
+                    return _read(request, response)
+                except BaseException:  # nobody will read it
+                    response.close()
+                    raise
             status, body = response.status, response.data
         except (HTTPError, OSError):
             raise Unexpected(is_passing=True) from None
@@ -173,20 +177,16 @@ def _read(request: Request, response: BaseHTTPResponse) -> Mapping[str, Any]:
     answer |= {member: headers[name] for name, member in _MEMBERS.items() if name in headers}
     if request.method == "PUT":
         return answer
-    try:
-        metadata = [name for name in headers if name.lower().startswith(_METADATA)]
-        answer["Metadata"] = {name[len(_METADATA) :]: headers[name] for name in metadata}
-        answer["ContentLength"] = length = int(headers["Content-Length"])
-        if "Last-Modified" in headers:
-            answer["LastModified"] = parsedate_to_datetime(headers["Last-Modified"])
-        if request.method == "GET":
-            checksum = _checksum_of(headers)
-            # What comes in parts is verified by who puts them together.
-            is_of_parts = length > transfer.SMALL and checksum and checksum[0] == "crc32"
-            answer["Body"] = LeanBody(response, length, None if is_of_parts else checksum)
-    except BaseException:
-        response.close()
-        raise
+    metadata = [name for name in headers if name.lower().startswith(_METADATA)]
+    answer["Metadata"] = {name[len(_METADATA) :]: headers[name] for name in metadata}
+    answer["ContentLength"] = length = int(headers["Content-Length"])
+    if "Last-Modified" in headers:
+        answer["LastModified"] = parsedate_to_datetime(headers["Last-Modified"])
+    if request.method == "GET":
+        checksum = _checksum_of(headers)
+        # What comes in parts is verified by who puts them together.
+        is_of_parts = length > transfer.SMALL and checksum and checksum[0] == "crc32"
+        answer["Body"] = LeanBody(response, length, None if is_of_parts else checksum)
     return answer
 
 

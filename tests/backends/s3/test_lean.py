@@ -264,21 +264,30 @@ def test_a_botocore_that_keeps_handlers_in_another_way_is_asked_for_everything()
         Canned(404, b"<html>Who are you?"),
         Canned(501, b"<Error><Code>NotImplemented</Code></Error>"),
         Canned(200, b"Who are you?"),
+        Canned(200, bytes(1 << 20)),
         Canned(206, b"x", {"ETag": '"x"'}),
         Canned(200, b"x", {"ETag": '"x"', "Last-Modified": "when it was"}),
         Canned(200, b"x", {"ETag": '"x"', "Transfer-Encoding": "chunked"}),
     ],
 )
 def test_a_bucket_that_answers_oddly_is_boto3s_from_then_on(
-    session: Session, between: Gateway, bucket: str, answer: Canned
+    session: Session, between: Gateway, bucket: str, answer: Canned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    objects = s3_objects(session)
+    objects, came = s3_objects(session), list[Any]()
+    ask_once: Callable[..., Any] = http.ask_once
+
+    def noted(*args: Any, **how: Any) -> Any:
+        came.append(ask_once(*args, **how))
+        return came[-1]
+
+    monkeypatch.setattr(http, "ask_once", noted)
     for key in "xy":
         objects.put_object(Bucket=bucket, Key=key, Body=b"content")
     ways(session)
     between.answers.append(answer)
     assert objects.get_object(Bucket=bucket, Key="x")["Body"].read() == b"content"
     assert ways(session) == LEAN_AND_BOTO3
+    assert came.pop().closed, "it is not left to the garbage collection"
     assert objects.get_object(Bucket=bucket, Key="y")["Body"].read() == b"content"
     assert ways(session) == {"boto3": 1}
     with pytest.raises(objects.client.exceptions.NoSuchBucket):
