@@ -10,9 +10,9 @@ from kedro_statisfactory.backends import Backend
 from kedro_statisfactory.datasets.collected import CollectedEntry
 from kedro_statisfactory.datasets.engines import refuse_cluster, refuse_handle
 from kedro_statisfactory.datasets.formats import Format
-from kedro_statisfactory.datasets.native import SHAPES, NativeFormat, scans
+from kedro_statisfactory.datasets.native import SHAPES, NativeFormat, scans, scans_folders
 from kedro_statisfactory.datasets.staging import staged_path, staging_folder
-from kedro_statisfactory.errors import InvalidFormat, NotSupported
+from kedro_statisfactory.errors import InvalidFormat, NotSupported, ObjectNotFound
 from kedro_statisfactory.location import basename
 
 
@@ -49,8 +49,17 @@ class CheckedEntry(CollectedEntry):
 
     def _reads_by_itself(self, where: ParseResult, options: Mapping[str, Any]) -> NativeFormat | None:
         """What lets the engine read where the data is; ``None``: it reads a file of this machine."""
-        is_scan = self._scanner is not None and self._backend().serves_scans(fragment=where, **options)
-        return self._scanner if is_scan else self._native
+        if self._scanner is None or self._format is None:
+            return self._native
+        backend = self._backend()
+        if not backend.serves_scans(fragment=where, **options):
+            return None
+        if not scans_folders(self._format):
+            try:
+                backend.stat(fragment=where, **options)
+            except ObjectNotFound:  # a folder, or nothing
+                return None
+        return self._scanner
 
     def check_options(self) -> None:
         """Refuse options that the backend does not know; a constructor that did it would have to load SDKs.

@@ -169,6 +169,15 @@ def scans(format_: Format) -> bool:
     return name in _SCANS
 
 
+def scans_folders(format_: Format) -> bool:
+    """Whether a format that reads lazily does the same wherever a folder is.
+
+    On object stores kedro-datasets lets pyarrow read what polars reads elsewhere, and that finds no columns in names of
+    folders.
+    """
+    return type_name(format_.kind) != _LAZY_POLARS
+
+
 def _why_not(format_: Format) -> str:
     """What keeps the engine of a format from the data; empty: nothing."""
     for package, why in _CANNOT.items():

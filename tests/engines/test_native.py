@@ -203,6 +203,17 @@ def test_a_scan_reads_what_it_was_made_for_or_fails(place: Place) -> None:
     assert plain(table.load()) == plain(TWO)
 
 
+def test_a_folder_is_scanned_lazily_with_the_columns_in_its_names(place: Place, tmp_path: Path) -> None:
+    for year in (2023, 2024):
+        (tmp_path / f"table/year={year}").mkdir(parents=True)
+        pl.DataFrame({"a": [year]}).write_parquet(tmp_path / f"table/year={year}/part-0.parquet")
+    table = entry(place, "table", LAZY, native=None)
+    table.backend.upload(source=tmp_path / "table", fragment=table.location)
+    assert plain(table.load()) == [(2023, 2023), (2024, 2024)]
+    if not place.root.startswith("/"):
+        assert plain(entry(place, "table", LAZY).load()) == [(2023,), (2024,)], "kedro-datasets lets pyarrow do that"
+
+
 def test_formats_that_read_lazily_do_without_the_gateway_where_it_is_off(lakefs_local: Any) -> None:
     place = Place(f"lakefs://{lakefs_local.new_repository()}", lambda *_: None, lambda *_: None)
     place.credentials = lakefs_local.credentials

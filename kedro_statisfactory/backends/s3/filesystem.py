@@ -106,6 +106,7 @@ class EngineFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec brin
         self, path: str, maxdepth: int | None = None, withdirs: bool = False, detail: bool = False, **_: Any
     ) -> Any:
         """All files below a folder, by one listing; or the file itself."""
+        root = "/" * str(path).startswith("/")  # pyarrow looks for the folder in the paths as it has written it
         path = self._strip_protocol(path)
         if not path:  # nothing else is there
             path = self._name
@@ -118,7 +119,7 @@ class EngineFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec brin
         if withdirs:
             above = {name[:number] for name in found for number in _ends(name) if number > len(path)}
             found |= {name: _folder(name) for name in above}
-        chosen = {name: found[name] for name in sorted(found) if depth is None or name.count("/") <= depth}
+        chosen = {root + name: found[name] for name in sorted(found) if depth is None or name.count("/") <= depth}
         return chosen if detail else list(chosen)
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **_: Any) -> bytes:
