@@ -36,7 +36,9 @@ def repositories(metadata: ProjectMetadata, env: str | None) -> list[tuple[LakeF
 
 
 def _tell_left_out(name: str, error: Exception) -> None:
-    click.echo(f"The entry {name} is left out: {error}", err=True)
+    from kedro_statisfactory.plugin.commands.output import one_line
+
+    click.echo(one_line(f"The entry {name} is left out: {error}"), err=True)
 
 
 def entries_of(

@@ -111,8 +111,9 @@ def of_repository(place: Place) -> Iterator[Check]:
             if not check.is_good:
                 return
     finally:
-        with contextlib.suppress(StatisfactoryError):
+        with contextlib.suppress(StatisfactoryError):  # these keys may make tags, and not remove them
             api.delete_tag(repository, tag)
+        with contextlib.suppress(StatisfactoryError):
             api.delete_branch(repository, branch)
 
 

@@ -65,6 +65,11 @@ def test_a_right_that_is_missing_ends_the_look(project: KedroProject, monkeypatc
     monkeypatch.setattr(LakeFSAPI, "create_tag", refuse)
     found = list(health.of_repository((project.backend, project.repository)))
     assert [each.is_good for each in found] == [True, True, True, True, False]
+    before = project.branches()
+    monkeypatch.undo()
+    monkeypatch.setattr(LakeFSAPI, "delete_tag", refuse)
+    assert all(each.is_good for each in health.of_repository((project.backend, project.repository)))
+    assert project.branches() == before, "the branch goes though the tag stays"
     monkeypatch.setattr(LakeFSAPI, "server", lambda _: ("1.2.3", True, "no time"))
     (server, way) = health.of_server(project.backend)
     assert (server.is_good, "1.66 is needed" in server.told, "signed" in way.told) == (False, True, True)
