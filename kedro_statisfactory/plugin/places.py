@@ -36,9 +36,7 @@ def repositories(metadata: ProjectMetadata, env: str | None) -> list[tuple[LakeF
 
 
 def _tell_left_out(name: str, error: Exception) -> None:
-    from kedro_statisfactory.plugin.commands.output import one_line
-
-    click.echo(one_line(f"The entry {name} is left out: {error}"), err=True)
+    click.echo(f"The entry {name} is left out: {' '.join(str(error).split())}", err=True)
 
 
 def entries_of(
