@@ -202,9 +202,10 @@ def _has_more(target: Target) -> bool:
 
 def _has_come(api: LakeFSAPI, repository: str, name: str) -> bool:
     """Whether a part has come to a branch to which none had when it was read, as :func:`_has_more`."""
-    with contextlib.suppress(ObjectNotFound):
+    try:
         return _complete(api, repository, name) is not None
-    return False
+    except ObjectNotFound:  # somebody else has dropped it
+        return False
 
 
 def _has_landed_elsewhere(target: Target) -> bool:

@@ -222,6 +222,16 @@ def test_a_part_that_was_at_work_where_no_other_has_written_is_told_that_it_ende
     assert joined.read(repository=joined.other) == {}
 
 
+def test_a_branch_to_which_nobody_has_written_may_be_dropped_by_others_first(
+    joined: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined.run(3, nodes=["first", "second"])
+    with joined.waiting_run("second", value=3, pipeline="elsewhere") as part:
+        at(monkeypatch, "create_tag", lambda: joined.api.delete_branch(joined.other, run_branch(ID, JOINED)))
+        finish(joined)
+    assert "was ended elsewhere" in str(part.exception())
+
+
 def end(project: KedroProject, part: Future[str]) -> None:
     """Let a part that waits in its node end now; it is told that it came late."""
     (project.path / "end-second").touch()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Collection, Iterator
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import DATA_BRANCH
 from kedro_statisfactory.backends.lakefs.run_tags import RunAt, RunTags
-from kedro_statisfactory.errors import NoDataBranch, ObjectNotFound
+from kedro_statisfactory.errors import ObjectNotFound
 from kedro_statisfactory.project.branches import UNTIL, data_branch
 from kedro_statisfactory.project.git import ancestors
 from kedro_statisfactory.project.history import made_from
@@ -42,7 +41,8 @@ class Origins:
         git branch was made go first, then those on the default branch: others may have tried something there. The
         runs that a data branch had when it was reset do not count for it: it begins as if they had never been.
         """
-        own = self._own()
+        head, settings = self._session.project.read_head(), self._session.project.settings
+        own = data_branch(head.branch, settings.branches) if head.branch else settings.branch
         origin, branch = self._origin(repository)
         if branch is not None and branch == own and (dropped := self._dropped(repository, own)):
             origin, _ = self._origin(repository, dropped)
@@ -62,12 +62,6 @@ class Origins:
         run = max(runs, key=lambda run: run.time)
         told = self._api.commit(repository, run.commit).metadata.get(DATA_BRANCH)
         return (told and self._on(repository, told, "", shas)) or run.commit, told
-
-    def _own(self) -> str | None:
-        """The data branch of the git branch that is checked out; ``None``: there is no such thing."""
-        with contextlib.suppress(NoDataBranch):
-            return self._session.project.branch()
-        return None
 
     def _dropped(self, repository: str, branch: str) -> set[str]:
         """The commits of the runs that a data branch had when it was reset."""
