@@ -258,6 +258,10 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and value.isascii() and value.isprintable() and value == " ".join(value.split()) != ""
 
 
+# boto3's `upload_file` and `download_file` register handlers of this module, which look at their own requests alone.
+_OF_TRANSFERS = "s3transfer.utils"
+
+
 class Handlers:
     """Who is told by a boto3 client of its requests, and may change them: only boto3 and this package, or a user, too.
 
@@ -290,12 +294,16 @@ class Handlers:
         found: list[Any] = []
         while nodes:
             node = nodes.pop()
-            found.extend(each for group in node["values"] or () for each in group)
+            found.extend(each for group in node["values"] or () for each in group if _module_of(each) != _OF_TRANSFERS)
             nodes.extend(node["children"].values())
         return found
 
 
 def _is_ours(handler: Any) -> bool:
     """Whether a handler is one of boto3 or of this package; those that stand in for the service in tests are not."""
-    module = str(getattr(getattr(handler, "func", handler), "__module__", ""))
+    module = _module_of(handler)
     return module.partition(".")[0] in ("botocore", "boto3", "kedro_statisfactory") and module != "botocore.stub"
+
+
+def _module_of(handler: Any) -> str:
+    return str(getattr(getattr(handler, "func", handler), "__module__", ""))

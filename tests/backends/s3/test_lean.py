@@ -471,6 +471,16 @@ def test_certificates_are_trusted_as_by_boto3_and_a_checked_body_is_not_read_twi
             assert "x-amz-checksum-crc32" in told
 
 
+def test_a_transfer_of_boto3_by_the_same_client_is_in_nobodys_way(
+    seaweed: S3Server, bucket: str, tmp_path: Path
+) -> None:
+    session = Session({**seaweed.credentials, "config_kwargs": {"max_pool_connections": 3}})
+    (tmp_path / "x").write_bytes(b"x")
+    s3_client(session).upload_file(str(tmp_path / "x"), bucket, "x")
+    assert S3Backend(session).get(fragment=parse(f"s3://{bucket}/x")) == b"x"
+    assert ways(session) == {"lean": 1}
+
+
 def test_keys_that_expire_are_renewed(seaweed: S3Server, bucket: str) -> None:
     objects = s3_objects(Session(seaweed.credentials))
     soon = datetime.now(timezone.utc) + timedelta(days=1)
