@@ -12,7 +12,10 @@ from kedro.io import DatasetError
 from kedro_statisfactory import ArtifactDataset
 from tests.datasets.conftest import Place
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the libraries of the formats
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]  # of the libraries of the formats
 
 ODD = ["d[1]", "d?ta", "d*ta", "d{1,2}", "d%20x", "d\\x", "_d", ".d", "d#x", "d x"]
 DECOYS = ["d1", "data", "d2", "d", "d x"]

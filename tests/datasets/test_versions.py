@@ -18,6 +18,8 @@ from tests.datasets.conftest import Place
 from tests.servers.faults import Fault, gateway, proxy
 from tests.servers.s3 import S3Server
 
+pytestmark = pytest.mark.once
+
 
 def _catalog(place: Place, save_version: str | None = None, load_versions: dict[str, str] | None = None) -> DataCatalog:
     config = {"x": place.entry("x.json", dataset="json.JSONDataset", versioned=True)}

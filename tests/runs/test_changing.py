@@ -14,6 +14,8 @@ from kedro_statisfactory.project.branches import RUN_BRANCH
 from tests.runs.conftest import KedroProject
 from tests.runs.test_history import answer, record
 
+pytestmark = pytest.mark.once
+
 
 def test_a_run_is_taken_back_once_and_can_still_be_loaded(project: KedroProject) -> None:
     project.run(1)

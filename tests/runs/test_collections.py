@@ -16,6 +16,8 @@ from kedro_statisfactory.errors import MergeConflict
 from tests.runs.conftest import KedroProject
 from tests.runs.project import pipeline_registry
 
+pytestmark = pytest.mark.once
+
 Value = dict[str, int]
 
 

@@ -17,6 +17,8 @@ from tests.runs.conftest import KedroProject
 from tests.runs.test_history import answer
 from tests.servers.s3 import S3Server
 
+pytestmark = pytest.mark.once
+
 _CANARY = "canary-0123456789-secret"
 
 

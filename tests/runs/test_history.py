@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -22,6 +23,8 @@ from kedro_statisfactory.runs.history import History, Wanted
 from kedro_statisfactory.runs.past import PastRun, Share, mapping_in
 from kedro_statisfactory.session import Session
 from tests.runs.conftest import KedroProject
+
+pytestmark = pytest.mark.once
 
 
 def history(project: KedroProject, *more: str) -> History:
@@ -304,3 +307,18 @@ def test_the_pipeline_and_the_version_that_was_read_are_told(project: KedroProje
     assert "some" in project.invoke("runs").output
     assert first in project.invoke("show", "other").output
     assert output.size_of(5 * 10**15) == "5000 TB"
+
+
+def test_a_name_that_begins_like_a_tag_by_git_commit_is_no_run(project: KedroProject) -> None:
+    project.run(1)
+    done = project.invoke("show", "git-0")
+    assert done.exit_code == 2
+    assert "git-0" in done.output
+
+
+def test_a_stream_that_is_no_terminals_knows_all_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", told)
+    output._tell_all_letters()
+    print("\udc80 ü")
+    assert told.getvalue() == "\udc80 ü\n"

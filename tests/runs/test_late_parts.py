@@ -20,6 +20,8 @@ from tests.runs.test_ends import at
 from tests.runs.test_joined import run_only_missing
 from tests.runs.test_overlaps import change
 
+pytestmark = pytest.mark.once
+
 ID = "nightly"
 ALL = {"a": 3, "b": 30, "total": 3}
 LATE = f"the run '{ID}' was finished in .* while this part of it landed, and may be without it"

@@ -14,6 +14,8 @@ from kedro_statisfactory.errors import PermissionDenied, RunError
 from kedro_statisfactory.project.branches import RUN_BRANCH
 from tests.runs.conftest import KedroProject
 
+pytestmark = pytest.mark.once
+
 ALL = {"a": 3, "b": 30, "total": 3}
 
 

@@ -8,8 +8,12 @@ from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.errors import BranchNotFound, MergeConflict, RunError
 from kedro_statisfactory.project import RUN_ID
 from kedro_statisfactory.project.branches import RUN_BRANCH
+from kedro_statisfactory.runs.landing import _refuse_ended
+from kedro_statisfactory.runs.target import Target
 from tests.runs.conftest import KedroProject
 from tests.runs.test_overlaps import before_merge, id_of
+
+pytestmark = pytest.mark.once
 
 FIRST = ["first", "second"]
 
@@ -143,3 +147,8 @@ def test_a_merge_that_misses_something_that_is_there_is_tried_again(
     monkeypatch.setattr(LakeFSAPI, "merge", miss)
     feature.run(3)
     assert feature.read("x")["a"] == 3
+
+
+def test_a_new_data_branch_that_is_not_there_yet_is_no_sign_that_its_run_was_ended(feature: KedroProject) -> None:
+    feature.api.create_branch(feature.repository, "hidden", "main")
+    _refuse_ended(Target(feature.api, feature.repository, "new", {}, "hidden", is_new=True))

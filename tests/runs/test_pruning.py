@@ -8,6 +8,8 @@ from kedro_statisfactory.runs import pruning
 from tests.runs.conftest import KedroProject
 from tests.runs.test_history import record
 
+pytestmark = pytest.mark.once
+
 
 def _gone(project: KedroProject, name: str, **facts: str) -> None:
     """A data branch with a run of a git branch that was there once, and is deleted."""

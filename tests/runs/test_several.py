@@ -14,6 +14,8 @@ from kedro_statisfactory.errors import MergeConflict, RunError
 from kedro_statisfactory.project import RUN_ID
 from tests.runs.conftest import KedroProject
 
+pytestmark = pytest.mark.once
+
 BOTH = ({"a": 3, "b": 30, "total": 3}, {"elsewhere": 30})
 REFUSES = """
 name: guard

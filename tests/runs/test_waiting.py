@@ -22,6 +22,8 @@ from kedro_statisfactory.runs import waiting
 from kedro_statisfactory.runs.tags import tag_run
 from tests.runs.conftest import KedroProject
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,8 @@ from kedro_statisfactory.session import Session
 from tests.servers.faults import Canned, Gateway, gateway
 from tests.servers.s3 import S3Server
 
+pytestmark = pytest.mark.once
+
 PAGES = {
     "a sign-in page": b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>Who are you?<br></body></html>",
     "an XML document": b"<?xml version='1.0'?><html><head/><body><p>Who are you?</p></body></html>",

@@ -14,6 +14,7 @@ from tests.plugin.migrate.conftest import Moving
 
 pytestmark = [
     pytest.mark.once,
+    pytest.mark.once,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of the libraries of the formats
     pytest.mark.filterwarnings("ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning"),

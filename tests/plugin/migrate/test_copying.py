@@ -15,6 +15,8 @@ from tests.readme.blocks import below
 from tests.runs.conftest import KedroProject, environment, project
 from tests.servers.s3 import S3Server
 
+pytestmark = pytest.mark.once
+
 __all__ = ["environment", "project"]  # fixtures
 
 CATALOG = textwrap.dedent(

@@ -14,6 +14,8 @@ from kedro_statisfactory.errors import PermissionDenied
 from kedro_statisfactory.plugin.migrate import writing
 from tests.plugin.migrate.conftest import Moving
 
+pytestmark = pytest.mark.once
+
 OURS = "kedro_statisfactory.ArtifactDataset"
 # An entry, and why it is left.
 LEFT = {

@@ -8,6 +8,8 @@ import pytest
 
 from tests.plugin.migrate.conftest import Moving, changed
 
+pytestmark = pytest.mark.once
+
 OURS = "kedro_statisfactory.ArtifactDataset"
 
 # What Kedro's starter spaceflights-pandas has for a catalog, with the entries of its plots.
