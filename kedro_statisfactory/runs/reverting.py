@@ -89,7 +89,7 @@ def _readers(history: History, run: PastRun, since: dict[str, set[str]]) -> list
     begun = min(share.commit.created for share in run.shares)
     found: list[str] = []
     for later in history.all_since(Wanted(since=begun)):
-        if later.id == run.id or later.taken_back:
+        if later.id == run.id or later.taken_back or _is_before(later, run, since):
             continue
         for name, read in sorted(later.inputs.items()):
             output = written.get(str(read.get("url", "")))
@@ -102,3 +102,12 @@ def _readers(history: History, run: PastRun, since: dict[str, set[str]]) -> list
             f"the run {later.id} has written {each.entry}" for each in outputs if (each.repository, each.path) in again
         ]
     return list(dict.fromkeys(found))
+
+
+def _is_before(other: PastRun, run: PastRun, since: dict[str, set[str]]) -> bool:
+    """Whether the log tells that another run landed before one: commits know their time in seconds only."""
+    branches = {share.repository: share.data_branch for share in run.shares if share.repository in since}
+    return any(
+        share.data_branch == branches.get(share.repository) and share.commit.id not in since[share.repository]
+        for share in other.shares
+    )

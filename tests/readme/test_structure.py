@@ -59,7 +59,8 @@ def test_the_table_of_settings_is_complete() -> None:
 def test_every_command_and_option_is_told() -> None:
     def walk(command: click.Command, name: str) -> Iterable[tuple[str, click.Command]]:
         if isinstance(command, click.Group):
-            for each in command.commands.values():
+            context = click.Context(command)
+            for each in filter(None, (command.get_command(context, each) for each in command.list_commands(context))):
                 yield from walk(each, f"{name} {each.name}")
         else:
             yield name, command

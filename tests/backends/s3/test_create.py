@@ -296,6 +296,16 @@ def test_a_claim_whose_answers_were_all_lost_is_taken_away(
     assert keys(seaweed, bucket) == []
 
 
+def test_a_folder_that_comes_between_the_look_and_the_claim_is_not_replaced(
+    seaweed: S3Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend, looks = S3Backend(Session(seaweed.credentials)), iter([False, True])
+    monkeypatch.setattr(S3Backend, "exists", lambda *_, **__: next(looks))
+    with pytest.raises(PreconditionFailed):
+        backend.create(source=folder_of(tmp_path, "new"), fragment=parse(f"s3://{bucket}/x"))
+    assert keys(seaweed, bucket) == []
+
+
 def test_a_claim_that_cannot_be_taken_away_is_named_and_the_folder_is_there(
     seaweed: S3Server, between: Gateway, bucket: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ class Moving:
 
 
 @pytest.fixture
-def moving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Moving:
+def moving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Moving]:
     monkeypatch.setattr(sys, "path", [*sys.path])
     LOGGING.set_project_logging("tests.runs.project")
     announce(None)
@@ -90,8 +91,11 @@ def moving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Moving:
         'source_dir = "."\n'
     )
     monkeypatch.chdir(tmp_path)
-    logging.getLogger("kedro").setLevel(logging.WARNING)
-    return Moving(tmp_path)
+    kedro = logging.getLogger("kedro")
+    before = kedro.level
+    kedro.setLevel(logging.WARNING)
+    yield Moving(tmp_path)
+    kedro.setLevel(before)
 
 
 def changed(output: str) -> tuple[list[str], list[str]]:

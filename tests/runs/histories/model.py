@@ -42,6 +42,7 @@ class Model:
     logs: dict[str, tuple[Made, ...]] = field(default_factory=lambda: {"main": ()})  # by git branch, oldest first
     parents: dict[str, str] = field(default_factory=dict)  # the git branches from which others were made
     bare: list[str] = field(default_factory=list)  # git commits at which nothing was run
+    dropped: dict[str, list[Made]] = field(default_factory=dict)  # what was made on a branch that was reset since
 
     def land(
         self, run_id: str, branch: str, commits: list[str], wrote: State, lost: frozenset[str] = frozenset()
@@ -73,15 +74,32 @@ class Model:
         """
         if branch in self.data:
             return self.data[branch], self.logs[branch]
-        runs = next((self.made[sha] for sha in commits if sha in self.made), [])
+        found, origin = self._origin(branch, commits, [])
+        if origin == branch:  # what was reset does not come back
+            found, _ = self._origin(branch, commits, self.dropped.get(branch, []))
+        return found
+
+    def reset(self, branch: str) -> None:
+        """Note that a data branch is made anew by the next run."""
+        self.dropped.setdefault(branch, []).extend(made for made in self.logs[branch] if made.branch == branch)
+        del self.data[branch], self.logs[branch]
+
+    def _origin(
+        self, branch: str, commits: list[str], dropped: list[Made]
+    ) -> tuple[tuple[State, tuple[Made, ...]], str | None]:
+        """What a data branch is made from, without some runs, and the git branch where that was made."""
+        at_each = (
+            [made for made in self.made.get(sha, ()) if not any(made is each for each in dropped)] for sha in commits
+        )
+        runs = next(filter(None, at_each), [])
         if not runs:
-            return self.data["main"], self.logs["main"]
+            return (self.data["main"], self.logs["main"]), None
         if len(runs) > 1:
             for other in (self.parents.get(branch, "main"), "main"):
                 if found := self._on(other, commits, runs[0].sha):
-                    return found
+                    return found, other
         newest = runs[-1]
-        return self._on(newest.branch, commits) or (newest.state, (*newest.before, newest))
+        return self._on(newest.branch, commits) or (newest.state, (*newest.before, newest)), newest.branch
 
     def _on(self, branch: str, commits: list[str], sha: str | None = None) -> tuple[State, tuple[Made, ...]] | None:
         """A data branch, unless newer code has run there; else what was made there at a git commit."""

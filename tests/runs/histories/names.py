@@ -35,4 +35,4 @@ class Names(Machine):
         if way == "--adopt":
             self.model.note(self.branch, self.sha, frozenset(), self.model.logs[self.branch])
         else:
-            del self.model.data[self.branch], self.model.logs[self.branch]
+            self.model.reset(self.branch)
