@@ -30,7 +30,7 @@ from kedro.io import DataCatalog
 from kedro.runner import AbstractRunner
 
 from kedro_statisfactory import ArtifactDataset
-from kedro_statisfactory.backends import LakeFSBackend
+from kedro_statisfactory.backends import LakeFSBackend, patience
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.client import lakefs_client
 from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK, Commit
@@ -299,6 +299,7 @@ def project_on(server: LakeFSServer, path: Path, environment: pytest.MonkeyPatch
     # The first run of a package in a process sets up logging anew, and would take what records it away from the test.
     LOGGING.set_project_logging("tests.runs.project")
     announce(None)
+    patience.forget()  # a run that an earlier test left would let this one wait for servers
     environment.chdir(path)
     with kedro_project(path, server) as made:
         yield made

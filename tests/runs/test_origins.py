@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from kedro.io import DatasetError
 
-from kedro_statisfactory.backends.lakefs import run_tags
+from kedro_statisfactory.backends.lakefs import origins, run_tags
 from kedro_statisfactory.project import Project
 from kedro_statisfactory.project.branches import git_tag
 from kedro_statisfactory.project.git import Head
@@ -22,6 +22,17 @@ def _continues(project: KedroProject, total: int) -> None:
     assert project.catalog().load("total") == {"n": total}
     project.run(1)
     assert project.catalog().load("total") == {"n": total + 1}
+
+
+def test_where_no_branch_goes_first_the_newest_of_several_runs_does(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.git("switch", "-qc", "feature/x")
+    project.run(1)
+    project.run(5)
+    monkeypatch.setattr(origins, "made_from", lambda *_: None)
+    project.git("switch", "-qc", "feature/y")
+    assert project.catalog().load("a") == {"n": 5}
 
 
 def test_a_branch_of_a_branch_goes_on_with_the_data_of_that_branch(project: KedroProject) -> None:
