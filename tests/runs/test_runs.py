@@ -41,6 +41,7 @@ from kedro_statisfactory.runs import beginning, interrupts
 from tests.runs.conftest import ROOT, KedroProject
 
 pytestmark = [
+    pytest.mark.once,
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
 ]
 BEFORE = {"total": 0}

@@ -23,6 +23,7 @@ from kedro_statisfactory.runs import RUN_ID
 from tests.runs.conftest import KedroProject
 
 pytestmark = [
+    pytest.mark.once,
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
 ]
 
