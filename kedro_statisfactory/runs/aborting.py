@@ -14,6 +14,7 @@ from kedro_statisfactory.runs.attempts import attempts_to_end
 from kedro_statisfactory.runs.complete import read_waiting
 from kedro_statisfactory.runs.landing import landed_at, verified
 from kedro_statisfactory.runs.leftovers import branches_of, commits_on
+from kedro_statisfactory.runs.pending import forget
 from kedro_statisfactory.runs.tags import seal
 from kedro_statisfactory.runs.target import LOGGER, PART_ID, Target
 
@@ -42,6 +43,7 @@ def abort(places: Sequence[tuple[LakeFSBackend, str]], run_id: str) -> Aborted:
                     aborted.landed.append(landed.name)
                 else:
                     backend.api.delete_branch(repository, name)
+                    forget(backend.api, repository, name)
                     aborted.dropped.append(repository)
     return aborted
 

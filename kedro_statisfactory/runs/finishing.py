@@ -15,7 +15,7 @@ from kedro_statisfactory.runs.landing import TRIES, land, landed_at, verified
 from kedro_statisfactory.runs.leftovers import branches_of
 from kedro_statisfactory.runs.pending import commit_kept
 from kedro_statisfactory.runs.several import has_merge_hooks, look_ahead
-from kedro_statisfactory.runs.tags import drop, is_tagged, tag, tagged
+from kedro_statisfactory.runs.tags import drop, ending, is_tagged, tag, tagged
 from kedro_statisfactory.runs.target import (
     ASKED,
     JOINED,
@@ -79,16 +79,17 @@ def _finish_attempt(places: Sequence[tuple[LakeFSBackend, str]], run_id: str, me
     unwritten = [target for target, _, _ in waiting if has_nothing(target)]
     to_land = [each for each in waiting if each[0] not in unwritten]
     _land_each(to_land, waiting_targets, done)
-    # Has a part come to where none had written before?
-    if any([*(_has_more(target) for target in unwritten), *(_has_come(*each) for each in empty)]):
+    # Where parts had nothing to write, or began to write and failed, no tag of the run tells a part of its end.
+    untagged = [*((target.api, target.repository, target.run_branch) for target in unwritten), *empty]
+    with ending(untagged):
+        has_come = any([*(_has_more(target) for target in unwritten), *(_has_come(*each) for each in empty)])
+        # Last of all: until the run is in all its repositories, each of them can tell of it.
+        for target in [each[0] for each in to_land if each[0].landed and not has_come]:
+            drop(target)
+        for api, repository, name in untagged if not has_come else ():
+            api.delete_branch(repository, name)
+    if has_come:
         return list(dict.fromkeys([*done, *(_finish_attempt(places, run_id, merge) or ())]))
-    # Last of all: until the run is in all its repositories, each of them can tell of it.
-    for target in [each[0] for each in to_land if each[0].landed]:
-        drop(target)
-    for target in unwritten:
-        target.api.delete_branch(target.repository, target.run_branch)
-    for api, repository, name in empty:  # parts of the run began to write here and failed; others did the work
-        api.delete_branch(repository, name)
     if waiting_targets or any(backend.api.tag(repository, run_tag(run_id)) for backend, repository in places):
         return done
     return None

@@ -18,7 +18,7 @@ from kedro_statisfactory.runs import interrupts
 from kedro_statisfactory.runs.inputs import fingerprint, unchanged
 from kedro_statisfactory.runs.landing import commit_run, land
 from kedro_statisfactory.runs.patches import Uncommitted
-from kedro_statisfactory.runs.pending import keep
+from kedro_statisfactory.runs.pending import keep, keep_here
 from kedro_statisfactory.runs.provenance import now
 from kedro_statisfactory.runs.redaction import without_tokens
 from kedro_statisfactory.runs.several import has_merge_hooks, look_ahead
@@ -228,20 +228,20 @@ class Run:
 
     def _keep(self) -> str:
         """Keep what the commits of the run had to say for `run finish`, and say so."""
-        try:
-            for target in self.targets:
+        where, drops = "", f"`{command('abort', self.targets[0].metadata)}` drops it."
+        for target in self.targets:
+            try:
                 if not target.commit:
                     self.uncommitted.store(target)
                     keep(target)
-        except StatisfactoryError as error:
-            return (
-                f"what its commit has to say could not be kept there as well ({error}), so that it cannot be finished; "
-                f"`{command('abort', self.targets[0].metadata)}` drops it."
-            )
-        return (
-            f"`{command('finish', self.targets[0].metadata)}` commits and lands it, "
-            f"`{command('abort', self.targets[0].metadata)}` drops it."
-        )
+            except StatisfactoryError as error:
+                where = ", in the folder of this project,"
+                if not keep_here(self.project.path, target, self.uncommitted.content):
+                    return (
+                        f"what its commit has to say could not be kept there as well ({error}), so that it cannot be "
+                        f"finished; {drops}"
+                    )
+        return f"`{command('finish', self.targets[0].metadata)}`{where} commits and lands it, {drops}"
 
     def _not_landed(self, target: Target, error: StatisfactoryError) -> StatisfactoryError:
         if target.joined:  # the part is tried again, and this time finds what the others wrote

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import time
@@ -13,9 +14,20 @@ from functools import partial
 from kedro_statisfactory.backends.lakefs import records
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import Commit
-from kedro_statisfactory.errors import Conflict, HookRefused, RunError, StatisfactoryError
+from kedro_statisfactory.errors import (
+    BranchNotFound,
+    Conflict,
+    HookRefused,
+    ObjectNotFound,
+    RefNotFound,
+    RunError,
+    StatisfactoryError,
+)
 from kedro_statisfactory.project.branches import UNTIL, git_tag, run_tag, token_of
 from kedro_statisfactory.runs.target import ALL_SHAS, LOGGER, READ_AT, Target, command, is_of
+
+# Behind the name of a branch of a joined run: a tag that says that it is about to be dropped.
+_ENDS = "--ends"
 
 
 def tag_run(
@@ -122,6 +134,39 @@ def _holds(commit: Commit, target: Target, repository: str, parts: Collection[st
     return set(parts).issubset(json.loads(told.get("kedro_parts", "[]")))
 
 
+@contextlib.contextmanager
+def ending(branches: Sequence[tuple[LakeFSAPI, str, str]]) -> Iterator[None]:
+    """Say by a tag, while that goes on, that branches of a run are looked at for the last time and dropped.
+
+    A part that comes after that look finds the tag, or no branch any more: see :func:`refuse_late`.
+
+    Args:
+        branches: Server, repository and name of each.
+    """
+    for api, repository, branch in branches:
+        # Another process ends the run as well; or somebody has dropped the branch; or a hook refuses all tags.
+        with contextlib.suppress(Conflict, ObjectNotFound, BranchNotFound, RefNotFound, HookRefused):
+            api.create_tag(repository, branch + _ENDS, branch)
+    try:
+        yield
+    finally:
+        for api, repository, branch in branches:
+            with contextlib.suppress(StatisfactoryError):  # of no importance beside what was done
+                api.delete_tag(repository, branch + _ENDS)
+
+
+def _is_ending(target: Target) -> bool:
+    """Whether the branch of a joined run is about to be dropped as one to which nobody has written, or was."""
+    api, repository = target.api, target.repository
+    if api.tag(repository, target.joined + _ENDS):
+        return True
+    try:
+        api.branch(repository, target.joined)
+    except BranchNotFound:
+        return True
+    return False
+
+
 def refuse_late(targets: Sequence[Target], part: str, read: Iterable[tuple[LakeFSAPI, str]]) -> None:
     """See that a run was not finished without a part that has just come to it.
 
@@ -133,10 +178,14 @@ def refuse_late(targets: Sequence[Target], part: str, read: Iterable[tuple[LakeF
     Raises:
         RunError: It may have been.
     """
+    written = {target.key: target for target in targets}
     for api, repository in [*((target.api, target.repository) for target in targets), *read]:
         target = replace(targets[0], api=api)
         ends = [commit for commit in tagged(target, repository) if is_of(commit, target)]
-        if ends and not any(_holds(commit, target, repository, [part]) for commit in ends):
+        is_late = bool(ends) and not any(_holds(commit, target, repository, [part]) for commit in ends)
+        if not ends and (own := written.get((api.host, repository))):
+            is_late = _is_ending(own)
+        if is_late:
             raise RunError(
                 f"the run {target.metadata['kedro_run_id']!r} was finished in {repository!r} while this part of "
                 f"it landed, and may be without it: `{command('finish', target.metadata)}` lands it unless it is too "

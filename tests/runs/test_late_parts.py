@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -14,6 +15,7 @@ from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.errors import BackendUnreachable, PermissionDenied, RunError
 from kedro_statisfactory.project import RUN_ID
 from kedro_statisfactory.project.branches import run_branch, run_tag
+from kedro_statisfactory.runs.tags import refuse_late
 from kedro_statisfactory.runs.target import JOINED
 from tests.runs.conftest import KedroProject
 from tests.runs.test_ends import at
@@ -222,6 +224,40 @@ def test_a_part_that_was_at_work_where_no_other_has_written_is_told_that_it_ende
         monkeypatch.setattr(LakeFSAPI, "delete_branch", drop)
         finish(joined)
     assert joined.read(repository=joined.other) == {}
+
+
+@pytest.mark.parametrize("looks", ["before", "after"])
+def test_a_part_that_reads_nothing_of_the_run_is_told_as_well_that_it_ended_too_late(
+    joined: KedroProject, monkeypatch: pytest.MonkeyPatch, looks: str
+) -> None:
+    delete = LakeFSAPI.delete_branch
+    has_merged, is_over = threading.Event(), threading.Event()
+
+    def look(targets: Any, part: str, _: Any) -> None:
+        has_merged.set()
+        if looks == "after":
+            assert is_over.wait(60)
+        refuse_late(targets, part, [])
+
+    joined.run(3, nodes=["first", "second"])
+    monkeypatch.setattr("kedro_statisfactory.runs.run.refuse_late", look)
+    with joined.waiting_run("second", value=3, pipeline="elsewhere") as part:
+
+        def drop(self: LakeFSAPI, repository: str, branch: str) -> None:
+            if (repository, branch) == (joined.other, run_branch(ID, JOINED)):
+                (joined.path / "end-second").touch()
+                assert has_merged.wait(60)
+                if looks == "before":
+                    assert part.exception(60) is not None
+            delete(self, repository, branch)
+
+        monkeypatch.setattr(LakeFSAPI, "delete_branch", drop)
+        finish(joined)
+        is_over.set()
+    with pytest.raises(RunError, match=LATE):
+        part.result(60)
+    assert joined.read(repository=joined.other) == {}
+    assert joined.tags(joined.other) == {}, "the mark of the end is gone"
 
 
 def test_a_branch_to_which_nobody_has_written_may_be_dropped_by_others_first(
