@@ -244,7 +244,7 @@ class FsspecBackend(Backend, prefix=None):
         def told(file_system: AbstractFileSystem) -> _Result:
             try:
                 return work(file_system)
-            except Exception as error:
+            except Exception as error:  # whatever a library of fsspec raises
                 if fragment.scheme == "ftp" and (meant := ftp.meant(file_system, path_of(fragment), error)) != error:
                     raise meant from error
                 raise

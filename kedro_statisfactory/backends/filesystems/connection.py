@@ -72,7 +72,7 @@ class FileSystems:
             return self._use(found, work)
         except _ANSWERS:
             raise
-        except Exception:
+        except Exception:  # each library has errors of its own for a connection that is gone
             if found.async_impl:  # which opens connections anew by itself
                 raise
             return self._use(self._make(), work)

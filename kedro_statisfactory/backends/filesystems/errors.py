@@ -67,7 +67,7 @@ def translated(fragment: ParseResult, redacted: Callable[[str], str], is_write: 
         yield
     except (StatisfactoryError, Stopped):
         raise
-    except Exception as error:
+    except Exception as error:  # each library of fsspec has errors of its own
         if isinstance(error, OSError) and error.errno in _DISK_FULL and not is_write:
             raise  # of the disk to which it was fetched: who has named that says more
         # Of a web page fsspec says for whatever fails that it is not found.

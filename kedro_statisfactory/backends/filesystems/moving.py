@@ -58,7 +58,7 @@ def fetch(file_system: AbstractFileSystem, prefix: str, path: str, target: Path)
             file_system.get_file(path, str(target))
     except IsADirectoryError:
         return False
-    except BaseException:
+    except BaseException:  # an interrupt, too
         target.unlink(missing_ok=True)  # several make it first
         raise
     return target.is_file()
@@ -118,7 +118,7 @@ def _send(file_system: AbstractFileSystem, prefix: str, source: Path | bytes, pa
 
     try:
         send()
-    except Exception as error:
+    except Exception as error:  # several libraries say of a missing folder what they say of anything
         folder = path.rpartition("/")[0]
         is_missing = isinstance(error, FileNotFoundError) or (prefix == "ftp" and not file_system.isdir(folder))
         if prefix in OBJECT_STORES or not is_missing:
@@ -130,7 +130,7 @@ def _send(file_system: AbstractFileSystem, prefix: str, source: Path | bytes, pa
 def _make_folders(file_system: AbstractFileSystem, folder: str) -> None:
     try:
         file_system.makedirs(folder, exist_ok=True)
-    except Exception:
+    except Exception:  # several libraries do not know `exist_ok`
         if not file_system.isdir(folder):  # another one has made it at the same moment
             raise
 
@@ -139,7 +139,7 @@ def _move(file_system: AbstractFileSystem, source: str, target: str) -> None:
     """Move a file to a place where there may be one."""
     try:
         file_system.mv(source, target)
-    except Exception:
+    except Exception:  # each library says in its own way that there is something
         # Several protocols have no rename that replaces: the old file goes aside, and comes back if that was not it.
         if not file_system.isfile(target):
             raise
@@ -147,7 +147,7 @@ def _move(file_system: AbstractFileSystem, source: str, target: str) -> None:
         file_system.mv(target, aside)
         try:
             file_system.mv(source, target)
-        except BaseException:
+        except BaseException:  # an interrupt, too
             file_system.mv(aside, target)
             raise
         file_system.rm_file(aside)

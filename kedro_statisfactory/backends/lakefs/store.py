@@ -178,7 +178,7 @@ class LakeFSStore:
             pairs = zip(sent, cut, strict=True)
             whole = crc32.combined((crc32, part.length) for (_, crc32), part in pairs)
             return self._complete(repository, branch, path, upload, [etag for etag, _ in sent], whole, size)
-        except Exception:
+        except Exception:  # whatever it was: parts that are left cost money
             self._abort(repository, branch, path, upload)
             raise
         except BaseException:  # an interrupt, too, must not leave parts that somebody pays for, and does not wait long

@@ -186,7 +186,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             transfer.beside(work).result(_PATIENCE_AT_ONCE if at_once else None)
         except ObjectNotFound:
             return
-        except Exception as error:
+        except Exception as error:  # the save is done, or has an error that says more
             self._logger.warning("%r may be left, which keeps others from saving there: %s", unparse(claim), error)
 
     def _delete_each(self, fragments: Sequence[ParseResult]) -> None:

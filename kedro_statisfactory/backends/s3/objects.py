@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from kedro_statisfactory.backends.s3.lean import LeanBody, LeanSender, Unexpected
 from kedro_statisfactory.backends.s3.plain import Handlers
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
         ListObjectsV2OutputTypeDef,
         PutObjectOutputTypeDef,
     )
+
+_Answer = TypeVar("_Answer")
 
 #: How the two ways are called where requests are counted.
 LEAN, BOTO3 = "lean", "boto3"
@@ -48,32 +50,28 @@ class S3Objects:
 
     def get_object(self, **request: Any) -> GetObjectOutputTypeDef:
         """As boto3's; the ``Body`` verifies itself when it is read to its end."""
-        answer: Any = self._ask("GetObject", request, self.client.get_object)
-        return answer  # type: ignore[no-any-return]
+        return self._ask("GetObject", request, self.client.get_object)
 
     def head_object(self, **request: Any) -> HeadObjectOutputTypeDef:
         """As boto3's."""
-        answer: Any = self._ask("HeadObject", request, self.client.head_object)
-        return answer  # type: ignore[no-any-return]
+        return self._ask("HeadObject", request, self.client.head_object)
 
     def put_object(self, **request: Any) -> PutObjectOutputTypeDef:
         """As boto3's."""
-        answer: Any = self._ask("PutObject", request, self.client.put_object)
-        return answer  # type: ignore[no-any-return]
+        return self._ask("PutObject", request, self.client.put_object)
 
     def list_objects_v2(self, **request: Any) -> ListObjectsV2OutputTypeDef:
         """As boto3's."""
-        answer: Any = self._ask("ListObjectsV2", request, self.client.list_objects_v2)
-        return answer  # type: ignore[no-any-return]
+        return self._ask("ListObjectsV2", request, self.client.list_objects_v2)
 
-    def _ask(self, operation: str, request: Mapping[str, Any], by_boto3: Callable[..., Any]) -> Any:
+    def _ask(self, operation: str, request: Mapping[str, Any], by_boto3: Callable[..., _Answer]) -> _Answer:
         lean, bucket = self._lean, request["Bucket"]
         if lean is not None and bucket not in self._of_boto3 and self._handlers.are_ours():
             plain = lean.service.request(operation, request)
             if plain is not None:
                 self._count(operation, LEAN)
                 try:
-                    return lean.send(plain)
+                    return cast("_Answer", lean.send(plain))  # what boto3 would give
                 except Unexpected as error:
                     if not error.is_passing:
                         self._of_boto3.add(bucket)
