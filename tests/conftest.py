@@ -56,6 +56,7 @@ def _clean_environment(config: pytest.Config) -> None:
     patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     patch.setenv("LAKECTL_CONFIG_FILE", os.devnull)
     patch.setenv("DO_NOT_TRACK", "1")
+    patch.setenv("STATISFACTORY_CACHE", "off")
 
 
 def _look_at_the_stack() -> None:

@@ -10,12 +10,14 @@ from typing import Any
 
 from kedro_statisfactory.errors import InvalidSettings
 from kedro_statisfactory.project.branches import check_explicit, data_branch, is_data_branch
+from kedro_statisfactory.project.sizes import parse_size
 
 _CHOICES: Mapping[str, tuple[str | None, ...]] = {
     "mode": ("isolated", "direct", "off"),
     "merge": (None, "source-wins", "dest-wins"),
     "inputs": ("warn", "conflict"),
 }
+_CACHE_SIZE = "20 GiB"
 _TEXTS = ("at", "branch", "source", "gateway")
 
 
@@ -41,6 +43,8 @@ class Settings:
         grace_hours: Age from which hidden branches count as left behind by a run that was killed; 0: no run drops any.
         gateway: URL of the S3 gateway of lakeFS, by which engines read and write, where it has a host of its own;
             absent: the server's.
+        cache: ``size``, the most that the copies of what was loaded and saved may take of the disk, as in ``20 GiB``;
+            0: there are none.
     """
 
     mode: str = "isolated"
@@ -53,6 +57,7 @@ class Settings:
     keep_failed: bool = False
     gateway: str | None = None
     grace_hours: float = 24.0
+    cache: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -84,6 +89,22 @@ class Settings:
             or not self.grace_hours >= 0
         ):
             raise InvalidSettings(f"'grace_hours' is {self.grace_hours!r}: write a number of hours.")
+        if not isinstance(self.cache, Mapping) or self.cache.keys() - {"size"}:
+            raise InvalidSettings(f"'cache' is {self.cache!r}: write it as in `cache: {{size: {_CACHE_SIZE}}}`.")
+        _ = self.cache_size
+
+    @property
+    def cache_size(self) -> int:
+        """The most bytes that the cache may take.
+
+        Raises:
+            InvalidSettings: What is written is no size.
+        """
+        size = self.cache.get("size", _CACHE_SIZE)
+        found = parse_size(size)
+        if found is None:
+            raise InvalidSettings(f"'size' of 'cache' is {size!r}: write a number and a unit, as in '{_CACHE_SIZE}'.")
+        return found
 
 
 def parse_settings(content: Mapping[str, Any]) -> Settings:

@@ -34,7 +34,7 @@ _NOT_TOLD = {
     "LC_ALL": "set for git, not read",
 }
 # They have no underscore, so that only their place tells what they are.
-_SINGLE_WORDS = {"BUILDKITE", "CIRCLECI", "TMPDIR"}
+_SINGLE_WORDS = {"BUILDKITE", "CIRCLECI", "LOCALAPPDATA", "TMPDIR"}
 
 
 def rows(heading: str) -> list[list[str]]:
