@@ -1,0 +1,190 @@
+"""Which function it is, and which modules have a part in it."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import enum
+import fractions
+import functools
+import json
+import pathlib
+import re
+import sys
+import uuid
+from collections.abc import Callable, Iterable
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, MethodWrapperType, ModuleType
+from typing import Any
+
+from kedro_statisfactory.project.code.unknown import CodeNotKnown
+
+_PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented)})
+_TOLD_BY_TEXT = (
+    pathlib.PurePath,
+    datetime.date,
+    datetime.time,
+    datetime.timedelta,
+    datetime.timezone,
+    decimal.Decimal,
+    fractions.Fraction,
+    uuid.UUID,
+    range,
+    slice,
+    re.Pattern,
+)
+_DEEPEST = 50  # levels of values within values
+
+
+class Function:
+    """A function, or whatever else can be called, as far as the sources of modules do not say all of it.
+
+    Attributes:
+        identity: Values of JSON that tell it from others of the same modules: its name, and if it was made by a
+            function, its code and what it has captured.
+        modules: Names of the modules that it, and what it has captured, come from.
+
+    Raises:
+        CodeNotKnown: It comes from no module, or has captured something that is no plain value.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.modules: set[str] = set()
+        self._open: dict[int, int] = {}  # what is being told, against circles
+        self.identity = self._tell(function)
+
+    def _tell(self, value: object) -> Any:
+        if type(value) in _PLAIN:
+            return [type(value).__name__, repr(value)]
+        if id(value) in self._open:
+            return ["again", self._open[id(value)]]
+        if len(self._open) > _DEEPEST:
+            raise CodeNotKnown("its function has captured values that are nested too deeply")
+        self._open[id(value)] = len(self._open)
+        try:
+            return [type(value).__name__, *self._tell_more(value)]
+        finally:
+            del self._open[id(value)]
+
+    def _tell_more(self, value: Any) -> Iterable[Any]:
+        kind: type = type(value)
+        if kind in (tuple, list):
+            return map(self._tell, value)
+        if kind in (set, frozenset):
+            return sorted(map(self._tell, value), key=json.dumps)
+        if kind is dict:
+            return [[self._tell(key), self._tell(each)] for key, each in value.items()]
+        if isinstance(value, _TOLD_BY_TEXT) and kind.__module__ in _TELLERS:
+            return [repr(value)]
+        if isinstance(value, enum.Enum):
+            return [self._tell(kind), value.name]
+        if isinstance(value, CodeType):
+            return self._tell_code(value)
+        return self._tell_callable(value)
+
+    def _tell_callable(self, value: object) -> Iterable[Any]:
+        if isinstance(value, ModuleType):
+            return [self._known(value.__name__)]
+        if isinstance(value, FunctionType):
+            return self._tell_function(value)
+        if isinstance(value, MethodType):
+            return [self._tell(value.__func__), self._tell(value.__self__)]
+        if type(value) is functools.partial:
+            return map(self._tell, (value.func, value.args, value.keywords))
+        if isinstance(value, functools._lru_cache_wrapper):
+            return [self._tell(value.__wrapped__)]
+        if isinstance(value, staticmethod | classmethod):
+            return [self._tell(value.__func__)]
+        if found := self._by_name(value):
+            return found
+        if isinstance(value, BuiltinFunctionType | MethodWrapperType) and not isinstance(value.__self__, ModuleType):
+            return [value.__name__, self._tell(value.__self__)]
+        if isinstance(value, type):
+            raise CodeNotKnown(f"the class {value.__qualname__!r} is none that its module names")
+        return self._tell_instance(value)
+
+    # -- by name -----------------------------------------------------------------------------------------------------
+
+    def _known(self, module: str) -> str:
+        """A module that has a part in it."""
+        if module == "__main__":
+            raise CodeNotKnown("its function comes from a notebook or from the script that runs, and from no module")
+        self.modules.add(module)
+        return module
+
+    def _by_name(self, value: object) -> list[str] | None:
+        """Module and name of what a module holds under the name that it has; ``None``: no module does."""
+        module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+        if not isinstance(module, str) or not isinstance(name, str):
+            return None
+        held: object = sys.modules.get(module)
+        for part in name.split("."):
+            held = getattr(held, "__dict__", {}).get(part)
+            if isinstance(held, staticmethod | classmethod):
+                held = held.__func__
+        if held is not value:
+            return None
+        bases = value.__mro__ if isinstance(value, type) else ()
+        for base in bases:
+            self._known(base.__module__)
+        return [self._known(module), name]
+
+    # -- functions ---------------------------------------------------------------------------------------------------
+
+    def _tell_function(self, function: FunctionType) -> Iterable[Any]:
+        home = function.__globals__.get("__name__")
+        if getattr(sys.modules.get(str(home)), "__dict__", None) is not function.__globals__:
+            raise CodeNotKnown(f"its function {function.__qualname__!r} comes from no module that is loaded")
+        self._known(str(home))
+        if found := self._by_name(function):
+            # What decorators have captured is made by the modules; those are found here even if nothing imports them.
+            self._add_wrapped(function)
+            return found
+        file = getattr(sys.modules[str(home)], "__file__", None)
+        if function.__code__.co_filename != file:
+            raise CodeNotKnown(f"its function {function.__qualname__!r} was made by code that is in no file")
+        cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+        captured = [[name, self._tell_cell(cell)] for name, cell in cells]
+        more = {name: each for name, each in vars(function).items() if name != "__wrapped__"}
+        values = (function.__code__, function.__defaults__, function.__kwdefaults__, more)
+        return [home, function.__qualname__, *map(self._tell, values), captured]
+
+    def _tell_cell(self, cell: CellType) -> Any:
+        try:
+            return self._tell(cell.cell_contents)
+        except ValueError:
+            return ["empty"]
+
+    def _tell_code(self, code: CodeType) -> Iterable[Any]:
+        names = (code.co_name, code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars, code.co_flags)
+        return [self._tell(each) for each in (code.co_code, names, code.co_consts)]
+
+    def _add_wrapped(self, function: FunctionType) -> None:
+        """Add the modules of functions that a decorator has captured."""
+        waiting, seen = [function], {id(function)}
+        while waiting:
+            for cell in waiting.pop().__closure__ or ():
+                inner = getattr(cell, "cell_contents", None)
+                if isinstance(inner, FunctionType) and id(inner) not in seen:
+                    seen.add(id(inner))
+                    self._known(str(inner.__globals__.get("__name__")))
+                    waiting.append(inner)
+
+    # -- instances ---------------------------------------------------------------------------------------------------
+
+    def _tell_instance(self, value: Any) -> Iterable[Any]:
+        """Class and state of an object whose class leaves it to Python to tell them."""
+        kind = type(value)
+        own = (getattr(kind, name, None) for name in ("__reduce__", "__reduce_ex__", "__getstate__", "__getnewargs__"))
+        plain = (object.__reduce__, object.__reduce_ex__, getattr(object, "__getstate__", None), None)
+        try:
+            if tuple(own) != plain or hasattr(kind, "__getnewargs_ex__"):
+                raise TypeError
+            _, (_, *arguments), state, items, pairs = value.__reduce_ex__(2)
+        except (TypeError, ValueError):
+            raise CodeNotKnown(
+                f"its function has captured an object of {kind.__qualname__!r}, which is no plain value"
+            ) from None
+        return [self._tell(kind), *map(self._tell, (arguments, state, list(items or ()), list(pairs or ())))]
+
+
+_TELLERS = frozenset({"builtins", "datetime", "decimal", "fractions", "pathlib", "pathlib._local", "re", "uuid"})
