@@ -252,6 +252,19 @@ class Backend(Refusals, ABC):
         """
         target.write_bytes(self.get(fragment=fragment, **kwargs))
 
+    def lend(self, *, target: Path, fragment: ParseResult, **kwargs: Any) -> None:
+        """Do as ``download`` does, for somebody who only reads: files may be links to those that others read, too.
+
+        Args:
+            target: As for ``download``.
+            fragment: The parsed location.
+            kwargs: Options of the backend, as for ``get``.
+
+        Raises:
+            FileNotFoundError: Nothing is there.
+        """
+        self.download(target=target, fragment=fragment, **kwargs)
+
     def local_path(self, *, fragment: ParseResult, **kwargs: Any) -> Path | None:
         """The file or folder itself where it is on this machine anyway; else ``None``: it has to be downloaded.
 

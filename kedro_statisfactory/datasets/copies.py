@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import glob
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,10 @@ class Copy:
         kept = same_as(self.whole, url) if self.is_private and not self.is_alias else None
         return dataclasses.replace(self, whole=kept.copy, folder=kept.folder) if kept else self
 
+    def lent(self) -> object:
+        """The state of those of its files that others read, too, by links of theirs; ``None``: there are none."""
+        return (self.folder and not self.is_alias and _linked(os.fspath(self.folder.path))) or None
+
     def state(self) -> object:
         """Something that is equal as long as nobody has changed the copy."""
         files = sorted(path for path in self.whole.parent.rglob("*") if path.is_file())
@@ -64,7 +69,12 @@ class Copy:
 
 @contextlib.contextmanager
 def local_copy(
-    backend: Backend, where: ParseResult, options: Mapping[str, Any], format_: Format, again: Copy | None = None
+    backend: Backend,
+    where: ParseResult,
+    options: Mapping[str, Any],
+    format_: Format,
+    again: Copy | None = None,
+    shared: bool = True,
 ) -> Iterator[Copy]:
     """Give what a format reads.
 
@@ -74,6 +84,7 @@ def local_copy(
         options: Of the backend, for that.
         format_: What reads.
         again: A copy from before, whose place is used once more, because a dataset knows it by that.
+        shared: Whether it may be lent, to be read by others as well.
 
     Raises:
         FileNotFoundError: Nothing is there.
@@ -102,10 +113,11 @@ def local_copy(
             with noting_in_place(backend, path, names_beside(path.name, format_.kind)):
                 yield Copy(whole, folder, is_private=True, pattern=format_.pattern, is_alias=True)
             return
+        fetch = functools.partial(backend.lend if shared else backend.download, **options)
         with named_when_full(folder.path):
-            backend.download(target=whole, fragment=where, **options)
+            fetch(target=whole, fragment=where)
             if whole.is_file():
-                _fetch_beside(backend, where, options, format_, whole)
+                _fetch_beside(fetch, where, format_, whole)
         note_copy(backend, folder.path)
         yield Copy(whole, folder, is_private=True, pattern=format_.pattern)
 
@@ -130,11 +142,21 @@ def _link(path: Path, alias: Path) -> None:
         link(str(path), str(alias))
 
 
-def _fetch_beside(
-    backend: Backend, where: ParseResult, options: Mapping[str, Any], format_: Format, whole: Path
-) -> None:
+def _linked(folder: str) -> list[tuple[str, int, int]]:
+    """Path, time of the last write and size of the files below a folder that have other names elsewhere."""
+    found: list[tuple[str, int, int]] = []
+    with os.scandir(folder) as entries:
+        for each in entries:
+            if each.is_dir(follow_symlinks=False):
+                found += _linked(each.path)
+            elif (status := each.stat(follow_symlinks=False)).st_nlink > 1:
+                found.append((each.path, status.st_mtime_ns, status.st_size))
+    return sorted(found)
+
+
+def _fetch_beside(fetch: Callable[..., None], where: ParseResult, format_: Format, whole: Path) -> None:
     """Fetch what another tool has stored beside a file that cannot be read without it."""
     names = names_beside(basename(where), format_.kind)
     for name, staged in zip(names, names_beside(whole.name, format_.kind), strict=True):
         with contextlib.suppress(FileNotFoundError):
-            backend.download(target=whole.with_name(staged), fragment=beside(where, name), **options)
+            fetch(target=whole.with_name(staged), fragment=beside(where, name))

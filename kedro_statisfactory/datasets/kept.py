@@ -140,7 +140,8 @@ def _equal(one: Path, other: Path) -> bool:
     """Whether two files, or folders with all that is in them, hold the same bytes."""
     pairs = [[(path.relative_to(root), path) for path in _files_of(root)] for root in (one, other)]
     return len(pairs[0]) == len(pairs[1]) and all(
-        a[0] == b[0] and filecmp.cmp(a[1], b[1], shallow=False) for a, b in zip(*pairs, strict=True)
+        a[0] == b[0] and (a[1].samefile(b[1]) or filecmp.cmp(a[1], b[1], shallow=False))
+        for a, b in zip(*pairs, strict=True)
     )
 
 

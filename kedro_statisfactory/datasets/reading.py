@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,13 @@ from kedro_statisfactory.backends import Backend
 from kedro_statisfactory.datasets.copies import Copy, local_copy
 from kedro_statisfactory.datasets.formats import Format
 from kedro_statisfactory.datasets.kept import keep_for_lazy
+
+# Formats that change what they read: they get copies of their own.
+_changing: set[type[AbstractDataset[Any, Any]]] = set()
+
+
+class _Changed(Exception):
+    """A format may have changed what others read, too."""
 
 
 @dataclass(frozen=True)
@@ -56,18 +64,37 @@ class FormatReader:
             FileNotFoundError: Nothing is there.
             DatasetError: The format failed.
         """
-        with local_copy(backend, where, options, self._format) as copy:
-            copy = copy.or_the_same(self._url)  # which has to stay for what was loaded before
-            # A dataset on the same local file can be used again, unless it remembers what it has read; to make one
-            # costs more than to read a small file.
-            path, last = copy.path, self._last
-            again = last is not None and last.is_reusable and last.copy.path == path
-            inner = last.inner if last and again else self._format.on(path, self._url)
-            before = dict(vars(inner))
-            data = self._format.call(path, self._url, inner.load)
-            self._last = _Last(copy, inner, _is_as_before(inner, before))
-            keep_for_lazy(copy.folder, copy.whole, self._url, data, inner)
+        if self._format.kind not in _changing:
+            with local_copy(backend, where, options, self._format) as copy:
+                copy = copy.or_the_same(self._url)  # which has to stay for what was loaded before
+                with contextlib.suppress(_Changed):
+                    return self._read(copy, copy.lent())
+        with local_copy(backend, where, options, self._format, shared=False) as copy:
+            data = self._read(copy)
+            _changing.add(self._format.kind)
             return data
+
+    def _read(self, copy: Copy, lent: object = None) -> Any:
+        """Let the format read.
+
+        Args:
+            copy: What it reads.
+            lent: The state of what others read as well; absent: the copy is its own.
+
+        Raises:
+            _Changed: It has changed that, or would, as it seems; or another has.
+        """
+        # A dataset on the same local file can be used again, unless it remembers what it has read; to make one
+        # costs more than to read a small file.
+        path, last = copy.path, self._last
+        again = last is not None and last.is_reusable and last.copy.path == path
+        inner = last.inner if last and again else self._format.on(path, self._url)
+        before = dict(vars(inner))
+        with _refusing_changes(copy, lent):
+            data = self._format.call(path, self._url, inner.load)
+        self._last = _Last(copy, inner, _is_as_before(inner, before))
+        keep_for_lazy(copy.folder, copy.whole, self._url, data, inner)
+        return data
 
     def ask(
         self,
@@ -89,15 +116,33 @@ class FormatReader:
             store: Called with the copy when the format has changed it.
         """
         last = self._last if of_last else None
-        with local_copy(backend, where, options, self._format, last.copy if last else None) as copy:
-            path = copy.path
-            inner = last.inner if last and last.copy.path == path else self._format.on(path, self._url)
-            before = copy.state() if copy.is_private else None
-            found = self._format.call(path, self._url, functools.partial(work, inner))
-            if copy.is_private and copy.state() != before:
-                store(copy.whole)
-            keep_for_lazy(copy.folder, copy.whole, self._url, found, inner)
+        if last is None and self._format.kind not in _changing:
+            with local_copy(backend, where, options, self._format) as copy, contextlib.suppress(_Changed):
+                return self._ask(copy, work, None, store, copy.lent())
+        again = last.copy if last else None
+        with local_copy(backend, where, options, self._format, again, shared=False) as copy:
+            found = self._ask(copy, work, last, store)
+            if last is None:
+                _changing.add(self._format.kind)
             return found
+
+    def _ask(
+        self,
+        copy: Copy,
+        work: Callable[[Any], Any],
+        last: _Last | None,
+        store: Callable[[Path], None],
+        lent: object = None,
+    ) -> Any:
+        path = copy.path
+        inner = last.inner if last and last.copy.path == path else self._format.on(path, self._url)
+        before = copy.state() if copy.is_private else None
+        with _refusing_changes(copy, lent):
+            found = self._format.call(path, self._url, functools.partial(work, inner))
+        if copy.is_private and copy.state() != before:
+            store(copy.whole)
+        keep_for_lazy(copy.folder, copy.whole, self._url, found, inner)
+        return found
 
     def release(self) -> None:
         """Let the format forget what it has read."""
@@ -114,3 +159,20 @@ def _is_as_before(inner: AbstractDataset[Any, Any], before: Mapping[str, Any]) -
         and after.keys() == before.keys()
         and all(value is before[name] for name, value in after.items())
     )
+
+
+@contextlib.contextmanager
+def _refusing_changes(copy: Copy, lent: object) -> Iterator[None]:
+    """Notice where a format changes what others read as well, or fails, perhaps because it is not allowed to.
+
+    Raises:
+        _Changed: It does; where nothing was lent an error is what it is.
+    """
+    try:
+        yield
+    except Exception as error:
+        if lent is None:
+            raise
+        raise _Changed from error
+    if lent is not None and copy.lent() != lent:
+        raise _Changed
