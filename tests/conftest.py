@@ -97,7 +97,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Have lakeFS built, if it must be, while tests run that do not need it."""
-    if any(map(_needs_lakefs, session.items)):
+    if any(map(_needs_lakefs, session.items)) and not session.config.option.collectonly:
         session.config.stash[_SERVERS].begin(LAKEFS_BINARY)
 
 

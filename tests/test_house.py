@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 PACKAGE = Path(__file__).parents[1] / "kedro_statisfactory"
 LONGEST_MODULE = 400  # lines
 LONGEST_FUNCTION = 40  # lines, its docstring apart

@@ -106,7 +106,11 @@ def _new_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return _lakefs(request.getfixturevalue("lakefs_s3" if "s3" in request.param else "lakefs_local"))
 
 
-@pytest.fixture(params=["local", "s3", "lakefs", "lakefs on s3"])
+ONCE = pytest.mark.once  # the contract of backends is tried in these places on each Python
+PLACES = ["local", pytest.param("s3", marks=ONCE), pytest.param("lakefs", marks=ONCE), "lakefs on s3"]
+
+
+@pytest.fixture(params=PLACES)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """Each kind of place in turn."""
     return _new_place(request, tmp_path)

@@ -51,7 +51,15 @@ def test_runners_in_one_process(place: Place, runner: type[AbstractRunner], is_a
     assert catalog.load("end") == {"n": 2 * WIDTH}
 
 
-@pytest.mark.parametrize("start_method", ["fork", "spawn", "forkserver"])
+# Processes that are not forked get the same in each place, however they are started.
+@pytest.mark.parametrize(
+    ("place", "start_method"),
+    [
+        *[(place, "fork") for place in ("local", "s3", "lakefs", "lakefs on s3")],
+        *[("local", "spawn"), ("s3", "forkserver"), ("lakefs", "forkserver"), ("lakefs on s3", "spawn")],
+    ],
+    indirect=["place"],
+)
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_processes(place: Place, start_method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEDRO_MP_CONTEXT", start_method)

@@ -25,6 +25,8 @@ from kedro_statisfactory.demo import nodes
 from tests.servers.lakefs import LakeFSServer
 from tests.servers.s3 import S3Server
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = "kedro_statisfactory/demo"
 OUTPUTS = {

@@ -23,6 +23,8 @@ from kedro_statisfactory.plugin.hooks import StatisfactoryHooks
 from kedro_statisfactory.plugin.viz import let_viz_ask_entries
 from kedro_statisfactory.project import project
 
+pytestmark = pytest.mark.once
+
 
 class Parcel(Backend, prefix="parcel"):
     """One that can only fetch all of an object to say how large it is."""

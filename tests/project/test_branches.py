@@ -17,6 +17,9 @@ from hypothesis import strategies as st
 from kedro_statisfactory.errors import BranchCollision, InvalidDataBranch, InvalidGitBranch
 from kedro_statisfactory.project.branches import LEGAL_BRANCH, MAX_LENGTH, check_explicit, data_branch
 
+pytestmark = pytest.mark.once
+
+
 #: Characters between which names collide, if anything collides: separators, hex and other letters, a capital, no ASCII.
 HOSTILE = "ag1_-/.éFe"
 
@@ -75,7 +78,6 @@ names = st.one_of(
 )
 
 
-@pytest.mark.once
 def test_two_git_branches_never_share_a_data_branch() -> None:
     collisions = Collisions(data_branch)
 

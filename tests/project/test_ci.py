@@ -10,6 +10,8 @@ import pytest
 from kedro_statisfactory.project.git import read_head
 from tests.project.conftest import run
 
+pytestmark = pytest.mark.once
+
 AZURE = {"TF_BUILD": "True"}
 BITBUCKET = {"BITBUCKET_BUILD_NUMBER": "7"}
 BUILDKITE = {"BUILDKITE": "true", "BUILDKITE_REPO": "git@github.com:acme/x.git", "BUILDKITE_PULL_REQUEST": "false"}

@@ -11,6 +11,8 @@ from kedro_statisfactory.project import patch
 from kedro_statisfactory.project.patch import LARGEST_FILE, Patch, keeps_secrets, read_patch
 from tests.project.conftest import make_repository, run
 
+pytestmark = pytest.mark.once
+
 BINARY = bytes(range(256)) * 40
 
 

@@ -15,6 +15,8 @@ from kedro_statisfactory.project.settings import Settings
 from tests.readme import test_commands, test_python, test_yaml
 from tests.readme.blocks import README, ROOT, Block, blocks
 
+pytestmark = pytest.mark.once
+
 CLAIMED = {**test_commands.CLAIMED, **test_yaml.CLAIMED, **test_python.CLAIMED}
 _VARIABLE = re.compile(r"\b(?:STATISFACTORY|LAKECTL)_[A-Z_]+[A-Z]\b")
 

@@ -21,6 +21,8 @@ from kedro_statisfactory.runs import interrupts
 from tests.runs.conftest import KedroProject
 from tests.servers.faults import Canned, Gateway, gateway
 
+pytestmark = pytest.mark.once
+
 BEFORE, AFTER = {"total": 0}, {"a": 3, "b": 30, "total": 3}
 BUG = Canned(500, {"message": "a bug"})
 

@@ -13,6 +13,9 @@ import pytest
 from tests.runs import project as code
 from tests.runs.conftest import ROOT, KedroProject
 
+pytestmark = pytest.mark.once
+
+
 # As the template of Kedro has it.
 MAIN = """
 from pathlib import Path

@@ -30,6 +30,8 @@ from kedro_statisfactory.session import Session
 from tests.runs.conftest import KedroProject
 from tests.servers.s3 import S3Server
 
+pytestmark = pytest.mark.once
+
 
 def _metadata(project: KedroProject) -> dict[str, str]:
     return dict(project.log()[0].metadata)

@@ -27,6 +27,8 @@ from kedro_statisfactory.session import Session
 from tests.runs.conftest import KedroProject
 from tests.servers.lakefs import LakeFSServer
 
+pytestmark = pytest.mark.once
+
 LONG = list(range(2000))  # makes more than a commit has room for
 
 

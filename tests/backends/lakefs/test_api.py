@@ -49,6 +49,8 @@ from kedro_statisfactory.session import Session
 from tests.servers.faults import Canned, Fault, Gateway, gateway, proxy
 from tests.servers.lakefs import LakeFSServer
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:

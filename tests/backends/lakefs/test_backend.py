@@ -64,6 +64,8 @@ from tests.servers.faults import Canned, Fault, Proxy, gateway, proxy
 from tests.servers.lakefs import LakeFSServer
 from tests.servers.s3 import S3Server
 
+pytestmark = pytest.mark.once
+
 SHA = "0123456789abcdef0123456789abcdef01234567"
 LARGE = transfer.SMALL + 123_457  # four parts where there are parts
 

@@ -31,6 +31,8 @@ from tests.servers.lakefs import LakeFSServer, NoServer, lakefs
 from tests.servers.s3 import S3Server
 from tests.test_hidden import locals_shown
 
+pytestmark = pytest.mark.once
+
 LARGE = transfer.SMALL + 123_457
 
 

@@ -16,6 +16,8 @@ from kedro_statisfactory.errors import BucketNotFound, InvalidURL, PreconditionF
 from kedro_statisfactory.location import parse
 from kedro_statisfactory.session import Session
 
+pytestmark = pytest.mark.once
+
 CREDENTIALS = {"aws_access_key_id": "key", "aws_secret_access_key": "a-secret", "region_name": "eu-west-1"}
 ACCOUNT = "eu-west-1:123456789012"
 ACCESS_POINTS = {

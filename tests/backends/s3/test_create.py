@@ -21,6 +21,8 @@ from kedro_statisfactory.session import Session
 from tests.servers.faults import Canned, Fault, Gateway, gateway, proxy
 from tests.servers.s3 import S3Server
 
+pytestmark = pytest.mark.once
+
 LOST = Canned(503, done=True)
 NOT_IMPLEMENTED = Canned(501, b"<Error><Code>NotImplemented</Code><Message>If-None-Match</Message></Error>")
 

@@ -21,6 +21,8 @@ from kedro_statisfactory.session import Session
 from tests.servers.faults import Canned, Fault, Gateway, Proxy, gateway, proxy
 from tests.servers.s3 import S3Server
 
+pytestmark = pytest.mark.once
+
 PAYLOAD = bytes(11 * transfer.MEBIBYTE)
 LOST = Canned(503, done=True)
 
