@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import functools
 import os
 import shutil
 import sys
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from kedro_statisfactory.backends.cache import room
@@ -28,8 +29,9 @@ from kedro_statisfactory.backends.cache.place import as_one_warning, cache_folde
 from kedro_statisfactory.backends.temporary import new_file
 from kedro_statisfactory.session import Session
 
-#: Bytes of the smallest content that is worth a copy: less comes in the answer that says whether it is still the same.
-LEAST = 1 << 16
+#: Bytes of the smallest content that is worth a copy. To make one takes about as long as it takes a connection of
+#: 50 MiB a second to bring so much.
+LEAST = 1 << 18
 
 # When each copy was written last, as its file tells: long ago, and so that every file system can note it. No write
 # leaves this time, however short it comes after another one.
@@ -65,31 +67,40 @@ class ContentCache:
     # -- what is there ---------------------------------------------------------------------------------------------
 
     def find(self, key: Key, fingerprint: str | None = None) -> Copy | None:
-        """The copy of a location that was used last, or the one with a fingerprint; whether it is good shows later."""
+        """The copy of a location that was used last, or the one with a fingerprint; whether it is good shows later.
+
+        Raises:
+            InvalidSettings: The size of the cache is none.
+        """
         root = self._root()
-        found = self._copies(root, key) if root else []
+        found = _copies(key.folder(root)) if root else ()
         return next((copy for copy in found if fingerprint in (None, copy.fingerprint)), None)
 
     def find_at(self, key: Key, state: str) -> Copy | None:
-        """The copy of what a location holds in a state that never changes, as :meth:`note` has noted it."""
+        """The copy of what a location holds in a state that never changes, as :meth:`note` has noted it.
+
+        Raises:
+            InvalidSettings: As for :meth:`find`.
+        """
         root = self._root()
         if root is None:
             return None
-        beginning = _note_of(state)
-        told = {name.removeprefix(beginning) for name in _names(key.folder(root)) if name.startswith(beginning)}
-        return next((copy for copy in self._copies(root, key) if hashed(copy.fingerprint) in told), None)
+        folder, beginning = key.folder(root), _note_of(state)
+        told = {name.removeprefix(beginning) for name in _names(folder) if name.startswith(beginning)}
+        return next((copy for copy in _copies(folder) if hashed(copy.fingerprint) in told), None) if told else None
 
-    def note(self, key: Key, state: str, copy: Copy) -> None:
-        """Note that a location holds the content of a copy in a state that never changes: a commit, say.
+    def note(self, copy: Copy, state: str) -> None:
+        """Note that the location of a copy holds its content in a state that never changes: a commit, say.
 
         The service must have said so.
         """
-        folder = copy.path.parent
+        folder = os.path.dirname(copy.path)
         with contextlib.suppress(OSError):  # it was dropped meanwhile: the service is asked again
             notes = [name for name in _names(folder) if name.startswith(_OF_STATE)]
             for name in notes if len(notes) >= _MOST_STATES else ():
-                os.unlink(folder / name)
-            os.close(os.open(folder / (_note_of(state) + hashed(copy.fingerprint)), os.O_CREAT | os.O_WRONLY, _PRIVATE))
+                os.unlink(os.path.join(folder, name))
+            note = os.path.join(folder, _note_of(state) + hashed(copy.fingerprint))
+            os.close(os.open(note, os.O_CREAT | os.O_WRONLY, _PRIVATE))
 
     # -- lending ---------------------------------------------------------------------------------------------------
 
@@ -119,18 +130,17 @@ class ContentCache:
             room.drop(copy)
         elif private or _is_good(copy):
             _mark_used(copy)
-        else:
-            with contextlib.suppress(
-                OSError
-            ):  # it was written to, or is from before a crash: this one is known to be good
-                _made(copy.path.parents[2], copy.path.parent, target, copy)
-                room.drop(copy)
+        else:  # it was written to, or is from before a crash; what was read of it now is known to be good
+            with contextlib.suppress(OSError):
+                folder = os.path.dirname(copy.path)
+                made = _made(os.path.dirname(os.path.dirname(folder)), folder, target, copy)
+                _drop_all_but(made, [copy])
         return is_good
 
     def read(self, copy: Copy) -> bytes | None:
         """The content of a copy; ``None``: it is gone, or was not good and is dropped."""
         with contextlib.suppress(OSError):
-            payload = copy.path.read_bytes()
+            payload = Path(copy.path).read_bytes()
             if len(payload) == copy.size and zlib.crc32(payload) == copy.crc32:
                 _mark_used(copy)
                 return payload
@@ -149,37 +159,41 @@ class ContentCache:
             fingerprint: What the service calls the content, by the answer that has brought it or that says it is
                 stored.
             crc32: Of the content.
+
+        Raises:
+            InvalidSettings: As for :meth:`find`.
         """
-        size = source.stat().st_size if isinstance(source, Path) else len(source)
-        if size < LEAST or not may_be_noted(fingerprint):
-            return None
         folder = cache_folder()
-        if folder is None or not self._size:
+        if folder is None or not may_be_noted(fingerprint):
             return None
         with as_one_warning(folder):
-            root = trusted(folder, make=True)
-            assert root is not None
-            kept = self._copies(root, key)
-            same = next((copy for copy in kept if copy.fingerprint == fingerprint and copy.crc32 == crc32), None)
-            if same is not None and _is_good(same):
-                _mark_used(same)
-                return same
-            if not room.make_room(root, self._size, size):
-                return None
-            made = _made(root, key.folder(root), source, Copy(Path(), fingerprint, size, crc32, 0, this_boot()))
-            others = [copy for copy in kept if copy.fingerprint != fingerprint]
-            for copy in [each for each in kept if each not in others] + others[key.states - 1 :]:
-                room.drop(copy)
-            return made
+            size = os.stat(source).st_size if isinstance(source, Path) else len(source)
+            if LEAST <= size <= self._size and (root := trusted(folder, make=True)):
+                return self._keep(root, key, source, Copy("", fingerprint, size, crc32, 0, this_boot()))
         return None
+
+    def _keep(self, root: str, key: Key, source: Path | bytes, noted: Copy) -> Copy | None:
+        folder = key.folder(root)
+        kept = _copies(folder)
+        content = noted.fingerprint, noted.size, noted.crc32
+        same = next((each for each in kept if (each.fingerprint, each.size, each.crc32) == content), None)
+        if same is not None and _is_good(same):
+            _mark_used(same)
+            return same
+        if not room.make_room(root, self._size, noted.size):
+            return None
+        made = _made(root, folder, source, noted)
+        others = [copy for copy in kept if copy.fingerprint != noted.fingerprint]
+        _drop_all_but(made, [copy for copy in kept if copy not in others] + others[key.states - 1 :])
+        return made
 
     # -- where ------------------------------------------------------------------------------------------------------
 
-    @property
+    @functools.cached_property
     def _size(self) -> int:
         return self._session.project.settings.cache_size
 
-    def _root(self) -> Path | None:
+    def _root(self) -> str | None:
         folder = cache_folder()
         if folder is None or not self._size:
             return None
@@ -187,17 +201,21 @@ class ContentCache:
             return trusted(folder)
         return None
 
-    @staticmethod
-    def _copies(root: Path, key: Key) -> list[Copy]:
-        """All copies of a location, those first that were used last."""
-        folder = key.folder(root)
-        found = [copy for name in _names(folder) if (copy := copy_of(folder / name))]
-        if len(found) > 1:
-            found.sort(key=lambda copy: -_used(copy))
-        return found
+
+def _copies(folder: str) -> list[Copy]:
+    """All copies of a location, those first that were used last."""
+    found = [copy for name in _names(folder) if (copy := copy_of(folder, name))]
+    return sorted(found, key=_used, reverse=True) if len(found) > 1 else found
 
 
-def _made(root: Path, folder: Path, source: Path | bytes, noted: Copy) -> Copy:
+def _drop_all_but(made: Copy, copies: Iterable[Copy]) -> None:
+    """Drop copies, but for one that has got the name of one of them: inodes are used again."""
+    for copy in copies:
+        if copy.path != made.path:
+            room.drop(copy)
+
+
+def _made(root: str, folder: str, source: Path | bytes, noted: Copy) -> Copy:
     """Put a copy into the folder of its location, whole, by one call of the file system."""
     if isinstance(source, Path):
         try:
@@ -205,7 +223,7 @@ def _made(root: Path, folder: Path, source: Path | bytes, noted: Copy) -> Copy:
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-    being_made = root / _BEING_MADE
+    being_made = Path(root, _BEING_MADE)
     being_made.mkdir(exist_ok=True)
     temporary = new_file(being_made)  # of which the next process removes what a killed one has left
     try:
@@ -218,7 +236,7 @@ def _made(root: Path, folder: Path, source: Path | bytes, noted: Copy) -> Copy:
         temporary.remove()
 
 
-def _put(source: Path, folder: Path, noted: Copy, put: Callable[[Path, Path], None]) -> Copy:
+def _put(source: Path, folder: str, noted: Copy, put: Callable[[Path, str], None]) -> Copy:
     """Give a file the name of a copy, once it is what the name says."""
     descriptor = os.open(source, os.O_RDONLY)
     try:
@@ -230,7 +248,7 @@ def _put(source: Path, folder: Path, noted: Copy, put: Callable[[Path, Path], No
         copy = dataclasses.replace(noted, inode=os.fstat(descriptor).st_ino, boot=this_boot())
     finally:
         os.close(descriptor)
-    copy = dataclasses.replace(copy, path=folder / copy.name)
+    copy = dataclasses.replace(copy, path=os.path.join(folder, copy.name))
     try:
         for _ in range(_TRIES):
             try:
@@ -239,8 +257,8 @@ def _put(source: Path, folder: Path, noted: Copy, put: Callable[[Path, Path], No
             except FileExistsError:  # of a file that has come from elsewhere
                 os.unlink(copy.path)
             except FileNotFoundError:
-                folder.mkdir(parents=True, exist_ok=True)
-        raise FileNotFoundError(errno.ENOENT, "it is removed again and again", str(folder))
+                os.makedirs(folder, exist_ok=True)
+        raise FileNotFoundError(errno.ENOENT, "it is removed again and again", folder)
     except BaseException:
         with contextlib.suppress(OSError):
             os.chmod(source, _PRIVATE)  # it is no copy, and whoever has it may change it
@@ -262,7 +280,7 @@ def _linked(copy: Copy, target: Path) -> bool:
 def _copied(copy: Copy, target: Path) -> bool:
     """Write the bytes of a copy to a new file; gives whether they are those that were kept."""
     size = crc32 = 0
-    with copy.path.open("rb") as source, target.open("xb") as file:
+    with open(copy.path, "rb") as source, target.open("xb") as file:
         while chunk := source.read(_CHUNK):
             file.write(chunk)
             size, crc32 = size + len(chunk), zlib.crc32(chunk, crc32)
@@ -287,7 +305,7 @@ def _used(copy: Copy) -> int:
     return 0
 
 
-def _names(folder: Path) -> list[str]:
+def _names(folder: str) -> list[str]:
     with contextlib.suppress(OSError):  # there is no such location, or no longer
         return os.listdir(folder)
     return []

@@ -30,10 +30,10 @@ class Key:
     location: str
     states: int = 1
 
-    def folder(self, root: Path) -> Path:
+    def folder(self, root: str) -> str:
         """Where its copies are; the name does not tell of what."""
         name = hashed(f"{self.store}\n{self.location}")
-        return root / name[:2] / name[2:]
+        return os.path.join(root, name[:2], name[2:])
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Copy:
         boot: When the machine was started under which it was made: a crash of the system may have lost its bytes.
     """
 
-    path: Path
+    path: str
     fingerprint: str
     size: int
     crc32: int
@@ -63,12 +63,12 @@ class Copy:
         return f"{self.size:x}.{self.crc32:08x}.{self.inode:x}.{self.boot}.{told}"
 
 
-def copy_of(path: Path) -> Copy | None:
+def copy_of(folder: str, name: str) -> Copy | None:
     """The copy that a file is by its name; ``None``: it is none."""
     try:
-        size, crc32, inode, boot, told = path.name.split(".")
+        size, crc32, inode, boot, told = name.split(".")
         fingerprint = base64.b64decode(told, altchars=b"-_", validate=True).decode()
-        return Copy(path, fingerprint, int(size, 16), int(crc32, 16), int(inode, 16), boot)
+        return Copy(os.path.join(folder, name), fingerprint, int(size, 16), int(crc32, 16), int(inode, 16), boot)
     except (ValueError, binascii.Error):
         return None
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import functools
 import logging
 import os
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 #: Variable that names the folder of the cache, or is ``off``.
 VARIABLE = "STATISFACTORY_CACHE"
@@ -25,25 +26,29 @@ class Untrusted(OSError):
     """Another user could have put something into the folder."""
 
 
-def cache_folder() -> Path | None:
-    """The folder of the cache, which need not exist; ``None``: the cache is off."""
-    named = os.environ.get(VARIABLE, "").strip()
-    if named.lower() == "off":
+def cache_folder() -> str | None:
+    """The folder of the cache, which need not exist; ``None``: the cache is off, or the user has no home."""
+    return _cache_folder(os.environ.get(VARIABLE, ""), os.environ.get("XDG_CACHE_HOME", ""), os.environ.get("HOME"))
+
+
+@functools.lru_cache(maxsize=8)  # it is asked for with each object
+def _cache_folder(named: str, of_user: str, _: str | None) -> str | None:
+    if named.strip().lower() == "off":
         return None
-    return Path(named).expanduser().absolute() if named else _folder_of_user() / _OURS
+    folder = os.path.expanduser(named.strip() or os.path.join(_folder_of_user(of_user), _OURS))
+    return None if folder.startswith("~") else os.path.abspath(folder)
 
 
-def _folder_of_user() -> Path:
+def _folder_of_user(named: str) -> str:
     """Where a system has the caches of its user."""
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        return os.environ.get("LOCALAPPDATA") or os.path.join("~", "AppData", "Local")
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    named = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(named) if os.path.isabs(named) else Path.home() / ".cache"  # the rule of XDG says so
+        return "~/Library/Caches"
+    return named if os.path.isabs(named) else "~/.cache"  # XDG's own rule
 
 
-def trusted(folder: Path, make: bool = False) -> Path | None:
+def trusted(folder: str, make: bool = False) -> str | None:
     """The folder with all copies, in the folder of the cache; ``None``: there is none.
 
     Args:
@@ -54,29 +59,30 @@ def trusted(folder: Path, make: bool = False) -> Path | None:
         Untrusted: It belongs to somebody else, or others may write or look into it.
         OSError: It cannot be made, or is no folder.
     """
-    inside = folder / LAYOUT
+    inside = os.path.join(folder, LAYOUT)
     try:
         _check(inside, 0o077)
     except FileNotFoundError:
         if not make:
             return None
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.makedirs(folder, mode=0o700, exist_ok=True)
         _check(folder, 0o022)
-        inside.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):  # another process was faster
+            os.mkdir(inside, mode=0o700)
         _check(inside, 0o077)
     return inside
 
 
-def _check(folder: Path, denied: int) -> None:
+def _check(folder: str, denied: int) -> None:
     found = os.lstat(folder)
     if not stat.S_ISDIR(found.st_mode):
-        raise NotADirectoryError(None, "it is no folder", str(folder))
+        raise NotADirectoryError(errno.ENOTDIR, "it is no folder", folder)
     if sys.platform != "win32" and (found.st_uid != os.geteuid() or found.st_mode & denied):
-        raise Untrusted(None, "it belongs to another user, or others may write to it or look into it", str(folder))
+        raise Untrusted(errno.EACCES, "it belongs to another user, or others may write to it or look into it", folder)
 
 
-@contextmanager
-def as_one_warning(folder: Path) -> Iterator[None]:
+@contextlib.contextmanager
+def as_one_warning(folder: str) -> Iterator[None]:
     """Let a fault of the cache be no error, but a warning, of which each process gives one."""
     try:
         yield
@@ -86,7 +92,7 @@ def as_one_warning(folder: Path) -> Iterator[None]:
             _LOGGER.warning(
                 "The cache in %r cannot be used as it should be, and bytes may travel that are here already: %s. Set "
                 "the environment variable %s to another folder, or to `off`.",
-                str(folder),
+                folder,
                 error.strerror or error,
                 VARIABLE,
             )

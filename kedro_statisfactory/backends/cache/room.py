@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 from kedro_statisfactory.backends.cache.names import Copy, copy_of
 
@@ -21,7 +19,7 @@ _SHARE = 10
 _AFTER = 0.9
 
 
-def limit_in(root: Path, size: int) -> int:
+def limit_in(root: str, size: int) -> int:
     """The most bytes that the copies may take.
 
     Args:
@@ -31,7 +29,7 @@ def limit_in(root: Path, size: int) -> int:
     return min(size, (shutil.disk_usage(root).free + _counted(root)) // _SHARE)
 
 
-def make_room(root: Path, size: int, more: int) -> bool:
+def make_room(root: str, size: int, more: int) -> bool:
     """Count a copy that is going to be made, and drop others where it does not fit beside them; gives whether it fits.
 
     Args:
@@ -40,20 +38,20 @@ def make_room(root: Path, size: int, more: int) -> bool:
         more: Bytes of the copy.
     """
     limit = limit_in(root, size)
-    if more > limit:
-        return False
-    counter = os.open(root / _COUNTER, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    fits = more <= limit
+    counter = os.open(os.path.join(root, _COUNTER), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        os.write(counter, bytes(_units(more)))  # before it is there: one too many is found out, one too few is not
+        if fits:
+            os.write(counter, bytes(_units(more)))  # before it is there: one too many is found out, one too few is not
         is_too_much = os.fstat(counter).st_size * _UNIT > limit
     finally:
         os.close(counter)
     if is_too_much:
-        drop_oldest(root, limit, more)
-    return True
+        drop_oldest(root, limit, more if fits else 0)
+    return fits
 
 
-def drop_oldest(root: Path, limit: int, more: int = 0) -> int:
+def drop_oldest(root: str, limit: int, more: int = 0) -> int:
     """Drop copies that were not used for the longest time, and count those that are left; gives their bytes.
 
     Args:
@@ -69,66 +67,59 @@ def drop_oldest(root: Path, limit: int, more: int = 0) -> int:
                 break
             drop(copy)
             total -= size
-    _recount(root, total)
+    os.truncate(os.path.join(root, _COUNTER), _units(total))
     return total - more
 
 
-def all_copies(root: Path) -> Iterator[tuple[Copy, os.stat_result]]:
+def all_copies(root: str) -> Iterator[tuple[Copy, os.stat_result]]:
     """All copies, with what the file system says of them.
 
     The time of the last change (``st_ctime``) of a file is that of its last use: a link to it was made or removed.
     """
     for folder in _folders(root):
         for each in _entries(folder):
-            if (copy := copy_of(Path(each.path))) is not None:
+            if (copy := copy_of(folder, each.name)) is not None:
                 with contextlib.suppress(FileNotFoundError):  # another process has dropped it
                     yield copy, os.stat(each.path, follow_symlinks=False)
 
 
 def drop(copy: Copy) -> None:
     """Drop a copy; whoever has a link to it keeps the bytes."""
-    folder = copy.path.parent
+    folder = os.path.dirname(copy.path)
     with contextlib.suppress(OSError):  # another process was faster, or Windows has it open
         os.unlink(copy.path)
-        left = [Path(each.path) for each in _entries(folder)]
-        if not any(map(copy_of, left)):
+        left = _entries(folder)
+        if not any(copy_of(folder, each.name) for each in left):
             for note in left:
                 os.unlink(note)
             os.rmdir(folder)
 
 
-def drop_everything(root: Path) -> None:
+def drop_everything(root: str) -> None:
     """Drop all copies, and whatever else is in their folder."""
     for folder in _folders(root):
         shutil.rmtree(folder, ignore_errors=True)
-    drop_oldest(root, 0)
+    with contextlib.suppress(FileNotFoundError):
+        os.truncate(os.path.join(root, _COUNTER), 0)
 
 
-def _folders(root: Path) -> Iterator[Path]:
+def _folders(root: str) -> Iterator[str]:
     """The folders of all locations."""
     for outer in _entries(root):
         if outer.is_dir(follow_symlinks=False):
-            yield from (Path(inner.path) for inner in _entries(Path(outer.path)))
+            yield from (inner.path for inner in _entries(outer.path))
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+def _entries(folder: str) -> list[os.DirEntry[str]]:
     with contextlib.suppress(OSError), os.scandir(folder) as found:  # it may be gone meanwhile, or be a file
         return list(found)
     return []
 
 
-def _counted(root: Path) -> int:
+def _counted(root: str) -> int:
     with contextlib.suppress(OSError):
-        return os.stat(root / _COUNTER).st_size * _UNIT
+        return os.stat(os.path.join(root, _COUNTER)).st_size * _UNIT
     return 0
-
-
-def _recount(root: Path, total: int) -> None:
-    """Begin counting anew."""
-    fresh = root / f"{_COUNTER}-{secrets.token_hex(5)}"
-    with open(fresh, "wb") as file:
-        file.truncate(_units(total))
-    os.replace(fresh, root / _COUNTER)
 
 
 def _units(size: int) -> int:
