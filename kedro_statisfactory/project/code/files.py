@@ -13,7 +13,6 @@ import os
 import sys
 import time
 from pathlib import Path
-from types import CodeType
 
 from kedro_statisfactory.project.code.unknown import CodeNotKnown
 
@@ -29,16 +28,20 @@ class Files:
     def __init__(self) -> None:
         self._began = _began()
         self._started = _started(self._began)
-        names = itertools.takewhile(lambda name: name != "logging", list(sys.modules))
-        self._early = {os.path.realpath(file) for name in names if (file := getattr(sys.modules[name], "__file__", ""))}
+        self._seen: dict[str, tuple[bytes, str]] = {}
 
     def read(self, file: str) -> tuple[bytes, str]:
-        """The content of a file and its digest.
+        """The content of a file and its digest, read once.
 
         Raises:
             CodeNotKnown: It is not certain that this is what was, or will be, loaded.
         """
-        since = self._started if os.path.realpath(file) in self._early else self._began
+        if file not in self._seen:
+            self._seen[file] = self._read(file)
+        return self._seen[file]
+
+    def _read(self, file: str) -> tuple[bytes, str]:
+        since = self._started if os.path.realpath(file) in _early() else self._began
         if since is None:
             raise CodeNotKnown(f"{file} was loaded before it could be watched")
         try:
@@ -61,35 +64,47 @@ def _read(file: str, signature: tuple[int, ...]) -> tuple[bytes, str, int]:
     content = Path(file).read_bytes()
     if _signature(file) != signature:
         raise CodeNotKnown(f"{file} is being changed")
-    changed = max(signature[-2:])
-    if file.endswith(tuple(importlib.machinery.SOURCE_SUFFIXES)) and not _is_bytecode_of(file, content, changed):
-        raise CodeNotKnown(f"Python has loaded older code of {file} from its __pycache__: delete that folder")
-    return content, hashlib.sha256(content).hexdigest()[:_DIGITS], changed
+    if file.endswith(tuple(importlib.machinery.SOURCE_SUFFIXES)) and _has_other_bytecode(file, content, signature):
+        raise CodeNotKnown(f"Python runs older code of {file}, from its __pycache__: delete that folder")
+    return content, hashlib.sha256(content).hexdigest()[:_DIGITS], max(signature[-2:])
 
 
-def _is_bytecode_of(file: str, source: bytes, changed: int) -> bool:
-    """Whether the bytecode that Python keeps of a source, if it takes it, was made of it.
+def _has_other_bytecode(file: str, source: bytes, signature: tuple[int, ...]) -> bool:
+    """Whether Python takes bytecode of a source that was made of another one.
 
-    Python takes bytecode by time and size of the source alone: a source that is changed twice in one second, or whose
-    time was set back, may run as it was before.
+    It takes bytecode by time and size of the source alone: a source that was changed twice in one second, or whose time
+    was set back, may run as it was before.
     """
+    _, _, size, modified, changed = signature
     try:
         cache = Path(importlib.util.cache_from_source(file))
         made = cache.stat().st_mtime_ns
         with cache.open("rb") as opened:
-            flags = int.from_bytes(opened.read(16)[4:8], "little")
-            if flags != _UNCHECKED and (flags or made > changed + 2 * _SECOND):
-                return True
+            header = opened.read(16)
+            kind, of = int.from_bytes(header[4:8], "little"), (modified // _SECOND & _BITS, size & _BITS)
+            is_taken = header[8:] == b"".join(each.to_bytes(4, "little") for each in of) if not kind else kind == _BLIND
+            is_certain = not kind and made > max(modified, changed) + 2 * _SECOND
+            if header[:4] != importlib.util.MAGIC_NUMBER or not is_taken or is_certain:
+                return False
             code = marshal.loads(opened.read())
-        assert isinstance(code, CodeType)
-        return code == compile(source, code.co_filename, "exec", dont_inherit=True)
+        return bool(code != compile(source, code.co_filename, "exec", dont_inherit=True))
     except (OSError, NotImplementedError):  # there is none
-        return True
-    except (EOFError, ValueError, TypeError, AssertionError, SyntaxError):
         return False
+    except (EOFError, ValueError, TypeError, AttributeError, SyntaxError):
+        return True
 
 
-_UNCHECKED = 0b01  # bytecode that is taken whatever the source says
+_BITS = 0xFFFFFFFF
+_BLIND = 0b01  # bytecode that is taken whatever the source says
+
+
+@functools.cache
+def _early() -> frozenset[str]:
+    """Files of the modules that were loaded before `logging`, and are not of Python."""
+    names = itertools.takewhile(lambda name: name != "logging", list(sys.modules))
+    files = (getattr(sys.modules.get(name), "__file__", None) or "" for name in names)
+    own = (file for file in files if not file.startswith(os.path.dirname(os.__file__)) or "-packages" in file)
+    return frozenset(map(os.path.realpath, own))
 
 
 def _began() -> float:

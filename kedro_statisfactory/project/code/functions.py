@@ -29,8 +29,6 @@ _TOLD_BY_TEXT = (
     fractions.Fraction,
     uuid.UUID,
     range,
-    slice,
-    re.Pattern,
 )
 _DEEPEST = 50  # levels of values within values
 
@@ -75,6 +73,8 @@ class Function:
             return [[self._tell(key), self._tell(each)] for key, each in value.items()]
         if isinstance(value, _TOLD_BY_TEXT) and kind.__module__ in _TELLERS:
             return [repr(value)]
+        if kind is re.Pattern:
+            return [self._tell(value.pattern), value.flags]
         if isinstance(value, enum.Enum):
             return [self._tell(kind), value.name]
         if isinstance(value, CodeType):
@@ -187,4 +187,4 @@ class Function:
         return [self._tell(kind), *map(self._tell, (arguments, state, list(items or ()), list(pairs or ())))]
 
 
-_TELLERS = frozenset({"builtins", "datetime", "decimal", "fractions", "pathlib", "pathlib._local", "re", "uuid"})
+_TELLERS = frozenset({"builtins", "datetime", "decimal", "fractions", "pathlib", "pathlib._local", "uuid"})

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 _LOADERS = frozenset(
     "__import__ import_module reload exec_module load_module module_from_spec spec_from_file_location spec_from_loader "
     "SourceFileLoader SourcelessFileLoader ExtensionFileLoader LazyLoader EntryPoint entry_points iter_entry_points "
-    "load_entry_point run_path run_module walk_packages iter_modules load_obj load_object load_class import_string "
-    "import_from_string import_object import_item import_by_path locate resolve_name instantiate get_class "
-    "get_method".split()
+    "load_entry_point __subclasses__ run_path run_module walk_packages iter_modules load_obj load_object load_class "
+    "import_string import_from_string import_object import_item import_by_path locate resolve_name instantiate "
+    "get_class get_method".split()
 )
 # Packages that import, or restore objects of, what data or a text names.
 _IMPORTERS = frozenset(
@@ -35,6 +35,7 @@ class Imports:
         stars: Modules of which all is taken.
         bound: What names of the module are bound to by its imports: dotted names that may be modules. The name is empty
             where a call has imported it.
+        named: Dotted names below the package of the project that stand in texts.
         hidden: What imports, or runs, code that cannot be followed, and in which line; ``None``: nothing does.
     """
 
@@ -42,6 +43,7 @@ class Imports:
     members: frozenset[tuple[str, str]] = frozenset()
     stars: frozenset[str] = frozenset()
     bound: frozenset[tuple[str, str]] = frozenset()
+    named: frozenset[str] = frozenset()
     hidden: str | None = None
 
 
@@ -82,13 +84,14 @@ def absolute(name: str, level: int, package: str) -> str:
 
 
 @functools.lru_cache(maxsize=4096)
-def imports_of(source: bytes, name: str, is_package: bool) -> Imports:
+def imports_of(source: bytes, name: str, is_package: bool, package: str) -> Imports:
     """What a module imports, anywhere in it.
 
     Args:
         source: Its source.
         name: Its absolute name.
         is_package: Whether it is the ``__init__`` of a package.
+        package: The package of the project; empty: it has none.
 
     Raises:
         SyntaxError, ValueError: It is not Python.
@@ -101,8 +104,14 @@ def imports_of(source: bytes, name: str, is_package: bool) -> Imports:
     hidden = None
     if _MAY_HIDE.search(source):
         hidden = next(filter(None, (_hides(node, found) for node in _linked(tree))), None)
+    named = re.findall(rf"['\"]({re.escape(package)}(?:\.\w+)+)".encode(), source) if package else ()
     return Imports(
-        frozenset(found.modules), frozenset(found.members), frozenset(found.stars), frozenset(found.bound), hidden
+        frozenset(found.modules),
+        frozenset(found.members),
+        frozenset(found.stars),
+        frozenset(found.bound),
+        frozenset(each.decode() for each in named),
+        hidden,
     )
 
 

@@ -8,9 +8,11 @@ import os
 import site
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import FunctionType, MappingProxyType, ModuleType
+from typing import Any
 
 from kedro_statisfactory.project.code.distributions import SITES
 from kedro_statisfactory.project.code.unknown import CodeNotKnown
@@ -80,9 +82,9 @@ def find_module(name: str, parent: Module | None) -> Module | None:
     Raises:
         CodeNotKnown: It is loaded from a place that cannot be looked at.
     """
-    loaded = sys.modules.get(name)
-    if loaded is not None:
-        return _described(name, getattr(loaded, "__file__", None), getattr(loaded, "__path__", None))
+    if sys.modules.get(name) is not None:
+        held = namespace(name)
+        return _described(name, held.get("__file__"), held.get("__path__"))
     if "." in name and (parent is None or parent.search is None):
         return None
     for finder in sys.meta_path:
@@ -96,6 +98,59 @@ def find_module(name: str, parent: Module | None) -> Module | None:
 
 def _described(name: str, file: str | None, search: Iterable[str] | None) -> Module:
     return Module(name, file and os.path.abspath(file), None if search is None else tuple(search))
+
+
+def namespace(name: str) -> Mapping[str, Any]:
+    """What a loaded module holds; one that is loaded at its first use is not loaded for that."""
+    try:
+        found: Mapping[str, Any] = object.__getattribute__(sys.modules.get(name), "__dict__")
+    except AttributeError:
+        return {}
+    return found
+
+
+def held_by(name: str) -> set[str]:
+    """The modules whose functions, classes and objects a loaded module holds, also those that others put there.
+
+    So are plugins found that register themselves, and what a module has got in a way that no import statement tells.
+    """
+    found: set[str] = set()
+    for key, value in list(namespace(name).items()):
+        if _is(value, ModuleType):
+            # A package has its own modules as attributes, whoever has imported them.
+            if value.__name__ != f"{name}.{key}":
+                found.add(value.__name__)
+        elif not key.startswith("__"):
+            found |= set(_homes(value, 3))
+            if _is(value, type) and value.__module__ == name:
+                found |= {home for each in list(vars(value).values()) if _is(each, *_ALL) for home in _homes(each, 3)}
+    return found - {name}
+
+
+_ALL = (dict, list, tuple, set, frozenset)
+_MOST_LOOKED_AT = 1000  # members of a container: what is longer is data
+
+
+def _is(value: object, *kinds: type) -> bool:
+    """Whether a value is of a class; one that stands for another, which may not be there yet, is not asked."""
+    return issubclass(type(value), kinds)
+
+
+def _homes(value: Any, levels: int) -> Iterator[str]:
+    """The modules that what a value is made of comes from."""
+    if _is(value, *_ALL) and type(value).__module__ in ("builtins", "collections"):
+        if levels and len(value) <= _MOST_LOOKED_AT:
+            for each in list(value.values() if _is(value, dict) else value):
+                yield from _homes(each, levels - 1)
+        return
+    registry: Any = getattr(value, "registry", None) if _is(value, FunctionType) else None
+    if _is(registry, MappingProxyType):  # of a generic function
+        yield from (str(each.__module__) for each in registry.values())
+    if _is(value, functools.partial):
+        yield from _homes(value.func, levels)
+    home = getattr(value if _is(value, type, FunctionType) else type(value), "__module__", None)
+    if isinstance(home, str) and home not in sys.stdlib_module_names:
+        yield home
 
 
 def submodules(module: Module) -> Iterator[str]:
@@ -124,7 +179,7 @@ def files_below(folder: Path) -> list[str]:
             )
         try:
             entries = list(os.scandir(waiting.pop()))
-        except PermissionError:
+        except OSError:  # what cannot be listed can be imported by nobody, or is gone
             continue
         if any(entry.name == "pyvenv.cfg" for entry in entries):
             continue

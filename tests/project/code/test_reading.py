@@ -1,0 +1,40 @@
+"""The code of a node: which module has changed, which versions count, and nothing is run for it."""
+
+from __future__ import annotations
+
+import platform
+import sys
+
+from kedro_statisfactory.project.code import node_code
+from tests.project.code.conftest import Shop, known
+
+
+def test_the_code_tells_which_module_has_changed(shop: Shop) -> None:
+    shop.write({"shop.nodes": "from .tables import x\ndef f(): ...\n", "shop.tables": "x = 1\n"})
+    before = shop.code()
+    assert node_code(shop.load(), project=shop.root, package="shop") == before
+    shop.write({"shop.tables": "x = 2\n"})
+    after = shop.code()
+    assert [name for name in before.modules if before.modules[name] != after.modules[name]] == ["shop.tables"]
+    shop.write({"shop.tables": "x = 1\n"})
+    assert shop.code() == before
+
+
+def test_no_module_is_loaded_to_be_read(shop: Shop) -> None:
+    shop.write({"shop.nodes": "def f():\n    import shop.tables, missing\n", "shop.tables": "raise RuntimeError\n"})
+    found = shop.code()
+    assert "shop.tables" in found.modules
+    assert "shop.tables" not in sys.modules
+    # What is missing, and may be there tomorrow, counts as well.
+    assert found.modules["missing"] == "absent"
+
+
+def test_versions_count_as_the_setting_says(shop: Shop) -> None:
+    shop.write({"shop.nodes": "import yaml\ndef f(): ...\n"})
+    function = shop.load()
+    ignored, minor, exact = (known(shop.reader(versions=each).read(function)) for each in ("ignore", "minor", "exact"))
+    assert ignored.distributions == {}
+    assert sorted(minor.distributions) == sorted(exact.distributions) == ["python", "pyyaml"]
+    assert exact.distributions["python"] == platform.python_version()
+    assert exact.distributions["python"].startswith(f"{minor.distributions['python']}.")
+    assert ignored.digest == minor.digest == exact.digest
