@@ -50,9 +50,10 @@ class Module:
         return self.file is not None and self.file.endswith(_SOURCES)
 
 
+@functools.lru_cache(maxsize=4096)
 def is_installed(file: str) -> bool:
     """Whether a file is where packages are installed, in any environment."""
-    return not SITES.isdisjoint(Path(file).parts) or file.startswith(_site_folders())
+    return not SITES.isdisjoint(file.split(os.sep)) or file.startswith(_site_folders())
 
 
 def is_standard(file: str) -> bool:

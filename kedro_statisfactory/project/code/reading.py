@@ -72,6 +72,7 @@ class CodeReader:
         self._project, self._package, self._versions = project, package, versions
         self._files = Files()
         self._graph = Graph(self._files, package)
+        self._known: dict[frozenset[str], tuple[dict[str, str], dict[str, str], str | None]] = {}
         self._whole: dict[str, tuple[str, str]] | None = None
 
     def read(self, function: Callable[..., Any]) -> NodeCode | UnknownCode:
@@ -82,8 +83,16 @@ class CodeReader:
             return UnknownCode(str(error))
 
     def _read(self, function: Function) -> NodeCode:
+        modules, versions, hidden = self._reached(frozenset(function.modules))
+        digest = hashlib.sha256(json.dumps([function.identity, sorted(modules.items())]).encode()).hexdigest()
+        return NodeCode(digest, modules, self._counting(versions), hidden)
+
+    def _reached(self, names: frozenset[str]) -> tuple[dict[str, str], dict[str, str], str | None]:
+        """Digests of all modules that some reach, versions of distributions, and why the whole project counts."""
+        if names in self._known:
+            return self._known[names]
         first = Reached()
-        for name in sorted(function.modules):
+        for name in sorted(names):
             self._graph.add(name, first)
         steps, waiting, seen = [first], sorted(first.modules), set(first.modules)
         found: list[Module] = []
@@ -102,9 +111,9 @@ class CodeReader:
         modules.update((name, _ABSENT) for step in steps for name in step.absent)
         if hidden:
             modules.update(self._whole_project({os.path.realpath(each.file) for each in found if each.file}))
-        digest = hashlib.sha256(json.dumps([function.identity, sorted(modules.items())]).encode()).hexdigest()
         versions = dict(item for step in steps for item in step.distributions.items())
-        return NodeCode(digest, modules, self._counting({"python": platform.python_version(), **versions}), hidden)
+        self._known[names] = modules, {"python": platform.python_version(), **versions}, hidden
+        return self._known[names]
 
     def _counting(self, versions: Mapping[str, str]) -> dict[str, str]:
         """Versions as far as the setting lets them count."""
