@@ -178,6 +178,19 @@ class Backend(Refusals, ABC):
         if project := self._session.input_of:
             project.note_read(info.path, info.fingerprint())
 
+    def note_written(self, *, fragment: ParseResult, **kwargs: Any) -> None:
+        """Let the run know that an entry was saved, where no other verb of this backend has done that.
+
+        Args:
+            fragment: The parsed location of the entry.
+            kwargs: Options of the backend, as for ``put``.
+        """
+        return
+
+    def travelling_credentials(self) -> Mapping[str, Any]:
+        """The credentials of the entry as other processes get them, with no secret that it does not have itself."""
+        return self._session.credentials
+
     @abstractmethod
     def put(self, *, payload: bytes, fragment: ParseResult, **kwargs: Any) -> None:
         """Store ``payload`` at a location, replacing what is there; all of it or nothing.

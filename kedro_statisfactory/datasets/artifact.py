@@ -150,6 +150,8 @@ class ArtifactDataset(CheckedEntry):
     def _save(self, data: Any) -> None:
         if self._collection is None:
             self.begin_save(data)()
+            with self._named():
+                self.note_written()
             return
         with self._named():
             self.check_versioned_save()
@@ -290,6 +292,7 @@ class ArtifactDataset(CheckedEntry):
         """Store a copy that the format has changed."""
         self._refuse_pinned(where)
         self._backend().upload(source=changed, fragment=where, **self._save_args)
+        self.note_written()
 
     def _refuse_pinned(self, where: ParseResult) -> None:
         """Refuse to change what was read, where that was not read as it is now."""
@@ -304,7 +307,8 @@ class ArtifactDataset(CheckedEntry):
         # travel: a process that was spawned has announced none.
         travels = self.filepath and self._backend().follows_git
         project = self._project or (announced_project() if travels else None)
-        return {**self.__dict__, "_transport": None, "_reader": None, "_parts": None, "_project": project}
+        state = {**self.__dict__, "_transport": None, "_reader": None, "_parts": None, "_project": project}
+        return {**state, "_credentials": self._backend().travelling_credentials()} if travels else state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if "_format_args" in state:  # a pickle from before there was a class for formats

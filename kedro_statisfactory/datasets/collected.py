@@ -57,6 +57,11 @@ class CollectedEntry(VersionedEntry):
             remove: Their paths.
         """
         self._backend().end_changes(fragment=self._location(), remove=remove, **self._save_args)
+        self.note_written()
+
+    def note_written(self) -> None:
+        """Let the run in which the entry works know that it was saved."""
+        self._backend().note_written(fragment=self._location(), **self._save_args)
 
     @property
     def is_collection(self) -> bool:

@@ -96,6 +96,11 @@ class Project:
         """What all entries are read at that are not pinned themselves; ``None``: the data branch."""
         return os.environ.get(AT) or self.settings.at
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether a run goes on whose journal this process cannot write: on another host, or where it was removed."""
+        return self.journal is not None and not os.access(self.journal, os.W_OK)
+
     def note_written(self, host: str, repository: str, path: str, checksum: str) -> None:
         """Note in the journal that an object was written."""
         _append(self.journal, [host, repository, path, checksum])
@@ -127,8 +132,8 @@ def _append(journal: Path | None, note: Sequence[object]) -> None:
     """Add a line to a journal, if there is one; the processes of a run append side by side."""
     if journal is None:
         return
-    # A run that was ended meanwhile has taken its journal away, and nobody will ask for the note.
-    with contextlib.suppress(FileNotFoundError):
+    # On another host there is none, and a run that was ended meanwhile has taken it away.
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
         descriptor = os.open(journal, os.O_WRONLY | os.O_APPEND)
         try:
             os.write(descriptor, json.dumps(note).encode() + b"\n")  # one call, so that lines do not mix

@@ -10,6 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kedro_statisfactory.backends.info import info_of_file
+from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.backends.lakefs.model import info_of
+from kedro_statisfactory.backends.transfer import is_folder_marker
+from kedro_statisfactory.errors import ObjectNotFound, StatisfactoryError
 
 _Fingerprint = Mapping[str, str]
 
@@ -43,6 +47,26 @@ def fingerprint(read: Mapping[str, Sequence[_Fingerprint]]) -> dict[str, str]:
         **({"modified": max(times)} if times else {}),
         **changed,
     }
+
+
+def held_at(api: LakeFSAPI, repository: str, commit: str, path: str) -> _Fingerprint:
+    """What an input in lakeFS is at a commit, which never changes; empty where that is not to be had.
+
+    Args:
+        api: The server.
+        repository: Where.
+        commit: Where.
+        path: Of the object or folder.
+    """
+    try:
+        try:
+            found = [api.stat(repository, commit, path)]
+        except ObjectNotFound:
+            listed = api.list(repository, commit, f"{path}/")
+            found = [stat for stat in listed if not is_folder_marker(stat.path, stat.size)]
+    except StatisfactoryError:  # the record of the run can do without
+        return {}
+    return fingerprint({stat.path: [info_of(stat.path, stat).fingerprint()] for stat in found})
 
 
 def state_of(file: Path) -> os.stat_result | None:

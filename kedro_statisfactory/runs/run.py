@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.temporary import Temporary
 from kedro_statisfactory.errors import MergeConflict, NoDataBranch, RunError, StatisfactoryError
-from kedro_statisfactory.project import RUN_ID, Project
+from kedro_statisfactory.project import RUN_ID, Pin, Project
 from kedro_statisfactory.runs import interrupts
-from kedro_statisfactory.runs.inputs import fingerprint, unchanged
+from kedro_statisfactory.runs.inputs import fingerprint, held_at, unchanged
 from kedro_statisfactory.runs.landing import commit_run, land
 from kedro_statisfactory.runs.patches import Uncommitted
 from kedro_statisfactory.runs.pending import keep, keep_here
@@ -67,7 +67,9 @@ class Run:
 
     def __init__(self, kedro_id: str, project: Project, uses: Sequence[Use], may_skip: bool = False) -> None:
         self.after = project
-        self.project = self.inputs = dataclasses.replace(project, head=project.read_head())
+        # What this process's variables say has to hold on other hosts as well.
+        settings = dataclasses.replace(project.settings, at=project.at)
+        self.project = self.inputs = dataclasses.replace(project, head=project.read_head(), settings=settings)
         self.kedro_id = kedro_id
         joined = os.environ.get(RUN_ID)
         self.is_joined = bool(joined)
@@ -348,18 +350,31 @@ class Run:
             noted = self.inputs.read()
         except (OSError, ValueError):  # a cleaner of temporary files was here, or a writer was killed
             noted = {}
-        return lambda use: (
-            unchanged(use.file, self.states.get(use.name)) if use.file else fingerprint(noted.get(use.name, {}))
-        )
+
+        def read(use: Use) -> Mapping[str, str]:
+            if use.file:
+                return unchanged(use.file, self.states.get(use.name))
+            if use.name in noted or self.may_skip or not (place := use.place) or not (pin := self._pin_of(use)):
+                return fingerprint(noted.get(use.name, {}))
+            return held_at(place[0].api, place[1], pin.at(place[2]), place[2])  # another host has read it
+
+        return read
+
+    def _pin_of(self, use: Use) -> Pin | None:
+        """Where the run reads an input that is in lakeFS; ``None``: at no commit in particular."""
+        assert use.place is not None
+        backend, repository, _ = use.place
+        if use.version is not None:
+            return self.project.refs.get((backend.api.host, repository, use.version))
+        return self.inputs.pins.get((backend.api.host, repository))
 
     def _described(self, use: Use) -> dict[str, str]:
         found = {"url": without_tokens(use.url)}
         if use.version is not None:
             found["version"] = use.version
-            if (place := use.place) and (pin := self.project.refs.get((place[0].api.host, place[1], use.version))):
-                found["ref"] = pin.at(place[2])
-        elif place := use.place:
-            pin = self.inputs.pins.get((place[0].api.host, place[1]))
+        if place := use.place:
+            pin = self._pin_of(use)
             with contextlib.suppress(NoDataBranch):  # a repository that is only read, on a detached HEAD
-                found["ref"] = pin.at(place[2]) if pin else self.project.branch()
+                if pin or use.version is None:
+                    found["ref"] = pin.at(place[2]) if pin else self.project.branch()
         return found

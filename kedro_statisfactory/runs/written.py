@@ -6,42 +6,51 @@ import hashlib
 import json
 from collections.abc import Mapping
 
-from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK
+from kedro_statisfactory.backends.lakefs.marks import mark_of, marks_of
 from kedro_statisfactory.errors import StatisfactoryError
+from kedro_statisfactory.runs.overlaps import is_at
 from kedro_statisfactory.runs.target import Target
 
 
 def find_outputs(target: Target, journal: Mapping[str, str] | None) -> bool:
     """Find out which entries were written to a repository; gives whether anything may have been.
 
-    A worker on another host cannot write the journal of the run. So the branch is asked, where the journal names fewer
-    entries than the pipeline has; it does not tell of those that were written with the bytes that were there before.
+    A process on another host cannot write the journal of the run. So the branch is asked, where the journal names fewer
+    entries than the pipeline has: it tells of what has changed and, by marks, of what was made again as it was.
 
     Args:
         target: The repository; gets what was found.
         journal: Checksums by path; ``None``: the journal is gone, and a run that succeeded has written all of it.
     """
-    if journal is None:
-        target.written = {name: {"path": path} for name, path in target.outputs.items()}
-        return True
-    target.written = _described(target.outputs, journal)
+    is_lost = journal is None
+    target.written = {} if journal is None else _described(target.outputs, journal)
     if len(target.written) == len(target.outputs):
         return True
-    api, repository, branch = target.api, target.repository, target.run_branch or target.data_branch
     try:
-        changed = [path.removeprefix(FOLDER_MARK) for path in api.uncommitted(repository, branch)]
-        for name, path in target.outputs.items():
-            if name not in target.written and any(_is_at(each, path) for each in changed):
-                found = {stat.path: stat.checksum for stat in api.list(repository, branch, path)}
-                target.written.update(_described({name: path}, found))
+        changed = _ask_branch(target)
     except StatisfactoryError:  # the commit, which comes next, says what is wrong
-        return True
+        changed = None
+    if is_lost:
+        target.written = {**{name: {"path": path} for name, path in target.outputs.items()}, **target.written}
     # On a data branch there may be what others have changed meanwhile; on a hidden one all is the run's.
-    return bool(target.written or (changed and target.run_branch))
+    return bool(target.written or changed is None or (changed and target.run_branch))
 
 
-def _is_at(path: str, output: str) -> bool:
-    return path == output or path.startswith(f"{output}/")
+def _ask_branch(target: Target) -> list[str]:
+    """Add what the branch tells of the entries that are missing, and drop the marks; gives what has changed there."""
+    api, repository, branch = target.api, target.repository, target.run_branch or target.data_branch
+    uncommitted = list(api.uncommitted(repository, branch))
+    marks = {path for path in uncommitted if path.startswith(marks_of(branch))}
+    changed = [path for path in uncommitted if path not in marks]
+    for name, path in target.outputs.items():
+        if name not in target.written and (
+            mark_of(branch, path) in marks or any(is_at(each, path) for each in changed)
+        ):
+            found = {stat.path: stat.checksum for stat in api.list(repository, branch, path)}
+            target.written.update(_described({name: path}, found) or {name: {"path": path}})
+    if marks:
+        api.delete(repository, branch, sorted(marks))
+    return changed
 
 
 def _described(paths: Mapping[str, str], written: Mapping[str, str]) -> dict[str, dict[str, str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import functools
 import re
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,10 +15,11 @@ from kedro_statisfactory.backends.base import Backend
 from kedro_statisfactory.backends.engines import S3Access, Saving
 from kedro_statisfactory.backends.info import ObjectInfo
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
-from kedro_statisfactory.backends.lakefs.client import lakefs_client
+from kedro_statisfactory.backends.lakefs.client import lakefs_client, with_address
 from kedro_statisfactory.backends.lakefs.credentials import SECRET_VARIABLE, checked_lakefs_credentials
 from kedro_statisfactory.backends.lakefs.folders import mark_folder, send_folder
 from kedro_statisfactory.backends.lakefs.gateway import LakeFSGateway
+from kedro_statisfactory.backends.lakefs.marks import leave
 from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK, Stat, info_of
 from kedro_statisfactory.backends.lakefs.objects import LakeFSObjects
 from kedro_statisfactory.backends.lakefs.paths import check_length, split
@@ -30,7 +30,6 @@ from kedro_statisfactory.backends.lakefs.store import LakeFSStore
 from kedro_statisfactory.backends.part_writer import PartBuffer
 from kedro_statisfactory.errors import NotSupported, ObjectNotFound, UnknownOption
 from kedro_statisfactory.hidden import Hidden
-from kedro_statisfactory.location import checked
 from kedro_statisfactory.project import Project
 from kedro_statisfactory.project.branches import LEGAL_BRANCH
 from kedro_statisfactory.session import Session
@@ -187,20 +186,8 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         def fetch(ref: str) -> None:
             try:
                 self._objects.fetch_file(repository, ref, path, target, verify)
-                return
             except ObjectNotFound:
-                found = self._api.list(repository, ref, f"{path}/")
-                below = [stat.path for stat in found if not transfer.is_folder_marker(stat.path, stat.size)]
-                if not below:
-                    raise
-
-            def one(found: str, _: threading.Event) -> None:
-                relative = checked(fragment._replace(path=f"/{found.removeprefix(f'{path}/')}")).path
-                file = target / relative.removeprefix("/")
-                file.parent.mkdir(parents=True, exist_ok=True)
-                self._objects.fetch_file(repository, ref, found, file, verify)
-
-            transfer.in_parallel(one, below, transfer.DOWNLOAD_WORKERS)
+                self._objects.fetch_below(repository, ref, path, target, verify)
 
         self._refs.read(repository, path, lake_ref, fetch)
 
@@ -310,6 +297,16 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             repository, path, lake_ref, lambda branch: found.extend(self._gateway.end(repository, branch, path))
         )
         return bool(found)
+
+    def note_written(self, *, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> None:
+        """Let the run know of a save by its branch, where its journal is on another host."""
+        repository, path = self.split(fragment)
+        if self.project.is_elsewhere and self._refs.writes_are_hidden(repository, lake_ref):
+            self._refs.write(repository, path, lake_ref, lambda branch: leave(self._api, repository, branch, path))
+
+    def travelling_credentials(self) -> Mapping[str, Any]:
+        """The credentials of the entry, and the address of the server where another place has named it."""
+        return with_address(self._session)
 
     def version_options(self, version: str) -> dict[str, Any]:
         """A version is a ref: a run id, tag, branch, commit or git SHA."""

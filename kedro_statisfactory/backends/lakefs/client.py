@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from kedro_statisfactory.backends.http import POOL_SIZE, proxy_and_headers, proxy_for
-from kedro_statisfactory.backends.lakefs.credentials import VARIABLES, lakefs_configuration
+from kedro_statisfactory.backends.lakefs.credentials import (
+    VARIABLES,
+    checked_lakefs_credentials,
+    lakefs_configuration,
+)
 from kedro_statisfactory.errors import InvalidCredentials
-from kedro_statisfactory.hidden import Hidden
+from kedro_statisfactory.hidden import Hidden, HiddenDict
 from kedro_statisfactory.session import Session
 
 if TYPE_CHECKING:
@@ -25,6 +30,17 @@ def lakefs_client(session: Session) -> ApiClient:
     """
     environment = Hidden(tuple(map(os.environ.get, VARIABLES)))
     return session.connection(("lakefs", environment), lambda: _make_client(session))
+
+
+def with_address(session: Session) -> Mapping[str, Any]:
+    """The credentials of a session with the address of the server, where this process has found it somewhere else.
+
+    What a run has pinned is known by that address, which the variables of another host may not name, or name otherwise.
+    """
+    made = session.made(("lakefs", Hidden(tuple(map(os.environ.get, VARIABLES))))) if session.in_run else None
+    if made is None or "endpoint_url" in checked_lakefs_credentials(session.credentials):
+        return session.credentials
+    return HiddenDict({**session.credentials, "endpoint_url": made.configuration.host})
 
 
 def object_store(session: Session, origin: str) -> PoolManager:

@@ -7,6 +7,7 @@ import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends import transfer
 from kedro_statisfactory.backends.info import ObjectInfo
@@ -18,7 +19,8 @@ from kedro_statisfactory.backends.lakefs.store import LakeFSStore
 from kedro_statisfactory.backends.md5 import etag_of_parts, md5_of
 from kedro_statisfactory.backends.part_writer import PartFile, PartWriter
 from kedro_statisfactory.backends.transfer import CHUNK, Part
-from kedro_statisfactory.errors import BackendUnreachable, IntegrityError, StoreFailed
+from kedro_statisfactory.errors import BackendUnreachable, IntegrityError, ObjectNotFound, StoreFailed
+from kedro_statisfactory.location import checked
 from kedro_statisfactory.session import Session
 
 #: From so many bytes on it is worth a look whether the branch of a run has them already.
@@ -49,6 +51,21 @@ class LakeFSObjects:
         except BaseException:  # an interrupt, too, must not leave a part where the format would find it
             target.unlink(missing_ok=True)
             raise
+
+    def fetch_below(self, repository: str, ref: str, path: str, target: Path, verify: bool) -> None:
+        """Fetch all objects below a path into a folder, in parallel; arguments as for :meth:`fetch`."""
+        found = self._api.list(repository, ref, f"{path}/")
+        below = [stat.path for stat in found if not transfer.is_folder_marker(stat.path, stat.size)]
+        if not below:
+            raise ObjectNotFound(f"there is nothing below {path!r} in {repository!r} at {ref!r}.")
+
+        def one(found: str, _: threading.Event) -> None:
+            relative = checked(ParseResult("", "", f"/{found.removeprefix(f'{path}/')}", "", "", "")).path
+            file = target / relative.removeprefix("/")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self.fetch_file(repository, ref, found, file, verify)
+
+        transfer.in_parallel(one, below, transfer.DOWNLOAD_WORKERS)
 
     def fetch(self, repository: str, ref: str, path: str, writer: PartWriter, verify: bool) -> None:
         """Fetch one object, of one version; again where it breaks off, is damaged or replaced half-way.
