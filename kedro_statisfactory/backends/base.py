@@ -16,6 +16,7 @@ from urllib.parse import ParseResult
 from kedro_statisfactory.backends import installed
 from kedro_statisfactory.backends.engines import S3Access, Saving
 from kedro_statisfactory.backends.info import ObjectInfo
+from kedro_statisfactory.backends.notes import Notes
 from kedro_statisfactory.backends.refusals import Refusals, name_of
 from kedro_statisfactory.errors import NotSupported, PrefixTaken, UnknownPrefix
 from kedro_statisfactory.hidden import Hidden
@@ -32,7 +33,7 @@ CLAIM = "_statisfactory-claim-"
 _VALID_PREFIX = re.compile(r"([a-z][a-z0-9+.-]+)?")
 
 
-class Backend(Refusals, ABC):
+class Backend(Refusals, Notes, ABC):
     """Moves bytes between this machine and one kind of storage.
 
     A subclass registers itself under the prefix of its URLs. It has to write ``put`` and ``get``; that is enough for a
@@ -163,33 +164,6 @@ class Backend(Refusals, ABC):
     def _secret_variables() -> set[str]:
         kinds = tuple(Backend._backends.values())  # another thread may register one meanwhile
         return {name for kind in kinds for name in kind.secret_variables}
-
-    @property
-    def is_noted(self) -> bool:
-        """Whether the entry is an input of a run that tells in its record what it has read."""
-        return self._session.input_of is not None
-
-    def note_read(self, info: ObjectInfo) -> None:
-        """Note for the record of a run what was read, as the answer or the file itself has told it.
-
-        Args:
-            info: Of the object; ``path`` is its full path.
-        """
-        if project := self._session.input_of:
-            project.note_read(info.path, info.fingerprint())
-
-    def note_written(self, *, fragment: ParseResult, **kwargs: Any) -> None:
-        """Let the run know that an entry was saved, where no other verb of this backend has done that.
-
-        Args:
-            fragment: The parsed location of the entry.
-            kwargs: Options of the backend, as for ``put``.
-        """
-        return
-
-    def travelling_credentials(self) -> Mapping[str, Any]:
-        """The credentials of the entry as other processes get them, with no secret that it does not have itself."""
-        return self._session.credentials
 
     @abstractmethod
     def put(self, *, payload: bytes, fragment: ParseResult, **kwargs: Any) -> None:

@@ -170,5 +170,7 @@ def test_what_was_read_elsewhere_is_what_the_commit_has(project: KedroProject) -
         project.write(name, number)
     commit = project.api.create_commit(project.repository, "main", "days", {})
     assert held_at(project.api, project.repository, commit, "days/1")["size"] == "8"
-    assert held_at(project.api, project.repository, commit, "days")["objects"] == "2", "what stands for the folder is no object of it"
+    assert held_at(project.api, project.repository, commit, "days")["objects"] == "2", (
+        "what stands for the folder is no object of it"
+    )
     assert held_at(project.api, "no-such-repository", commit, "days") == {}
