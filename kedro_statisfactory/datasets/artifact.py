@@ -27,7 +27,6 @@ from kedro_statisfactory.datasets.reading import FormatReader
 from kedro_statisfactory.datasets.replaced import Replaced
 from kedro_statisfactory.datasets.saving import StagedSave
 from kedro_statisfactory.datasets.signatures import remember_signature
-from kedro_statisfactory.datasets.staging import StagingFolders
 from kedro_statisfactory.datasets.versions import never_overwritten
 from kedro_statisfactory.errors import InvalidFormat, InvalidURL
 from kedro_statisfactory.hidden import HiddenDict, hidden
@@ -157,12 +156,11 @@ class ArtifactDataset(CheckedEntry):
             self.check_versioned_save()
             self._partitions().save(data)
 
-    def begin_save(self, data: Any, folders: StagingFolders | None = None) -> Callable[[], None]:
+    def begin_save(self, data: Any) -> Callable[[], None]:
         """Do all of a save but to publish it; gives what does that, on any thread.
 
         Args:
             data: The object.
-            folders: Where to stage it, if it is one of many.
         """
         with self._named():
             where = self._save_location()
@@ -178,7 +176,7 @@ class ArtifactDataset(CheckedEntry):
                 begun = functools.partial(self._native.save, data, self._replaced(where))
             else:
                 replaced = self._replaced(where)
-                begun = StagedSave(self._format, self._shown, replaced, publish, folders).begin(data)
+                begun = StagedSave(self._format, self._shown, replaced, publish, self._folders).begin(data)
 
         def end() -> None:
             with self._named():
@@ -285,7 +283,7 @@ class ArtifactDataset(CheckedEntry):
     def _format_reader(self) -> FormatReader:
         assert self._format is not None
         if self._reader is None:
-            self._reader = FormatReader(self._format, self._shown)
+            self._reader = FormatReader(self._format, self._shown, self._folders)
         return self._reader
 
     def _store(self, where: ParseResult, changed: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from kedro.io.core import Version
+from kedro.io.core import DatasetError, Version
 
 from kedro_statisfactory.backends import ObjectInfo
 from kedro_statisfactory.datasets.collections import Collection, parse_collection
@@ -16,6 +17,7 @@ from kedro_statisfactory.datasets.staging import StagingFolders
 from kedro_statisfactory.datasets.versioned import VersionedEntry
 from kedro_statisfactory.errors import InvalidFormat
 
+_LOG_OF_KEDRO = logging.getLogger("kedro.io.core")
 _Entry = TypeVar("_Entry", bound="CollectedEntry")
 
 
@@ -23,19 +25,41 @@ class CollectedEntry(VersionedEntry):
     """An entry that may be a collection."""
 
     _collection: Collection | None = None
+    _folders: StagingFolders | None = None  # where to stage one entry of many, which may not write several files
     _parts: Partitions | None = None  # made when it is needed; stays in its process
 
     @abstractmethod
-    def begin_save(self, data: Any, folders: StagingFolders | None = None) -> Callable[[], None]:
+    def begin_save(self, data: Any) -> Callable[[], None]:
         """Do all of a save but to publish it; gives what does that, on any thread."""
 
-    def part(self: _Entry, path: str, format_: Format | None, version: Version | None = None) -> _Entry:
+    @abstractmethod
+    def _load(self) -> Any: ...
+
+    def load_quietly(self) -> Any:
+        """Load without the text about the entry that Kedro makes for its log before each load."""
+        if _LOG_OF_KEDRO.isEnabledFor(logging.DEBUG):
+            return self.load()
+        try:
+            return self._load()
+        except DatasetError:
+            raise
+        except Exception as error:  # as Kedro does with whatever else comes
+            raise DatasetError(f"Failed while loading data from dataset {self!s}.\n{error!s}") from error
+
+    def part(
+        self: _Entry,
+        path: str,
+        format_: Format | None,
+        version: Version | None = None,
+        folders: StagingFolders | None = None,
+    ) -> _Entry:
         """The entry of what is at a path below this one, read and written where this one is now.
 
         Args:
             path: Of a file below it.
             format_: Of that.
             version: Which one is read and written; ``None``: that of this entry, if it has one.
+            folders: Where to stage it, if it is one of many.
         """
         return self._twin(
             filepath=f"{self.filepath}/{path}",
@@ -43,6 +67,7 @@ class CollectedEntry(VersionedEntry):
             _format=format_,
             _collection=None,
             _version=version or self._version,
+            _folders=folders,
         )
 
     def list_below(self) -> Iterator[ObjectInfo]:

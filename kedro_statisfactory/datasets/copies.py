@@ -20,7 +20,14 @@ from kedro_statisfactory.datasets.formats import Format
 from kedro_statisfactory.datasets.kept import same_as
 from kedro_statisfactory.datasets.noting import note_copy, noting_in_place
 from kedro_statisfactory.datasets.sets import main_of, names_beside
-from kedro_statisfactory.datasets.staging import StagingFolder, is_odd, named_when_full, staged_path, staging_folder
+from kedro_statisfactory.datasets.staging import (
+    StagingFolder,
+    StagingFolders,
+    is_odd,
+    named_when_full,
+    staged_path,
+    staging_folder,
+)
 from kedro_statisfactory.errors import InvalidFormat
 from kedro_statisfactory.location import basename, beside
 
@@ -75,6 +82,7 @@ def local_copy(
     format_: Format,
     again: Copy | None = None,
     shared: bool = True,
+    folders: StagingFolders | None = None,
 ) -> Iterator[Copy]:
     """Give what a format reads.
 
@@ -85,6 +93,7 @@ def local_copy(
         format_: What reads.
         again: A copy from before, whose place is used once more, because a dataset knows it by that.
         shared: Whether it may be lent, to be read by others as well.
+        folders: Where to put one of many; ``None``: into a folder of its own.
 
     Raises:
         FileNotFoundError: Nothing is there.
@@ -101,7 +110,7 @@ def local_copy(
     if again is not None and again.folder is not None and again.folder.stays:
         yield again
         return
-    with staging_folder(None, again.folder if again else None) as folder:
+    with folders.folder(None) if folders else staging_folder(None, again.folder if again else None) as folder:
         if format_.takes_patterns and is_odd(folder.path.parent / "x"):
             raise InvalidFormat(
                 f"{format_.name} may take a part of {str(folder.path.parent)!r} for a pattern: name another folder for "

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import copy
 import functools
+import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kedro.io.core import VERSIONED_FLAG_KEY, AbstractDataset, DatasetError
+from kedro.io.core import VERSIONED_FLAG_KEY, AbstractDataset, AbstractVersionedDataset, DatasetError
 
 from kedro_statisfactory.datasets.engines import keeps_partitions
 from kedro_statisfactory.datasets.modes import SaveModes
 from kedro_statisfactory.datasets.signatures import definition_of, signature_of
+from kedro_statisfactory.datasets.templates import Template
 from kedro_statisfactory.errors import InvalidFormat
 from kedro_statisfactory.hidden import HiddenDict
 
 _Data = TypeVar("_Data")
+_LOG_OF_KEDRO = logging.getLogger("kedro.io.core")
 
 # Arguments of a format in which passwords travel: a description shows none of them.
 _NOT_SHOWN = frozenset(("credentials", "fs_args", "storage_options"))
@@ -52,6 +55,10 @@ class Format:
     def described(self) -> dict[str, Any]:
         """Type and arguments, as a catalog has them, without what may be secret in them."""
         return {"type": type_name(self.kind), **_shown(self.args)}
+
+    @functools.cached_property
+    def _template(self) -> Template:
+        return Template()
 
     @functools.cached_property
     def modes(self) -> SaveModes:
@@ -114,6 +121,8 @@ class Format:
         Raises:
             DatasetError: The class cannot be made with these arguments.
         """
+        if not self.modes.changes_file:
+            return self.on(path, url)
         args = copy.deepcopy(dict(self.args))
         is_there = path.exists()
         opening = self.modes.opening(is_there)
@@ -136,7 +145,10 @@ class Format:
         Raises:
             DatasetError: The class cannot be made with these arguments.
         """
-        return self._made(path, url, copy.deepcopy(dict(self.args)))
+        make = functools.partial(self._made, path, url)
+        if not self.kind.__module__.startswith(_OF_KEDRO):  # its constructor may do anything
+            return make(copy.deepcopy(dict(self.args)))
+        return self._template.on(str(path), lambda: make(copy.deepcopy(dict(self.args))))
 
     def at(self, path: str, more: Mapping[str, Any], url: str) -> AbstractDataset[Any, Any]:
         """The dataset at a place to which its engine goes by itself.
@@ -173,9 +185,48 @@ class Format:
         except DatasetError as error:
             raise DatasetError(self._said(path, url, error, error.__cause__)) from error
 
+    def load(self, inner: AbstractDataset[Any, Any], path: Path, url: str) -> Any:
+        """Let the dataset on ``path`` load; errors are those of :meth:`call`."""
+        return self._call_bare(inner, "load", path, url)
+
+    def save(self, inner: AbstractDataset[Any, Any], data: Any, path: Path, url: str) -> None:
+        """Let the dataset on ``path`` save; errors are those of :meth:`call`."""
+        if data is None:  # which Kedro refuses
+            self.call(path, url, functools.partial(inner.save, data))
+        else:
+            self._call_bare(inner, "save", path, url, data)
+
+    def _call_bare(self, inner: AbstractDataset[Any, Any], name: str, path: Path, url: str, *args: Any) -> Any:
+        """Call a method without the text about the dataset that Kedro makes for its log before each call."""
+        bare = None if _LOG_OF_KEDRO.isEnabledFor(logging.DEBUG) else _bare(inner, name)
+        if bare is None:
+            return self.call(path, url, functools.partial(getattr(inner, name), *args))
+        try:
+            return bare(inner, *args)
+        except DatasetError as error:
+            raise DatasetError(self._said(path, url, error, error.__cause__)) from error
+        except Exception as error:  # whatever a format raises, Kedro makes a DatasetError of it
+            raise DatasetError(self._said(path, url, error, error)) from error
+
     def _said(self, path: Path | str, url: str, error: Exception, cause: BaseException | None) -> str:
         said = f"{self.name} failed: {type(cause).__name__}: {cause}" if cause else str(error)
         return f"{url!r}: {said.replace(str(path), url)}"
+
+
+def _bare(inner: AbstractDataset[Any, Any], name: str) -> Callable[..., Any] | None:
+    """A method as its class defines it, where Kedro has put only its log and its errors around it; else ``None``.
+
+    Around a save it puts a check of versions, too, of which a dataset in an entry has none.
+    """
+    kind = type(inner)
+    if not (kind.__module__.startswith(_OF_KEDRO) and isinstance(inner, AbstractVersionedDataset)):
+        return None
+    wrapper, of_kedro = (getattr(each, f"_{name}_wrapper").__func__ for each in (kind, AbstractVersionedDataset))
+    wrapped = getattr(kind, name)
+    if name in vars(inner) or wrapper is not of_kedro or not hasattr(wrapped, f"__{name}wrapped__"):
+        return None
+    bare: Callable[..., Any] = wrapped.__wrapped__
+    return bare
 
 
 def argument_names(kind: type) -> Collection[str]:

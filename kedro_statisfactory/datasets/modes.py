@@ -37,6 +37,11 @@ class SaveModes:
         yield from filter(None, (self._saved, self._writer, self._opened))
 
     @property
+    def changes_file(self) -> bool:
+        """Whether a file may have to be opened as the format would not, or its writer be told to begin anew."""
+        return self._writer.startswith("a") or _appends(self._saved)
+
+    @property
     def adds(self) -> bool:
         """Whether a save adds to what is there, or changes a part of it."""
         return self._append or any(mode in _ADDING or _appends(mode) or "+" in mode for mode in self)

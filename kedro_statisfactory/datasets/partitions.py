@@ -20,17 +20,23 @@ from kedro_statisfactory.errors import InvalidFormat
 class Part(Protocol):
     """An entry below a collection: a partition or a checkpoint."""
 
-    def load(self) -> Any:
+    def load_quietly(self) -> Any:
         """Load it."""
 
-    def begin_save(self, data: Any, folders: StagingFolders | None = None) -> Callable[[], None]:
+    def begin_save(self, data: Any) -> Callable[[], None]:
         """Do all of a save but to publish it; gives what does that, on any thread."""
 
 
 class Owner(Protocol):
     """The entry of a collection."""
 
-    def part(self, path: str, format_: Format | None, version: Version | None = None) -> Part:
+    def part(
+        self,
+        path: str,
+        format_: Format | None,
+        version: Version | None = None,
+        folders: StagingFolders | None = None,
+    ) -> Part:
         """The entry of what is at a path below this one, read and written where this one is now."""
 
     def list_below(self) -> Iterator[ObjectInfo]:
@@ -65,8 +71,8 @@ class Partitions:
         """
         if self._collection.checkpoint is None:
             self._found = None
-        found = self._partitions()
-        loaders = {self._collection.id_of(path): self._loader(path, found[path]) for path in found}
+        found, folders = self._partitions(), StagingFolders()
+        loaders = {self._collection.id_of(path): self._loader(path, found[path], folders) for path in found}
         if self._collection.checkpoint is None:
             if not loaders:
                 raise DatasetError(f"No partitions found in '{self._url}'")
@@ -103,7 +109,7 @@ class Partitions:
             value = data[key]
             if callable(value) and self._collection.saves_lazily:
                 value = value()
-            return self._owner.part(path, partition, self._collection.version).begin_save(value, folders)
+            return self._owner.part(path, partition, self._collection.version, folders).begin_save(value)
 
         with contextlib.closing(folders), transfer.behind(transfer.UPLOAD_WORKERS) as send:
             for key, path in paths.items():
@@ -126,10 +132,10 @@ class Partitions:
             self._owner.part(checkpoint.path, checkpoint.format).begin_save(last)()
             self._owner.end_changes()
 
-    def _loader(self, path: str, version: str) -> Callable[[], Any]:
+    def _loader(self, path: str, version: str, folders: StagingFolders) -> Callable[[], Any]:
         given = self._collection.version
         pinned = Version(version, given.save) if given and version else given
-        return functools.partial(_load, self._owner, path, self._collection.partition, pinned)
+        return functools.partial(_load, self._owner, path, self._collection.partition, pinned, folders)
 
     def _partitions(self) -> dict[str, str]:
         """Paths of the partitions, each with its newest version, in order."""
@@ -149,7 +155,7 @@ class Partitions:
         if last is None:
             if not is_kept:
                 return found
-            last = self._owner.part(checkpoint.path, checkpoint.format).load()
+            last = self._owner.part(checkpoint.path, checkpoint.format).load_quietly()
         try:
             return {path: found[path] for path in found if checkpoint.is_new(self._collection.id_of(path), last)}
         except TypeError as error:
@@ -185,6 +191,8 @@ def _above(path: str) -> Iterator[str]:
         yield path
 
 
-def _load(owner: Owner, path: str, format_: Format | None, version: Version | None) -> Any:
+def _load(
+    owner: Owner, path: str, format_: Format | None, version: Version | None, folders: StagingFolders | None = None
+) -> Any:
     """Load a partition: what a load of the collection gives for each."""
-    return owner.part(path, format_, version).load()
+    return owner.part(path, format_, version, folders).load_quietly()

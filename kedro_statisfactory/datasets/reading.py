@@ -16,6 +16,7 @@ from kedro_statisfactory.backends import Backend
 from kedro_statisfactory.datasets.copies import Copy, local_copy
 from kedro_statisfactory.datasets.formats import Format
 from kedro_statisfactory.datasets.kept import keep_for_lazy
+from kedro_statisfactory.datasets.staging import StagingFolders
 
 # Formats that change what they read: they get copies of their own.
 _changing: set[type[AbstractDataset[Any, Any]]] = set()
@@ -46,10 +47,11 @@ class FormatReader:
     Args:
         format_: What reads.
         url: Of the entry, for errors.
+        folders: Where to put copies of one entry of many.
     """
 
-    def __init__(self, format_: Format, url: str) -> None:
-        self._format, self._url = format_, url
+    def __init__(self, format_: Format, url: str, folders: StagingFolders | None = None) -> None:
+        self._format, self._url, self._folders = format_, url, folders
         self._last: _Last | None = None
 
     def load(self, backend: Backend, where: ParseResult, options: Mapping[str, Any]) -> Any:
@@ -65,11 +67,11 @@ class FormatReader:
             DatasetError: The format failed.
         """
         if self._format.kind not in _changing:
-            with local_copy(backend, where, options, self._format) as copy:
+            with local_copy(backend, where, options, self._format, folders=self._folders) as copy:
                 copy = copy.or_the_same(self._url)  # which has to stay for what was loaded before
                 with contextlib.suppress(_Changed):
                     return self._read(copy, copy.lent())
-        with local_copy(backend, where, options, self._format, shared=False) as copy:
+        with local_copy(backend, where, options, self._format, shared=False, folders=self._folders) as copy:
             data = self._read(copy)
             _changing.add(self._format.kind)
             return data
@@ -91,7 +93,7 @@ class FormatReader:
         inner = last.inner if last and again else self._format.on(path, self._url)
         before = dict(vars(inner))
         with _refusing_changes(copy, lent):
-            data = self._format.call(path, self._url, inner.load)
+            data = self._format.load(inner, path, self._url)
         self._last = _Last(copy, inner, _is_as_before(inner, before))
         keep_for_lazy(copy.folder, copy.whole, self._url, data, inner)
         return data

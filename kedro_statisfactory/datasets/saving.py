@@ -106,7 +106,7 @@ class StagedSave:
             staged.mkdir(exist_ok=True)
             path = staged / self.format.pattern
         inner = self.format.for_saving(path, self.url)
-        self.format.call(path, self.url, functools.partial(inner.save, data))
+        self.format.save(inner, data, path, self.url)
         if not staged.exists():
             written = ", ".join(sorted(path.name for path in staged.parent.iterdir()))
             instead = f" but, in its place, {written}. Name what it writes in the URL" * bool(written)

@@ -44,10 +44,11 @@ def signature_of(kind: type) -> inspect.Signature:
 
 
 def remember_signature(kind: type) -> None:
-    """Keep the signature of a constructor at its function, where Python looks first.
+    """Keep the signatures of a class's constructor, and of those that it calls, where Python looks first.
 
-    Kedro asks for it, by ``inspect.getcallargs``, for each dataset that is made.
+    Kedro asks for each of them, by ``inspect.getcallargs``, for each dataset that is made.
     """
-    init = inspect.unwrap(kind.__init__)  # type: ignore[misc]
-    if inspect.isfunction(init):
-        init.__signature__ = inspect.signature(init)  # type: ignore[attr-defined]
+    for each in kind.__mro__:
+        init = inspect.unwrap(vars(each).get("__init__", object.__init__))
+        if inspect.isfunction(init):
+            init.__signature__ = inspect.signature(init)  # type: ignore[attr-defined]

@@ -51,12 +51,7 @@ def staging_folder(parent: Path | None, again: StagingFolder | None = None) -> I
     Raises:
         PermissionDenied, TransferError: It cannot be made there.
     """
-    try:
-        folder = StagingFolder(new_folder(parent, path=again.path if again else None))
-    except OSError as error:
-        where = f"the folder {str(parent)!r}" if parent else "the folder for temporary files (TMPDIR)"
-        kind = PermissionDenied if isinstance(error, PermissionError) else TransferError
-        raise kind(f"nothing can be written to {where}: {error.strerror}.") from error
+    folder = StagingFolder(_made(parent, again.path if again else None))
     try:
         yield folder
     finally:
@@ -64,13 +59,29 @@ def staging_folder(parent: Path | None, again: StagingFolder | None = None) -> I
             folder.temporary.remove()
 
 
+def _made(parent: Path | None, path: Path | None = None) -> Temporary:
+    try:
+        return new_folder(parent, path=path)
+    except OSError as error:
+        where = f"the folder {str(parent)!r}" if parent else "the folder for temporary files (TMPDIR)"
+        kind = PermissionDenied if isinstance(error, PermissionError) else TransferError
+        raise kind(f"nothing can be written to {where}: {error.strerror}.") from error
+
+
 class StagingFolders:
-    """Folders for many saves: one that a save is done with serves another, for which none has to be made and locked."""
+    """Folders for many loads or saves: one that is done with serves the next, for which none has to be made and locked.
+
+    They go when they are closed, or when nobody has a use for this object any more, or with the process. A fork and a
+    copy that was pickled make their own.
+    """
 
     def __init__(self) -> None:
         self._parents: dict[str, Path | None] = {}
-        self._free: list[tuple[Path | None, Temporary]] = []
+        self._free: dict[tuple[int, Path | None], list[Temporary]] = {}  # by process and parent
         self._is_closed = False
+
+    def __reduce__(self) -> tuple[type[StagingFolders], tuple[()]]:
+        return StagingFolders, ()
 
     def parent(self, folder: str, find: Callable[[], Path | None]) -> Path | None:
         """Where folders are made for what is saved in ``folder``: what ``find`` gives, which is asked once."""
@@ -80,38 +91,64 @@ class StagingFolders:
 
     @contextlib.contextmanager
     def folder(self, parent: Path | None) -> Iterator[StagingFolder]:
-        """One for a save, as :func:`staging_folder` makes it; any thread may end it."""
-        free = next((each for each in self._free if each[0] == parent), None)
-        if free is None:
-            with staging_folder(parent) as folder:
-                folder.stays = True
-        else:
-            self._free.remove(free)
-            folder = StagingFolder(free[1], stays=True)
+        """One as :func:`staging_folder` makes it; any thread may begin and end it."""
+        free = self._free_in(parent)
+        folder = StagingFolder(_taken(free) or _made(parent))
         try:
             yield folder
         finally:
-            self._take_back(parent, folder.temporary)
+            if not folder.stays:
+                self._take_back(free, folder.temporary)
 
     def close(self) -> None:
-        """Remove the folders that are free; others are removed when their saves end."""
+        """Remove the folders that are free; others are removed when they are done with."""
         self._is_closed = True
-        with contextlib.suppress(IndexError):  # none is left; several threads may do this at once
-            while True:
-                self._free.pop()[1].remove()
+        for (process, _), free in list(self._free.items()):
+            if process == os.getpid():
+                _remove_all(free)
 
-    def _take_back(self, parent: Path | None, temporary: Temporary) -> None:
-        is_empty = False
+    def _free_in(self, parent: Path | None) -> list[Temporary]:
+        free = self._free.get(key := (os.getpid(), parent))
+        if free is None:
+            # Unlike weakref.finalize it serves the processes of multiprocessing, too.
+            from multiprocessing.util import Finalize
+
+            free = self._free.setdefault(key, [])
+            Finalize(self, _remove_all, args=(free,), exitpriority=0)
+        return free
+
+    def _take_back(self, free: list[Temporary], temporary: Temporary) -> None:
+        is_empty, path = False, os.fspath(temporary.path)
         with contextlib.suppress(OSError):  # somebody has removed it, or there is a folder in it
-            for name in os.listdir(temporary.path):  # what was copied, and not moved, to where it belongs
-                os.unlink(temporary.path / name)
+            for name in os.listdir(path):  # what was copied, and not moved, to where it belongs
+                os.unlink(f"{path}/{name}")
             is_empty = True
         if is_empty:
-            self._free.append((parent, temporary))
+            free.append(temporary)
         else:
             temporary.remove()
         if self._is_closed:
             self.close()
+
+
+def _taken(free: list[Temporary]) -> Temporary | None:
+    """One of the folders that are free, if there is one that nobody has removed."""
+    with contextlib.suppress(IndexError):  # none is left; several threads may do this at once
+        while True:
+            temporary = free.pop()
+            try:
+                temporary.check()
+            except TransferError:
+                temporary.remove()
+            else:
+                return temporary
+    return None
+
+
+def _remove_all(free: list[Temporary]) -> None:
+    with contextlib.suppress(IndexError):
+        while True:
+            free.pop().remove()
 
 
 @contextlib.contextmanager

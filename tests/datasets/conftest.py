@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import fsspec
 import pytest
+from fsspec import AbstractFileSystem
 
 from kedro_statisfactory.backends.s3.client import s3_client
 from kedro_statisfactory.session import Session
@@ -120,3 +122,12 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 def folder_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """Each kind of place where versions are folders."""
     return _new_place(request, tmp_path)
+
+
+@pytest.fixture
+def memory_files() -> Iterator[AbstractFileSystem]:
+    """fsspec's files in the memory of this process."""
+    files = fsspec.filesystem("memory")
+    yield files
+    files.store.clear()
+    files.pseudo_dirs[:] = [""]

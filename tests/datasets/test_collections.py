@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import fsspec
 import pytest
 from fsspec import AbstractFileSystem
 from kedro.io import AbstractDataset, DatasetError
@@ -43,15 +42,6 @@ def collection(place: Place, kind: str = "Partitioned", name: str = "days", **ar
 def loaded(entry: ArtifactDataset) -> dict[str, Any]:
     """All partitions, loaded."""
     return {key: load() for key, load in entry.load().items()}
-
-
-@pytest.fixture
-def memory_files() -> Iterator[AbstractFileSystem]:
-    """fsspec's files in the memory of this process."""
-    files = fsspec.filesystem("memory")
-    yield files
-    files.store.clear()
-    files.pseudo_dirs[:] = [""]
 
 
 # -- partitions ----------------------------------------------------------------------------------------------------

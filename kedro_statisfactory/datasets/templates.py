@@ -1,0 +1,90 @@
+"""Datasets of one class with the same arguments on many paths: copies of one, because to make one takes longer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import PurePosixPath
+from types import MethodType
+from typing import Any, TypeVar, cast
+
+_Dataset = TypeVar("_Dataset")
+
+# What is equal where it has the same value; anything else has to be the same object.
+_VALUES = frozenset((bool, bytes, complex, float, int, str, PurePosixPath))
+
+
+class Template:
+    """Gives copies of a dataset, each as if it had been made on a path of its own.
+
+    It does so only where that was seen to be right: the first two datasets are made as always, and the second has to
+    be exactly what a copy of the first would be. So a class that does more with its path is never copied.
+    """
+
+    def __init__(self) -> None:
+        self._first: tuple[str, Any] | None = None
+        self._is_right: bool | None = None  # nobody knows yet
+
+    def __reduce__(self) -> tuple[type[Template], tuple[()]]:
+        return Template, ()  # what it has seen stays in its process
+
+    def on(self, path: str, make: Callable[[], _Dataset]) -> _Dataset:
+        """A dataset on a path.
+
+        Args:
+            path: Of its file.
+            make: Makes one.
+        """
+        first = self._first
+        if first is not None and self._is_right and _suffix(first[0]) == _suffix(path):
+            return _copy(cast("_Dataset", first[1]), first[0], path)
+        made = make()
+        if first is None:
+            self._first = path, _copy(made, path, path)
+        elif self._is_right is None and first[0] != path:
+            self._is_right = _same(vars(_copy(first[1], first[0], path)), vars(made))
+        return made
+
+
+def _suffix(path: str) -> str:
+    return os.path.splitext(path)[1]
+
+
+def _copy(dataset: _Dataset, old: str, new: str) -> _Dataset:
+    """A copy of a dataset with a new path where the old one was; it shares all but dictionaries and lists."""
+    made: dict[int, Any] = {}
+
+    def copied(value: Any) -> Any:
+        kind = type(value)
+        if kind is str:
+            return new if value == old else value
+        if kind is PurePosixPath:
+            return PurePosixPath(new) if str(value) == old else value
+        if kind is not dict and kind is not list:
+            return value
+        found: Any = made.get(id(value))
+        if found is None:  # one that stands in two places is one
+            found = made[id(value)] = kind()
+            if kind is list:
+                found.extend(map(copied, value))
+            else:
+                found.update((key, copied(each)) for key, each in value.items())
+        return found
+
+    twin: _Dataset = object.__new__(type(dataset))
+    vars(twin).update((name, copied(value)) for name, value in vars(dataset).items())
+    return twin
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values are equal, of the same kinds, and share what a copy would share."""
+    kind = type(one)
+    if kind is not type(other):
+        return False
+    if kind is dict:
+        return list(one) == list(other) and all(_same(one[key], other[key]) for key in one)
+    if kind is list:
+        return len(one) == len(other) and all(map(_same, one, other))
+    if kind is MethodType:
+        return one.__func__ is other.__func__ and one.__self__ is other.__self__
+    return one is other or (kind in _VALUES and bool(one == other))
