@@ -1,0 +1,92 @@
+"""Two people, two clones, two git branches: what each of them sees and does from the first run to the last."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+
+from tests.runs.conftest import KedroProject
+from tests.runs.test_history import answer
+
+pytestmark = pytest.mark.once
+
+BRANCH = "feature/größe"
+
+
+def _clone(project: KedroProject, path: Path) -> KedroProject:
+    project.git("clone", "-q", str(project.path / ".git"), str(path))
+    return dataclasses.replace(project, path=path)
+
+
+def _told(project: KedroProject, *arguments: str, status: int = 0) -> str:
+    """What a command says to a person, on a screen with 80 columns; tables keep within it."""
+    done = project.invoke(*arguments)
+    print(f"$ kedro statisfactory {' '.join(arguments)}\n{done.output}")
+    assert done.exit_code == status, done.output
+    if arguments[0] in ("runs", "status", "show", "diff"):
+        assert max(cell_len(line) for line in done.output.splitlines()) <= 80, done.output
+    return done.output
+
+
+def test_two_people_run_compare_merge_and_prune_and_load_old_runs(
+    project: KedroProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    project.git("config", "receive.denyCurrentBranch", "ignore")
+    ada, ben = (_clone(project, tmp_path / "people" / name) for name in ("ada", "ben"))
+    on_main = ada.run(1)
+
+    # Ben changes the code on a branch of his own; its data begins with that of main, which stays as it is.
+    ben.git("switch", "-qc", BRANCH)
+    assert "not there yet, the next run makes it" in " ".join(_told(ben, "status").split())
+    sha = ben.commit_code("bens")
+    on_branch = ben.run(2, nodes=["first", "second"])
+    assert on_branch in _told(ben, "runs")
+    assert [each["id"] for each in answer(ben, "runs", "--branch", "main")] == [on_main]
+    told = _told(ben, "diff", "main", status=1)
+    assert {"a", "b"} <= {line.split(" ")[0] for line in told.splitlines()}
+    assert "parameter value" in told
+    _told(ben, "tag", "@", "bens-best")
+    ben.git("push", "-q", "origin", BRANCH)
+
+    # Ada goes on meanwhile, merges his code, and then his data.
+    assert ada.run(3, nodes=["add"]) in _told(ada, "status")
+    ada.git("fetch", "-q")
+    assert "git has not merged" in _told(ada, "merge", BRANCH, status=2)
+    ada.git("merge", "-q", "--no-edit", f"origin/{BRANCH}")
+    _told(ada, "merge", BRANCH)
+    assert ada.read() == {"a": 2, "b": 20, "total": 2}
+    assert "a.json" in _told(ada, "show", on_branch)
+    assert "Nothing differs" not in _told(ada, "diff", on_main, status=1)
+    ada.git("push", "-q", "origin", "main")
+
+    # The branch is done with: who had it drops its data, and nobody else.
+    ben.git("push", "-q", "origin", "--delete", BRANCH)
+    ben.git("switch", "-q", "main")
+    ben.git("pull", "-q", "origin", "main")
+    ben.git("branch", "-qD", BRANCH)
+    ada.git("fetch", "-q", "--prune")
+    (hers,) = [name for name in ada.branches() if name.startswith("feature")]
+    assert "this clone never had it" in _told(ada, "prune", "--yes")
+    assert f"would drop the data branch {hers}" in _told(ben, "prune")
+    assert f"dropped the data branch {hers}" in _told(ben, "prune", "--yes")
+    assert hers not in ada.branches()
+
+    # Old runs load as ever, by their ids, names and git commits.
+    for word, number in ((on_main, 10), (on_branch, 20), ("bens-best", 20), (sha, 20)):
+        ada.run(pipeline="reads", load_versions={"b": word}, expect=10 * number)
+
+
+def test_names_in_any_script_stay_within_a_narrow_screen(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.git("switch", "-qc", "功能/数据版本")
+    run_id = project.run(1)
+    for columns in (20, 40, 80):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        for command in (["runs"], ["status"], ["show", "@"], ["diff", "main"], ["doctor"]):
+            done = project.invoke(*command)
+            assert done.exit_code in (0, 1), done.output
+            wide = [line for line in done.output.splitlines() if cell_len(line) > columns and run_id not in line]
+            assert not wide, (columns, wide)
