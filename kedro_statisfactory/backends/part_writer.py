@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from kedro_statisfactory.backends import crc32
+from kedro_statisfactory.backends.progress import Progress
 from kedro_statisfactory.backends.transfer import SMALL, Part, Stopped, read_chunks
 from kedro_statisfactory.errors import IntegrityError
 
@@ -23,11 +24,13 @@ class PartWriter(ABC):
 
     def __init__(self) -> None:
         self._checksums: dict[int, tuple[int, int]] = {}
+        self._progress = Progress()
 
     def begin(self, size: int) -> None:
         """Make room for so many bytes, and forget those of an attempt before this one."""
         self._checksums.clear()
         self._make_room(size)
+        self._progress.begin(size)
 
     def fill(self, part: Part, chunks: Iterable[bytes], stop: threading.Event) -> None:
         """Write the bytes of one part as they come.
@@ -46,6 +49,7 @@ class PartWriter(ABC):
                     break
                 write(chunk)
                 checksum = zlib.crc32(chunk, checksum)
+                self._progress.moved(len(chunk))
         if got != part.length:
             raise IntegrityError("an answer is longer or shorter than it should be")
         self._checksums[part.number] = (checksum, got)

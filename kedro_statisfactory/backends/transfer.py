@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import functools
 import threading
 import time
@@ -99,7 +100,7 @@ def in_parallel(
             del future  # or what it failed with, and all that this refers to, would refer to itself
 
     # Nothing waits for them at the end of the process, which would wait for the slowest.
-    threads = [threading.Thread(target=run, name=_NAME, daemon=True) for _ in range(min(workers, len(tasks)))]
+    threads = [_thread(run) for _ in range(min(workers, len(tasks)))]
     try:
         for thread in threads:
             thread.start()
@@ -205,7 +206,12 @@ def beside(work: Callable[[], _Result]) -> Future[_Result]:
 
 
 def _start(work: Callable[[], None]) -> None:
-    threading.Thread(target=work, name=_NAME, daemon=True).start()
+    _thread(work).start()
+
+
+def _thread(work: Callable[[], None]) -> threading.Thread:
+    """A thread that belongs to what is under way here."""
+    return threading.Thread(target=contextvars.copy_context().run, args=(work,), name=_NAME, daemon=True)
 
 
 def files_of(folder: Path) -> tuple[list[Path], list[Path]]:

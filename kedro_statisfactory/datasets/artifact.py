@@ -17,7 +17,7 @@ from kedro.io.core import (
     Version,
 )
 
-from kedro_statisfactory.backends import Backend
+from kedro_statisfactory.backends import Backend, progress
 from kedro_statisfactory.datasets.arguments import connection_of, mapping_of, says_where_arguments_belong
 from kedro_statisfactory.datasets.checked import CheckedEntry
 from kedro_statisfactory.datasets.formats import Format, parse_format, type_name
@@ -134,7 +134,7 @@ class ArtifactDataset(CheckedEntry):
         def save(self, data: Any) -> None: ...
 
     def _load(self) -> Any:
-        with self._named():
+        with self._named(), progress.told_as(f"Loading {self._filepath.name}"):
             if self._collection is not None:
                 return self._partitions().load()
             backend = self._backend()
@@ -152,7 +152,7 @@ class ArtifactDataset(CheckedEntry):
             with self._named():
                 self.note_written()
             return
-        with self._named():
+        with self._named(), progress.told_as(f"Saving {self._filepath.name}"):
             self.check_versioned_save()
             self._partitions().save(data)
 
@@ -179,7 +179,7 @@ class ArtifactDataset(CheckedEntry):
                 begun = StagedSave(self._format, self._shown, replaced, publish, self._folders).begin(data)
 
         def end() -> None:
-            with self._named():
+            with self._named(), progress.told_as(f"Saving {self._filepath.name}"):
                 begun()
                 if self._version and not self._version.load:
                     # What was just written is the newest: Kedro's check after a save needs no listing for that.

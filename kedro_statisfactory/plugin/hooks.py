@@ -14,6 +14,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DatasetError
 from kedro.pipeline import Pipeline
 
+from kedro_statisfactory.backends.progress import listen
 from kedro_statisfactory.errors import InvalidSettings, StatisfactoryError
 from kedro_statisfactory.plugin.checks import (
     refuse_collections,
@@ -25,6 +26,7 @@ from kedro_statisfactory.plugin.checks import (
     refuse_unusable_places,
 )
 from kedro_statisfactory.plugin.entries import artifacts, fix_versions, uses_of
+from kedro_statisfactory.plugin.progress import Watch
 from kedro_statisfactory.plugin.viz import let_viz_ask_entries
 from kedro_statisfactory.project import Project, announce
 
@@ -203,3 +205,4 @@ def _facts(
 
 
 hooks = StatisfactoryHooks()
+listen(Watch())

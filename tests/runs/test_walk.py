@@ -80,7 +80,9 @@ def test_two_people_run_compare_merge_and_prune_and_load_old_runs(
         ada.run(pipeline="reads", load_versions={"b": word}, expect=10 * number)
 
 
-def test_names_in_any_script_stay_within_a_narrow_screen(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_in_any_script_stay_within_a_narrow_screen(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project.git("switch", "-qc", "功能/数据版本")
     run_id = project.run(1)
     for columns in (20, 40, 80):

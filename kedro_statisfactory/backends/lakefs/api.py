@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from kedro_statisfactory.backends.http import ATTEMPTS, let_go
 from kedro_statisfactory.backends.lakefs.answer import NO_SUCH_RANGE, Answer
-from kedro_statisfactory.backends.lakefs.hashing import Hashing
+from kedro_statisfactory.backends.lakefs.hashing import hashing
 from kedro_statisfactory.backends.lakefs.model import (
     CRC32_KEY,
     LONGEST_PATH,
@@ -28,6 +28,7 @@ from kedro_statisfactory.backends.lakefs.model import (
 )
 from kedro_statisfactory.backends.lakefs.requests import api_path, batches
 from kedro_statisfactory.backends.lakefs.uploads import OCTETS, LakeFSUploads, branch_or_error
+from kedro_statisfactory.backends.progress import Progress
 from kedro_statisfactory.errors import (
     BranchNotFound,
     Conflict,
@@ -332,14 +333,12 @@ class LakeFSAPI(LakeFSUploads):
             IntegrityError: Something else arrived each time.
         """
         digest: Any = None
+        progress = Progress()
 
         def hashed() -> Any:
             nonlocal digest
-            content, digest = body(), hashlib.md5(usedforsecurity=False)
-            if not isinstance(content, bytes):
-                return Hashing(content, digest)
-            digest.update(content)
-            return content
+            digest = hashlib.md5(usedforsecurity=False)
+            return hashing(body(), size, digest, progress)
 
         headers, kept = {"Content-Type": OCTETS, "Content-Length": str(size)}, None
         if crc32 is not None:

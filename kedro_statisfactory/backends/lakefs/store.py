@@ -21,6 +21,7 @@ from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.client import object_store
 from kedro_statisfactory.backends.lakefs.model import Stat
 from kedro_statisfactory.backends.part_writer import PartWriter
+from kedro_statisfactory.backends.progress import Progress
 from kedro_statisfactory.backends.transfer import CHUNK, Part
 from kedro_statisfactory.errors import (
     BackendUnreachable,
@@ -171,8 +172,12 @@ class LakeFSStore:
                 return self._api.sign_part(repository, branch, path, upload, part.number)
 
             payload = transfer.read_part(source, part)
-            return self._put(_SignedURL(sign, urls[part.number - 1]), payload), zlib.crc32(payload)
+            etag = self._put(_SignedURL(sign, urls[part.number - 1]), payload)
+            progress.moved(part.length)
+            return etag, zlib.crc32(payload)
 
+        progress = Progress()
+        progress.begin(size)
         try:
             sent = transfer.in_parallel(send, cut, transfer.UPLOAD_WORKERS)
             pairs = zip(sent, cut, strict=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from kedro_statisfactory.backends import transfer
 from kedro_statisfactory.backends.info import ObjectInfo
 from kedro_statisfactory.backends.part_writer import PartBuffer, PartFile, PartWriter
+from kedro_statisfactory.backends.progress import Progress
 from kedro_statisfactory.backends.s3.checksums import base64_crc32, crc32_of_answer
 from kedro_statisfactory.backends.s3.errors import broken_stream, code_of, kind_of
 from kedro_statisfactory.backends.s3.objects import S3Objects, is_verified_as_a_whole
@@ -63,13 +64,17 @@ class S3Reader:
         """
         request = {**options, "Bucket": bucket, "Key": key}
 
+        progress = Progress()
+
         def take(response: GetObjectOutputTypeDef) -> None:
             if _comes_in_parts(response):
                 self._note(_info(key, self._fetch_large(PartFile(target), request, response)))
                 return
+            progress.begin(response["ContentLength"])
             with target.open("wb") as file:
                 while chunk := response["Body"].read(CHUNK):
                     file.write(chunk)
+                    progress.moved(len(chunk))
             self._note(_info(key, response))
 
         try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kedro_statisfactory.backends import crc32, transfer
 from kedro_statisfactory.backends.md5 import etag_of_parts, md5_of
+from kedro_statisfactory.backends.progress import Progress
 from kedro_statisfactory.backends.s3.answers import ForeignAnswer, echoes
 from kedro_statisfactory.backends.s3.checksums import crc32_header
 from kedro_statisfactory.backends.s3.errors import code_of, kind_of
@@ -198,9 +199,12 @@ class S3Writer:
                     body = stack.enter_context(ReadFileChunk.from_filename(str(source), part.offset, part.length))
                 integrity = crc32_header(crc32) if self._sends_crc32(options) else {}
                 sent = self._client.upload_part(**target, PartNumber=part.number, Body=body, **known, **integrity)
+            progress.moved(part.length)
             return part, sent["ETag"], crc32
 
-        cut = transfer.parts(transfer.size_of(source), transfer.UPLOAD_PART)
+        size, progress = transfer.size_of(source), Progress()
+        progress.begin(size)
+        cut = transfer.parts(size, transfer.UPLOAD_PART)
         return transfer.in_parallel(send, cut, transfer.UPLOAD_WORKERS)
 
     def _sends_crc32(self, options: Mapping[str, Any]) -> bool:
