@@ -76,8 +76,8 @@ class ContentCache:
         found = _copies(key.folder(root)) if root else ()
         return next((copy for copy in found if fingerprint in (None, copy.fingerprint)), None)
 
-    def find_at(self, key: Key, state: str) -> Copy | None:
-        """The copy of what a location holds in a state that never changes, as :meth:`note` has noted it.
+    def find_at(self, key: Key, state: str) -> tuple[Copy, str] | None:
+        """The copy of what a location holds in a state that never changes, and what :meth:`note` has noted of that.
 
         Raises:
             InvalidSettings: As for :meth:`find`.
@@ -86,20 +86,28 @@ class ContentCache:
         if root is None:
             return None
         folder, beginning = key.folder(root), _note_of(state)
-        told = {name.removeprefix(beginning) for name in _names(folder) if name.startswith(beginning)}
-        return next((copy for copy in _copies(folder) if hashed(copy.fingerprint) in told), None) if told else None
+        for name in _names(folder):
+            if name.startswith(beginning):
+                fingerprint, _, told = name.removeprefix(beginning).partition("-")
+                for copy in _copies(folder):
+                    if hashed(copy.fingerprint) == fingerprint:
+                        return copy, told
+        return None
 
-    def note(self, copy: Copy, state: str) -> None:
+    def note(self, copy: Copy, state: str, told: str = "") -> None:
         """Note that the location of a copy holds its content in a state that never changes: a commit, say.
 
-        The service must have said so.
+        Args:
+            copy: The copy.
+            state: What the service calls the state, of which it must have said that it holds this content.
+            told: Some letters or digits that the service has told as well.
         """
         folder = os.path.dirname(copy.path)
         with contextlib.suppress(OSError):  # it was dropped meanwhile: the service is asked again
             notes = [name for name in _names(folder) if name.startswith(_OF_STATE)]
             for name in notes if len(notes) >= _MOST_STATES else ():
                 os.unlink(os.path.join(folder, name))
-            note = os.path.join(folder, _note_of(state) + hashed(copy.fingerprint))
+            note = os.path.join(folder, f"{_note_of(state)}{hashed(copy.fingerprint)}-{told}")
             os.close(os.open(note, os.O_CREAT | os.O_WRONLY, _PRIVATE))
 
     # -- lending ---------------------------------------------------------------------------------------------------

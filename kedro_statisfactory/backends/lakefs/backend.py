@@ -27,7 +27,6 @@ from kedro_statisfactory.backends.lakefs.putting_back import PuttingBack
 from kedro_statisfactory.backends.lakefs.records import ids_of
 from kedro_statisfactory.backends.lakefs.refs import LakeFSRefs, check_lake_ref
 from kedro_statisfactory.backends.lakefs.store import LakeFSStore
-from kedro_statisfactory.backends.part_writer import PartBuffer
 from kedro_statisfactory.errors import NotSupported, ObjectNotFound, UnknownOption
 from kedro_statisfactory.hidden import Hidden
 from kedro_statisfactory.project import Project
@@ -123,13 +122,9 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         """
         verify = self._verify(kwargs)
         repository, path = self.split(fragment)
-
-        def fetch(ref: str) -> bytes:
-            buffer = PartBuffer()
-            self._objects.fetch(repository, ref, path, buffer, verify)
-            return buffer.payload()
-
-        return self._refs.read(repository, path, lake_ref, fetch)
+        return self._refs.read(
+            repository, path, lake_ref, lambda ref: self._objects.read(repository, ref, path, verify)
+        )
 
     def upload(
         self,
@@ -148,7 +143,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         self._refuse_unknown(kwargs, ("lake_ref",))
         repository, path = self.split(fragment)
         if not source.is_dir():
-            self._refs.write(repository, path, lake_ref, self._sender(repository, path, source, lake_ref))
+            self._refs.write(repository, path, lake_ref, self._sender(repository, path, source, lake_ref, consume))
             return
         first, last = transfer.files_of(source)
         for below in (FOLDER_MARK + path, *(f"{path}/{file.as_posix()}" for file in (*first, *last))):
@@ -157,7 +152,8 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         hidden = self._refs.writes_are_hidden(repository, lake_ref)
 
         def send(branch: str) -> None:
-            send_folder(self._api, self._objects, PuttingBack(self._api, repository, branch, hidden), path, source)
+            back = PuttingBack(self._api, repository, branch, hidden)
+            send_folder(self._api, self._objects, back, path, source, consume)
 
         self._refs.write(repository, path, lake_ref, send)
 
@@ -174,20 +170,26 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         if self.exists(fragment=fragment, lake_ref=lake_ref):
             raise self._already_there(fragment)
         if isinstance(source, Path):
-            self.upload(source=source, fragment=fragment, lake_ref=lake_ref, **kwargs)
+            self.upload(source=source, fragment=fragment, consume=consume, lake_ref=lake_ref, **kwargs)
         else:
             self.put(payload=source, fragment=fragment, lake_ref=lake_ref, **kwargs)
 
     def download(self, *, target: Path, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> None:
         """Fetch an object into a file or, where there is none, all objects below the path into a folder."""
-        verify = self._verify(kwargs)
+        self._download(target, fragment, lake_ref, self._verify(kwargs), shared=False)
+
+    def lend(self, *, target: Path, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> None:
+        """The same, where files may be links to copies in the cache."""
+        self._download(target, fragment, lake_ref, self._verify(kwargs), shared=True)
+
+    def _download(self, target: Path, fragment: ParseResult, lake_ref: str | None, verify: bool, shared: bool) -> None:
         repository, path = self.split(fragment)
 
         def fetch(ref: str) -> None:
             try:
-                self._objects.fetch_file(repository, ref, path, target, verify)
+                self._objects.fetch_file(repository, ref, path, target, verify, shared)
             except ObjectNotFound:
-                self._objects.fetch_below(repository, ref, path, target, verify)
+                self._objects.fetch_below(repository, ref, path, target, verify, shared)
 
         self._refs.read(repository, path, lake_ref, fetch)
 
@@ -342,7 +344,9 @@ class LakeFSBackend(Backend, prefix="lakefs"):
         """The project whose git and settings decide about data branches."""
         return self._session.project
 
-    def _sender(self, repository: str, path: str, source: Path | bytes, lake_ref: str | None) -> Callable[[str], Stat]:
+    def _sender(
+        self, repository: str, path: str, source: Path | bytes, lake_ref: str | None, consume: bool = False
+    ) -> Callable[[str], Stat]:
         """What stores one object on a branch; where others see it at once, it puts back what was there if need be."""
         hidden = self._refs.writes_are_hidden(repository, lake_ref)
 
@@ -350,7 +354,7 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             back = PuttingBack(self._api, repository, branch, hidden)
             look = functools.partial(back.look, path)
             return self._objects.send(
-                repository, branch, path, source, lambda: back.after(look), lambda: back.there(look)
+                repository, branch, path, source, lambda: back.after(look), lambda: back.there(look), consume
             )
 
         return send

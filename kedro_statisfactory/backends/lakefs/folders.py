@@ -15,7 +15,9 @@ from kedro_statisfactory.backends.lakefs.objects import LOOKED_FOR, LakeFSObject
 from kedro_statisfactory.backends.lakefs.putting_back import PuttingBack
 
 
-def send_folder(api: LakeFSAPI, objects: LakeFSObjects, back: PuttingBack, path: str, source: Path) -> None:
+def send_folder(
+    api: LakeFSAPI, objects: LakeFSObjects, back: PuttingBack, path: str, source: Path, consume: bool
+) -> None:
     """Store the files of a folder as objects below a path, and remove those that the folder does not have.
 
     Args:
@@ -24,6 +26,7 @@ def send_folder(api: LakeFSAPI, objects: LakeFSObjects, back: PuttingBack, path:
         back: Tells what there is, on the branch where the folder goes, and puts it back where that has to be.
         path: Of the folder on that branch.
         source: The folder.
+        consume: Whether nobody else has a use for its files.
     """
     repository, branch = back.repository, back.branch
     first, last = transfer.files_of(source)
@@ -35,7 +38,7 @@ def send_folder(api: LakeFSAPI, objects: LakeFSObjects, back: PuttingBack, path:
         below = f"{path}/{file.as_posix()}"
         look = functools.partial(before.get, below)
         return objects.send(
-            repository, branch, below, source / file, lambda: back.after(look), lambda: back.there(look)
+            repository, branch, below, source / file, lambda: back.after(look), lambda: back.there(look), consume
         )
 
     sent = transfer.in_parallel(one, first, transfer.UPLOAD_WORKERS)

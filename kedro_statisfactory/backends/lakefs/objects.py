@@ -13,11 +13,12 @@ from kedro_statisfactory.backends import transfer
 from kedro_statisfactory.backends.info import ObjectInfo
 from kedro_statisfactory.backends.lakefs.answer import Answer
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.backends.lakefs.cached import LakeFSCopies
 from kedro_statisfactory.backends.lakefs.model import CRC32_KEY, Stat
 from kedro_statisfactory.backends.lakefs.proof import Proof
 from kedro_statisfactory.backends.lakefs.store import LakeFSStore
 from kedro_statisfactory.backends.md5 import etag_of_parts, md5_of
-from kedro_statisfactory.backends.part_writer import PartFile, PartWriter
+from kedro_statisfactory.backends.part_writer import PartBuffer, PartFile, PartWriter
 from kedro_statisfactory.backends.transfer import CHUNK, Part
 from kedro_statisfactory.errors import BackendUnreachable, IntegrityError, ObjectNotFound, StoreFailed
 from kedro_statisfactory.location import checked
@@ -43,43 +44,78 @@ class LakeFSObjects:
         self, session: Session, api: LakeFSAPI, store: LakeFSStore, note: Callable[[ObjectInfo], None]
     ) -> None:
         self._session, self._api, self._store, self._note = session, api, store, note
+        self._copies = LakeFSCopies(session, api, note)
 
-    def fetch_file(self, repository: str, ref: str, path: str, target: Path, verify: bool) -> None:
-        """Fetch one object into a new file; arguments as for :meth:`fetch`."""
-        try:
-            self.fetch(repository, ref, path, PartFile(target), verify)
-        except BaseException:  # an interrupt, too, must not leave a part where the format would find it
-            target.unlink(missing_ok=True)
-            raise
+    def read(self, repository: str, ref: str, path: str, verify: bool) -> bytes:
+        """Fetch one object into memory; arguments as for :meth:`fetch_file`."""
+        payload = self._copies.reuse(repository, ref, path, lambda cache, copy: cache.read(copy))
+        if payload is not None:
+            return payload
+        buffer = PartBuffer()
+        found, crc32 = self._fetch(repository, ref, path, buffer, verify)
+        if verify:
+            self._copies.keep_at(repository, ref, path, buffer.payload(), found, crc32)
+        return buffer.payload()
 
-    def fetch_below(self, repository: str, ref: str, path: str, target: Path, verify: bool) -> None:
-        """Fetch all objects below a path into a folder, in parallel; arguments as for :meth:`fetch`."""
+    def fetch_below(self, repository: str, ref: str, path: str, target: Path, verify: bool, shared: bool) -> None:
+        """Fetch all objects below a path into a folder, in parallel; arguments as for :meth:`fetch_file`."""
         found = self._api.list(repository, ref, f"{path}/")
-        below = [stat.path for stat in found if not transfer.is_folder_marker(stat.path, stat.size)]
+        below = [stat for stat in found if not transfer.is_folder_marker(stat.path, stat.size)]
         if not below:
             raise ObjectNotFound(f"there is nothing below {path!r} in {repository!r} at {ref!r}.")
 
-        def one(found: str, _: threading.Event) -> None:
-            relative = checked(ParseResult("", "", f"/{found.removeprefix(f'{path}/')}", "", "", "")).path
+        def one(stat: Stat, _: threading.Event) -> None:
+            relative = checked(ParseResult("", "", f"/{stat.path.removeprefix(f'{path}/')}", "", "", "")).path
             file = target / relative.removeprefix("/")
             file.parent.mkdir(parents=True, exist_ok=True)
-            self.fetch_file(repository, ref, found, file, verify)
+            self.fetch_file(repository, ref, stat.path, file, verify, shared, stat)
 
         transfer.in_parallel(one, below, transfer.DOWNLOAD_WORKERS)
 
-    def fetch(self, repository: str, ref: str, path: str, writer: PartWriter, verify: bool) -> None:
-        """Fetch one object, of one version; again where it breaks off, is damaged or replaced half-way.
+    def fetch_file(
+        self,
+        repository: str,
+        ref: str,
+        path: str,
+        target: Path,
+        verify: bool,
+        shared: bool = False,
+        told: Stat | None = None,
+    ) -> None:
+        """Fetch one object into a new file, of one version; not where the cache has what the ref holds.
 
         Args:
             repository: Where.
             ref: Where.
             path: Where.
-            writer: What it is put in.
+            target: The file, which is not there when this fails.
             verify: Whether to compare it with the checksum that is kept of it.
+            shared: Whether nobody changes the file, so that it may be a link to a copy in the cache.
+            told: What the server has said of the object just now.
 
         Raises:
             ObjectNotFound: There is none.
             IntegrityError: It did not arrive as it was stored, each time.
+        """
+        if self._copies.reuse(
+            repository, ref, path, lambda cache, copy: cache.lend(copy, target, private=not shared) or None, told
+        ):
+            return
+        try:
+            found, crc32 = self._fetch(repository, ref, path, PartFile(target), verify)
+        except BaseException:  # an interrupt, too, must not leave a part where the format would find it
+            target.unlink(missing_ok=True)
+            raise
+        if verify and shared:
+            self._copies.keep_at(repository, ref, path, target, found, crc32)
+
+    def _fetch(
+        self, repository: str, ref: str, path: str, writer: PartWriter, verify: bool
+    ) -> tuple[ObjectInfo, int | None]:
+        """Fetch one object; again where it breaks off, is damaged or replaced half-way.
+
+        Returns:
+            What the answer told of it, and its CRC-32 where it was computed.
         """
 
         proof = Proof(path, lambda: self._api.stat(repository, ref, path)) if verify else None
@@ -109,7 +145,9 @@ class LakeFSObjects:
                 break
         else:
             answer = once()
-        self._note(ObjectInfo(path, answer.size, answer.modified, answer.checksum))
+        found = ObjectInfo(path, answer.size, answer.modified, answer.checksum)
+        self._note(found)
+        return found, writer.crc32() if answer.size > transfer.SMALL else None
 
     def _fetch_whole(
         self, repository: str, ref: str, path: str, answer: Answer, writer: PartWriter, proof: Proof | None
@@ -136,6 +174,7 @@ class LakeFSObjects:
         source: Path | bytes,
         put_back: Callable[[], Callable[[Stat], None] | None] = lambda: None,
         there: Callable[[], Stat | None] = lambda: None,
+        consume: bool = False,
     ) -> Stat:
         """Store a file, or what is in memory, as one object, and note that for the commit of the run.
 
@@ -148,6 +187,7 @@ class LakeFSObjects:
             source: What is stored.
             put_back: Called before something is sent that may arrive damaged; gives what puts back what was there.
             there: Called before something is sent that takes long; gives what is at the path, where that may do.
+            consume: Whether nobody else has a use for a file, so that it may be kept in the cache.
 
         Raises:
             BranchNotFound: There is no branch of this name.
@@ -158,6 +198,9 @@ class LakeFSObjects:
         else:
             stored = self._send(repository, branch, path, source, put_back)
         self._session.project.note_written(self._api.host, repository, stored.path, stored.checksum)
+        if consume or not isinstance(source, Path):
+            kept = stored.metadata.get(CRC32_KEY)
+            self._copies.keep(repository, path, source, stored.checksum, int(kept, 16) if kept else None)
         return stored
 
     def _send(

@@ -193,9 +193,9 @@ def test_what_a_commit_holds_need_not_be_asked(cache: ContentCache, keep: Keep) 
     one, two = (keep(fingerprint=each, key=several) for each in ("one", "two"))
     assert cache.find_at(several, "commit 1") is None
     cache.note(one, "commit 1")
-    cache.note(two, "commit 2")
-    assert cache.find_at(several, "commit 1") == one
-    assert cache.find_at(several, "commit 2") == two
+    cache.note(two, "commit 2", "1234")
+    assert cache.find_at(several, "commit 1") == (one, "")
+    assert cache.find_at(several, "commit 2") == (two, "1234")
     for number in range(copies._MOST_STATES):
         cache.note(two, f"later {number}")
     assert cache.find_at(several, "commit 1") is None, "which is asked for again, since there are too many"
@@ -281,7 +281,8 @@ def test_a_cache_without_room_or_switched_off_has_nothing(
 ) -> None:
     assert keep() is not None
     off = cache_of(tmp_path, "0")
-    assert off.find(KEY) is off.find_at(KEY, "commit") is None
+    assert off.find(KEY) is None
+    assert off.find_at(KEY, "commit") is None
     assert off.keep(KEY, CONTENT, "abc", zlib.crc32(CONTENT)) is None
     monkeypatch.setenv("STATISFACTORY_CACHE", "off")
     assert cache.find(KEY) is keep() is None
