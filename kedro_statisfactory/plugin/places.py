@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from kedro_statisfactory.backends import LakeFSBackend
     from kedro_statisfactory.datasets import ArtifactDataset
+    from kedro_statisfactory.project.settings import Settings
 
 
 @contextmanager
@@ -25,6 +26,22 @@ def errors_as_text() -> Iterator[None]:
     except StatisfactoryError as error:
         where = f"catalog entry {error.entry!r}: " if error.entry else ""
         raise click.ClickException(f"{where}{error}") from error
+
+
+def settings_of(metadata: ProjectMetadata, env: str | None) -> Settings:
+    """What the project sets.
+
+    Raises:
+        InvalidSettings: Something in it means nothing.
+    """
+    from kedro.framework.session import KedroSession
+
+    from kedro_statisfactory.project import current_project
+
+    with KedroSession.create(metadata.project_path, env=env) as session:
+        assert isinstance(session, KedroSession)  # as below
+        session.load_context()  # by which Kedro tells of the project
+    return current_project().settings
 
 
 def repositories(metadata: ProjectMetadata, env: str | None) -> list[tuple[LakeFSBackend, str]]:

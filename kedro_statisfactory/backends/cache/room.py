@@ -19,14 +19,15 @@ _SHARE = 10
 _AFTER = 0.9
 
 
-def limit_in(root: str, size: int) -> int:
+def limit_in(root: str, size: int, taken: int) -> int:
     """The most bytes that the copies may take.
 
     Args:
         root: The folder with all copies.
         size: What the user gives the cache.
+        taken: What they take now, about.
     """
-    return min(size, (shutil.disk_usage(root).free + _counted(root)) // _SHARE)
+    return min(size, (shutil.disk_usage(root).free + taken) // _SHARE)
 
 
 def make_room(root: str, size: int, more: int) -> bool:
@@ -37,10 +38,10 @@ def make_room(root: str, size: int, more: int) -> bool:
         size: What the user gives the cache.
         more: Bytes of the copy.
     """
-    limit = limit_in(root, size)
-    fits = more <= limit
     counter = os.open(os.path.join(root, _COUNTER), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
+        limit = limit_in(root, size, os.fstat(counter).st_size * _UNIT)
+        fits = more <= limit
         if fits:
             os.write(counter, bytes(_units(more)))  # before it is there: one too many is found out, one too few is not
         is_too_much = os.fstat(counter).st_size * _UNIT > limit
@@ -114,12 +115,6 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
     with contextlib.suppress(OSError), os.scandir(folder) as found:  # it may be gone meanwhile, or be a file
         return list(found)
     return []
-
-
-def _counted(root: str) -> int:
-    with contextlib.suppress(OSError):
-        return os.stat(os.path.join(root, _COUNTER)).st_size * _UNIT
-    return 0
 
 
 def _units(size: int) -> int:

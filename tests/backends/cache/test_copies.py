@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from kedro_statisfactory.backends.cache import ContentCache, Copy, Key, copies, names
+from kedro_statisfactory.backends.cache import ContentCache, Copy, Key, copies, names, room
 from kedro_statisfactory.errors import InvalidSettings
 from tests.backends.cache.conftest import CONTENT, KEY, cache_of
 
@@ -196,6 +196,9 @@ def test_what_a_commit_holds_need_not_be_asked(cache: ContentCache, keep: Keep) 
     cache.note(two, "commit 2", "1234")
     assert cache.find_at(several, "commit 1") == (one, "")
     assert cache.find_at(several, "commit 2") == (two, "1234")
+    room.drop(two)
+    assert cache.find_at(several, "commit 2") is None
+    two = keep(fingerprint="two", key=several)
     for number in range(copies._MOST_STATES):
         cache.note(two, f"later {number}")
     assert cache.find_at(several, "commit 1") is None, "which is asked for again, since there are too many"
@@ -218,6 +221,17 @@ def test_two_that_keep_the_same_at_once_do_not_mind(
     monkeypatch.setattr(os, "link", with_company)
     kept = keep()
     assert lent(cache, tmp_path, kept) is not None
+
+
+def test_a_copy_that_goes_while_it_is_looked_at_is_none(keep: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise FileNotFoundError
+
+    kept = keep()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "lstat", gone)
+        found = copies._is_good(kept), copies._used(kept)
+    assert found == (False, 0)
 
 
 def test_a_folder_that_is_removed_again_and_again_is_a_warning(

@@ -103,3 +103,12 @@ def test_copies_that_go_while_they_are_counted_do_no_harm(
     with monkeypatch.context() as patch:
         patch.setattr(os, "stat", gone)
         assert list(room.all_copies(root_of(tmp_path))) == []
+    assert list(room.all_copies(os.fspath(tmp_path / "nowhere"))) == []
+
+
+def test_what_is_noted_beside_a_copy_is_none(cache: ContentCache, tmp_path: Path, keep: Keep) -> None:
+    kept = keep()
+    cache.note(kept, "commit")
+    assert [copy for copy, _ in room.all_copies(root_of(tmp_path))] == [kept]
+    assert room.drop_oldest(root_of(tmp_path), 0) == 0
+    assert list(room.all_copies(root_of(tmp_path))) == []
