@@ -40,6 +40,24 @@ class Hidden(Generic[_Value]):
         return _SHOWN
 
 
+class HiddenText(str):
+    """A text for libraries that take nothing else: it is the text, and no ``repr`` shows it, nor a piece of it.
+
+    Use it only where such a library gets it; elsewhere :class:`Hidden` is safer.
+
+    >>> {"key": HiddenText("do not tell")[:6]}
+    {'key': <redacted>}
+    """
+
+    __slots__ = ()
+
+    def __getitem__(self, key: Any) -> HiddenText:
+        return HiddenText(super().__getitem__(key))
+
+    def __repr__(self) -> str:
+        return _SHOWN
+
+
 class HiddenDict(dict[str, Any]):
     """A dictionary that is shown without its content.
 

@@ -335,6 +335,20 @@ class Backend(Refusals, Notes, ABC):
         """
         raise self._not_supported("let engines in", fragment)
 
+    def check_engine(self, *, fragment: ParseResult) -> S3Access | None:
+        """See whether an engine could come in, before it has anything to do; looks at nothing that is stored.
+
+        Args:
+            fragment: The parsed location.
+
+        Returns:
+            How it would come in; ``None``: by the path of a file, or in a way that nobody can tell before.
+
+        Raises:
+            StatisfactoryError: It could not.
+        """
+        return None
+
     def serves_scans(self, *, fragment: ParseResult, **kwargs: Any) -> bool:
         """Whether an engine that reads lazily does better by itself than from a copy, and can.
 

@@ -56,8 +56,8 @@ class ArtifactDataset(CheckedEntry):
         fs_args: What ``PartitionedDataset`` hands down: further configuration of the connection in s3fs's shape.
         version: Set by Kedro for ``versioned: true``; versions are folders as kedro-datasets makes them.
         native: Whether the format's engine goes to the data by itself, past this machine's disk; a text names the
-            family of an engine that is not known here: ``fsspec`` or ``object_store``. Absent: loads of formats that
-            read lazily are.
+            family of an engine that is not known here: ``fsspec``, ``object_store`` or ``hadoop``. Absent: loads of
+            formats that read lazily are.
         metadata: Ignored here, for the use of others.
 
     Raises:

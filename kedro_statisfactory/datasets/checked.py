@@ -10,6 +10,7 @@ from kedro_statisfactory.backends import Backend
 from kedro_statisfactory.datasets.collected import CollectedEntry
 from kedro_statisfactory.datasets.engines import refuse_cluster, refuse_handle
 from kedro_statisfactory.datasets.formats import Format
+from kedro_statisfactory.datasets.hadoop import Buckets
 from kedro_statisfactory.datasets.native import SHAPES, NativeFormat, scans, scans_folders
 from kedro_statisfactory.datasets.staging import staged_path, staging_folder
 from kedro_statisfactory.errors import InvalidFormat, NotSupported, ObjectNotFound
@@ -86,6 +87,18 @@ class CheckedEntry(CollectedEntry):
                 "that away."
             )
         backend.check_use(self._location(), is_written)
+
+    def check_engine(self, buckets: Buckets) -> None:
+        """Refuse an engine that could not come in, or not beside others, before a run has computed anything for it.
+
+        Args:
+            buckets: Who comes into which bucket, in this process and by other entries.
+
+        Raises:
+            StatisfactoryError: It could not.
+        """
+        if self._native is not None:
+            self._native.check(self._backend(), self._location(), buckets)
 
     def check_format(self, is_written: bool) -> None:
         """Refuse a format that cannot work, as far as that is known before it does.

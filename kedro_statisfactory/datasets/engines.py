@@ -39,8 +39,8 @@ def refuse_cluster(kind: type, data: object = None) -> None:
     if where:
         raise InvalidFormat(
             f"{kind.__qualname__} works on {where}, whose workers may not see the folders of this machine, in which "
-            "an entry is staged: let the engine run on this machine, or make the stock class the entry, with a URL "
-            "that the workers know."
+            "an entry is staged: set `native: true`, by which the engine goes to the data itself, or let the engine "
+            "run on this machine."
         )
 
 
@@ -66,23 +66,26 @@ def refuse_handle(kind: type) -> None:
 
 def keeps_partitions(kind: type) -> bool:
     """Whether the Spark session in use lets partitions stay that an overwriting save does not write."""
-    if not kind.__module__.startswith(_SPARK) or (session := _active_spark()) is None:
+    if not kind.__module__.startswith(_SPARK) or (session := active_spark()) is None:
         return False
     return str(session.conf.get("spark.sql.sources.partitionOverwriteMode", "static")).lower() == "dynamic"
 
 
-def _active_spark() -> Any:
+def active_spark() -> Any:
     """The Spark session in use; ``None`` where there is none."""
     if "pyspark.sql" not in sys.modules:
         return None
     from pyspark.sql import SparkSession
 
-    return SparkSession.getActiveSession()
+    try:
+        return SparkSession.active()  # that of another thread, too
+    except Exception:  # there is none, which each release says by another error
+        return None
 
 
 def _spark_cluster(data: object) -> str | None:
     """The master of the Spark session in use, where it is not this machine."""
-    session: Any = getattr(data, "sparkSession", None) or _active_spark()
+    session: Any = getattr(data, "sparkSession", None) or active_spark()
     if session is None:
         return None
     try:

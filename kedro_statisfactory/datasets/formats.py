@@ -69,7 +69,8 @@ class Format:
     def builds_on_old(self) -> bool:
         """Whether a save needs what is there: it gets the old bytes."""
         # The folder of a Delta table is its history, whatever the mode.
-        return "Delta" in self.name or self.modes.adds or keeps_partitions(self.kind)
+        is_delta = "Delta" in self.name or self.args.get("file_format") == "delta"
+        return is_delta or self.modes.adds or keeps_partitions(self.kind)
 
     def keeps_folder(self, data: object) -> bool:
         """Whether the format, when it saves ``data`` as a folder, may leave in place what it finds there."""

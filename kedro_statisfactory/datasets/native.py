@@ -14,6 +14,8 @@ from kedro.io.core import AbstractDataset, DatasetError
 
 from kedro_statisfactory.backends import Backend
 from kedro_statisfactory.backends.engines import S3Access
+from kedro_statisfactory.datasets import hadoop
+from kedro_statisfactory.datasets.engines import refuse_hollow
 from kedro_statisfactory.datasets.formats import Format, argument_names, type_name
 from kedro_statisfactory.datasets.noting import noting_in_place
 from kedro_statisfactory.datasets.replaced import Replaced
@@ -22,17 +24,22 @@ from kedro_statisfactory.errors import InvalidFormat, PreconditionFailed
 from kedro_statisfactory.hidden import Hidden, HiddenDict
 from kedro_statisfactory.location import basename
 
-#: The families of engines: fsspec's libraries, and the object stores of Rust.
-SHAPES = ("fsspec", "object_store")
+#: The families of engines: fsspec's libraries, the object stores of Rust, and what goes by Hadoop's S3A, as Spark does.
+SHAPES = ("fsspec", "object_store", "hadoop")
 # Packages whose engines cannot be told here how to reach the data, and why.
 _CANNOT = {
     "kedro_datasets.ibis.": "its `credentials` are those of a database, which it does not tell how to reach files",
-    "kedro_datasets.spark.": "Spark is not told here how to reach the data; its own classes are, with a URL of S3",
+    "kedro_datasets.spark.deltatable_dataset": (
+        "it takes no options by which Spark could be told how to reach the data; spark.SparkDataset with `file_format: "
+        "delta` does, and gives a data frame"
+    ),
+    "kedro_datasets.spark.spark_streaming_dataset": "what a streaming query writes is never whole",
 }
 # Classes that read lazily: a scan of them should not fetch all.
 _LAZY_POLARS = "kedro_datasets.polars.lazy_polars_dataset.LazyPolarsDataset"
 _SCANS = ("kedro_datasets.dask.parquet_dataset.ParquetDataset", "kedro_datasets.dask.csv_dataset.CSVDataset")
 _DELTA_RS = "kedro_datasets.pandas.deltatable_dataset."
+_SPARK = "kedro_datasets.spark."
 
 
 @dataclass(frozen=True)
@@ -65,13 +72,31 @@ class NativeFormat:
     def __init__(self, format_: Format, url: str, shape: str | bool) -> None:
         self._format, self._url = format_, url
         self._shape = shape if isinstance(shape, str) else _shape_of(format_.kind)
-        if why := _why_not(format_):
+        if why := _why_not(format_, self._shape):
             raise InvalidFormat(f"{format_.name} cannot be `native`: {why}. Take `native` away.")
         if (format_.args.get("save_args") or {}).get("compute") is False:
             raise InvalidFormat(
                 "`compute: false` among the `save_args` of the format lets a save return before the data is there: "
                 "take it away."
             )
+
+    def check(self, backend: Backend, where: ParseResult, buckets: hadoop.Buckets) -> None:
+        """Refuse what the engine could not do, as far as that is known before anything is read or written.
+
+        Args:
+            backend: Says where that would be.
+            where: The location.
+            buckets: Who comes into which bucket, in this process and by other entries.
+
+        Raises:
+            InvalidFormat: It lacks something, or reaches another place of that name already.
+            StatisfactoryError: The engine could not come in.
+        """
+        access = backend.check_engine(fragment=where)
+        if self._shape == "hadoop":
+            hadoop.refuse_unready(self._format.name, self._format.args, access is not None)
+            if access is not None:
+                buckets.add(access)
 
     def load(self, backend: Backend, where: ParseResult, options: Mapping[str, Any]) -> Any:
         """Let the engine read.
@@ -131,6 +156,10 @@ class NativeFormat:
         if adds:
             replaced.refuse_the_past()
         backend, where, options = replaced.backend, replaced.where, replaced.save_args
+        if self._shape == "hadoop":
+            self.check(backend, where, hadoop.BUCKETS)
+            if not adds:
+                self._refuse_rereading(data, replaced)
         access = backend.engine_access(fragment=where, saving="add" if adds else "replace", **options)
         self._call(self._place(access, where), lambda inner: inner.save(data))
         if not backend.end_engine_save(fragment=where, **options):
@@ -138,15 +167,38 @@ class NativeFormat:
                 f"{self._format.name} has reported no error, and has written nothing at {self._url!r}: its workers may "
                 "not reach that place."
             )
+        if isinstance(access, Path):
+            refuse_hollow(access, self._format.name)
+
+    def _refuse_rereading(self, data: Any, replaced: Replaced) -> None:
+        """Refuse to remove what an engine is going to read for the very save that replaces it."""
+        files = hadoop.files_of(data)
+        if not files:
+            return
+        access = replaced.backend.engine_access(fragment=replaced.where, saving="add", **replaced.save_args)
+        place = self._place(access, replaced.where).path
+        if any(f"{file}/".startswith(f"{place}/") for file in files):
+            raise InvalidFormat(
+                f"what is saved at {self._url!r} is read, when it is written, from what it would replace: save it "
+                "elsewhere first, or add to it by a mode."
+            )
 
     def _place(self, access: S3Access | Path, where: ParseResult) -> Place:
         pattern = f"/{self._format.pattern}" if self._format.pattern else ""
         if isinstance(access, Path):
             return Place(f"{access}{pattern}", {})
+        if self._shape == "hadoop":
+            return self._in_hadoop(access)
         make = _in_rust if self._shape == "object_store" else _in_fsspec
         path, credentials = make(access, where)
         secrets = (access.secret_access_key, access.session_token)
         return Place(f"{path}{pattern}", {"credentials": credentials}, frozenset(each for each in secrets if each))
+
+    def _in_hadoop(self, access: S3Access) -> Place:
+        hadoop.BUCKETS.add(access)
+        path, told = hadoop.in_hadoop(access)
+        args = {name: HiddenDict({**told, **(self._format.args.get(name) or {})}) for name in hadoop.ARGUMENTS}
+        return Place(path, args, hadoop.secrets_of(told))
 
     def _call(self, place: Place, work: Callable[[AbstractDataset[Any, Any]], Any]) -> Any:
         """Let the format work at a place; no error of it shows a secret, nor has one behind it that does."""
@@ -178,18 +230,27 @@ def scans_folders(format_: Format) -> bool:
     return type_name(format_.kind) != _LAZY_POLARS
 
 
-def _why_not(format_: Format) -> str:
+def _why_not(format_: Format, shape: str) -> str:
     """What keeps the engine of a format from the data; empty: nothing."""
     for package, why in _CANNOT.items():
         if any(each.__module__.startswith(package) for each in format_.kind.__mro__):
             return why
+    if shape == "hadoop":
+        if missing := [name for name in hadoop.ARGUMENTS if name not in argument_names(format_.kind)]:
+            return f"it takes no `{missing[0]}`, by which Spark could be told how to reach the data"
+        return ""
+    if _shape_of(format_.kind) == "hadoop":
+        return f"Spark does not go to the data by {shape}"
     if "credentials" not in argument_names(format_.kind):
         return "it takes no `credentials`, by which its engine could be told how to reach the data"
     return ""
 
 
 def _shape_of(kind: type) -> str:
-    return "object_store" if any(each.__module__.startswith(_DELTA_RS[:-1]) for each in kind.__mro__) else "fsspec"
+    modules = [each.__module__ for each in kind.__mro__]
+    if any(name.startswith(_SPARK) for name in modules):
+        return "hadoop"
+    return "object_store" if any(name.startswith(_DELTA_RS[:-1]) for name in modules) else "fsspec"
 
 
 def _in_rust(access: S3Access, _: ParseResult) -> tuple[str, Mapping[str, Any]]:

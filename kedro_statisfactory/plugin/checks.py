@@ -102,13 +102,31 @@ def refuse_unfit_formats(ours: Mapping[str, list[ArtifactDataset]], written: Con
         written: Names of those that it writes.
 
     Raises:
-        DatasetError: A class refuses its arguments, or its engine works where the data is not.
+        DatasetError: A class refuses its arguments, or its engine works where the data is not, or could not go there.
     """
+    _refuse_unready_engines(ours)
     for name, found in ours.items():
         for each in found:
             try:
                 each.check_format(is_written=name in written)
             except (StatisfactoryError, DatasetError) as error:
+                raise DatasetError(f"catalog entry {name!r}: {error}") from error
+
+
+def _refuse_unready_engines(ours: Mapping[str, list[ArtifactDataset]]) -> None:
+    """Refuse engines that could not go to the data by themselves, or would come into one bucket in two ways.
+
+    Raises:
+        DatasetError: That is so for an entry.
+    """
+    from kedro_statisfactory.datasets.hadoop import BUCKETS
+
+    buckets = BUCKETS.copy()
+    for name, found in ours.items():
+        for each in found:
+            try:
+                each.check_engine(buckets)
+            except StatisfactoryError as error:
                 raise DatasetError(f"catalog entry {name!r}: {error}") from error
 
 

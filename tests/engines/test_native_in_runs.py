@@ -159,7 +159,7 @@ def test_what_cannot_be_native_is_refused_before_anything_runs(natives: KedroPro
     wrong("versions in folders", filepath="data/table", versioned=True)
     wrong("before the data is there", dataset={"type": "dask.ParquetDataset", "save_args": {"compute": False}})
     wrong("those of a database", dataset={"type": "ibis.FileDataset", "file_format": "parquet"})
-    wrong("Spark is not told here", dataset="spark.spark_dataset_v2.SparkDatasetV2")
+    wrong("Spark does not go", dataset="spark.spark_dataset_v2.SparkDatasetV2", native="object_store")
     wrong("has no engine", dataset=None)
     wrong("write true or false", native="magic")
     assert natives.branches() == ["main"]

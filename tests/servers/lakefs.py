@@ -21,6 +21,7 @@ from urllib3 import BaseHTTPResponse, request
 
 from kedro_statisfactory.backends.s3.client import s3_client
 from kedro_statisfactory.session import Session
+from tests.servers.cache import alone, cache_folder
 from tests.servers.process import free_ports, running
 from tests.servers.s3 import S3Server
 
@@ -96,24 +97,13 @@ def binary() -> Path:
     """
     if found := os.environ.get("LAKEFS_BINARY") or shutil.which("lakefs"):
         return _young_enough(Path(found))
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "kedro-statisfactory")
+    cache = cache_folder()
     built = cache / f"lakefs-{VERSION}"
     if not built.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        with _alone(cache / "building"):
+        with alone(cache / "building"):
             if not built.exists():
                 _build(built)
     return built
-
-
-@contextlib.contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Wait until no other process is here; the lock of one that was killed goes with it."""
-    import fcntl  # not on Windows, where there is nothing to build with either
-
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _young_enough(server: Path) -> Path:

@@ -12,11 +12,11 @@ from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends import transfer
 from kedro_statisfactory.backends.base import Backend
-from kedro_statisfactory.backends.engines import S3Access, Saving
 from kedro_statisfactory.backends.info import ObjectInfo
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.client import lakefs_client, with_address
 from kedro_statisfactory.backends.lakefs.credentials import SECRET_VARIABLE, checked_lakefs_credentials
+from kedro_statisfactory.backends.lakefs.engines import EnginesOfLakeFS
 from kedro_statisfactory.backends.lakefs.folders import mark_folder, send_folder
 from kedro_statisfactory.backends.lakefs.gateway import LakeFSGateway
 from kedro_statisfactory.backends.lakefs.marks import leave
@@ -42,7 +42,7 @@ NO_VERSION = (
 )
 
 
-class LakeFSBackend(Backend, prefix="lakefs"):
+class LakeFSBackend(EnginesOfLakeFS, Backend, prefix="lakefs"):
     """Objects in lakeFS repositories, ``lakefs://repository/path``.
 
     Without a ``lake_ref`` an entry is on the data branch: the one named after the git branch that is checked out. It is
@@ -264,41 +264,6 @@ class LakeFSBackend(Backend, prefix="lakefs"):
             mark_folder(self._api, repository, branch, path, self._api.list(repository, branch, f"{path}/"))
 
         self._refs.write(repository, path, lake_ref, end)
-
-    def engine_access(
-        self, *, fragment: ParseResult, saving: Saving | None = None, lake_ref: str | None = None, **kwargs: Any
-    ) -> S3Access:
-        """A place at lakeFS's S3 gateway: on the branch where a save goes, or at the ref at which a load reads."""
-        repository, path = self.split(fragment)
-        if saving is None:
-            self._verify(kwargs)
-            ref = self._refs.read(repository, path, lake_ref, lambda ref: self._gateway.look(repository, ref, path))
-            return self._gateway.access(fragment, repository, ref, path)
-        self._refuse_unknown(kwargs, ("lake_ref",))
-        branches: builtins.list[str] = []
-
-        def prepare(branch: str) -> None:
-            if not self._refs.writes_are_hidden(repository, lake_ref):
-                self._api.branch(repository, branch)
-            if saving == "replace":
-                self._gateway.clear(repository, branch, path)
-            branches.append(branch)
-
-        self._refs.write(repository, path, lake_ref, prepare)
-        return self._gateway.access(fragment, repository, branches[-1], path)
-
-    def serves_scans(self, *, fragment: ParseResult, **kwargs: Any) -> bool:
-        """Whether this process reaches the S3 gateway, which is asked once."""
-        return self._gateway.is_open(self.split(fragment)[0])
-
-    def end_engine_save(self, *, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> bool:
-        """Drop the markers of what an engine has written, and let the run know of the rest, by one listing."""
-        repository, path = self.split(fragment)
-        found: builtins.list[Stat] = []
-        self._refs.write(
-            repository, path, lake_ref, lambda branch: found.extend(self._gateway.end(repository, branch, path))
-        )
-        return bool(found)
 
     def note_written(self, *, fragment: ParseResult, lake_ref: str | None = None, **kwargs: Any) -> None:
         """Let the run know of a save by its branch, where its journal is on another host."""

@@ -296,6 +296,11 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
                 self.delete(fragment=fragment)
             return s3_access(self._session, bucket, key, unparse(fragment))
 
+    def check_engine(self, *, fragment: ParseResult) -> S3Access:
+        """How an engine would come in; there have to be keys."""
+        with self._translated(fragment):
+            return s3_access(self._session, *bucket_and_key(fragment), unparse(fragment))
+
     def serves_scans(self, *, fragment: ParseResult, **kwargs: Any) -> bool:
         """Whether there is nothing that an engine could not be told."""
         return not kwargs and not fragment.netloc.startswith("arn:")
