@@ -9,7 +9,9 @@ from typing import Any
 _ADDING = frozenset(("append", "merge", "upsert"))
 # Modes by which they leave what is there as it is, and by which they fail; Spark's and Delta's names.
 _KEEPING = frozenset(("ignore",))
-_FAILING = frozenset(("error", "errorifexists"))
+_FAILING = frozenset(("error", "errorifexists", "default"))
+# All that Spark knows.
+_OF_SPARK = _KEEPING | _FAILING | {"append", "overwrite"}
 # Spark's own default, which its datasets in kedro-datasets do not change.
 _FAILS_BY_DEFAULT = ("kedro_datasets.spark.",)
 
@@ -25,7 +27,7 @@ class SaveModes:
     def __init__(self, args: Mapping[str, Any], module: str = "") -> None:
         save_args = _mapping(args.get("save_args"))
         self._writer = _text(_mapping(save_args.get("writer")).get("mode"))  # of pandas.ExcelDataset
-        self._saved = _text(save_args.get("mode"))
+        self._saved = _text(save_args.get("mode")).lower()  # Spark takes them in capitals, too
         self._opened = _text(_mapping(_mapping(args.get("fs_args")).get("open_args_save")).get("mode"))
         # Of fastparquet and others; and Spark's way to replace some of the partitions.
         self._append = save_args.get("append") is True or (
@@ -69,6 +71,11 @@ class SaveModes:
         """Whether a save fails where something is there."""
         by_default = not self._saved and self._module.startswith(_FAILS_BY_DEFAULT)
         return by_default or any(mode in _FAILING or mode.startswith("x") for mode in self)
+
+    @property
+    def is_of_spark(self) -> bool:
+        """Whether Spark knows the mode."""
+        return not self._saved or self._saved in _OF_SPARK
 
     def opening(self, is_there: bool) -> str | None:
         """How the file has to be opened so that the writer's mode can be obeyed; ``None``: as the format does it.

@@ -74,6 +74,9 @@ class NativeFormat:
         self._shape = shape if isinstance(shape, str) else _shape_of(format_.kind)
         if why := _why_not(format_, self._shape):
             raise InvalidFormat(f"{format_.name} cannot be `native`: {why}. Take `native` away.")
+        if self._shape == "hadoop" and not format_.modes.is_of_spark:
+            mode = format_.args["save_args"]["mode"]
+            raise InvalidFormat(f"Spark knows no mode {mode!r}: write append, overwrite, ignore or error.")
         if (format_.args.get("save_args") or {}).get("compute") is False:
             raise InvalidFormat(
                 "`compute: false` among the `save_args` of the format lets a save return before the data is there: "

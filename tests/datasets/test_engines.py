@@ -72,7 +72,13 @@ def test_spark_connect_is_refused() -> None:
 
 def fake_spark(monkeypatch: pytest.MonkeyPatch, session: Any) -> None:
     module: Any = ModuleType("pyspark.sql")
-    module.SparkSession = SimpleNamespace(getActiveSession=lambda: session)
+
+    def active() -> Any:
+        if session is None:
+            raise RuntimeError("there is none")
+        return session
+
+    module.SparkSession = SimpleNamespace(active=active)
     monkeypatch.setitem(sys.modules, "pyspark", ModuleType("pyspark"))
     monkeypatch.setitem(sys.modules, "pyspark.sql", module)
 

@@ -18,6 +18,8 @@ _VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
 # Texts of the code that look like variables of the environment, or are none that a user sets, and why.
 _NOT_TOLD = {
     "DEFAULT_FS_ARGS": "an attribute of classes of kedro-datasets",
+    "JAVA_HOME": "Java's own, which is only looked at",
+    "SPARK_REMOTE": "Spark's own, which is only looked at",
     "FULL_OBJECT": "a kind of checksum of S3",
     "O_BINARY": "a flag of open()",
     "O_DIRECTORY": "a flag of open()",
