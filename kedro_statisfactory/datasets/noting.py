@@ -24,10 +24,10 @@ def noting_in_place(backend: Backend, path: Path, beside: Iterable[str]) -> Iter
         yield
         return
     files = files_of(path) if path.is_dir() else [path, *(path.with_name(name) for name in beside)]
-    before = _states(files)
+    before = states_of(files)
     yield
-    checksums = _checksums(before)
-    after = _states(files)
+    checksums = checksums_of(before)
+    after = states_of(files)
     for file, status in before.items():
         is_same = _content_of(status) == _content_of(after.get(file))
         backend.note_read(info_of_file(str(file), status, checksums.get(file) if is_same else None))
@@ -44,8 +44,8 @@ def note_copy(backend: Backend, folder: Path) -> None:
     """
     if backend.notes_reads or not backend.is_noted:
         return
-    states = _states(files_of(folder))
-    checksums = _checksums(states)
+    states = states_of(files_of(folder))
+    checksums = checksums_of(states)
     for file, status in states.items():
         name = file.relative_to(folder).as_posix()
         backend.note_read(ObjectInfo(name, status.st_size, checksum=checksums.get(file)))
@@ -62,7 +62,7 @@ def files_of(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def _states(files: Iterable[Path]) -> dict[Path, os.stat_result]:
+def states_of(files: Iterable[Path]) -> dict[Path, os.stat_result]:
     """What the file system tells of files, as far as they are there."""
     found: dict[Path, os.stat_result] = {}
     for file in files:
@@ -76,7 +76,7 @@ def _content_of(status: os.stat_result | None) -> object:
     return status and (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-def _checksums(states: Mapping[Path, os.stat_result]) -> dict[Path, str | None]:
+def checksums_of(states: Mapping[Path, os.stat_result]) -> dict[Path, str | None]:
     """Checksums of files; none where it would take long to read all of them once more."""
     if sum(status.st_size for status in states.values()) > MOST_HASHED:
         return {}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import sys
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kedro.config import MissingConfigException
@@ -68,12 +69,44 @@ class _ProjectOf:
         return content
 
 
+@dataclasses.dataclass
+class _Running:
+    """A run that goes on.
+
+    Attributes:
+        catalog: Its own; kept, so that no other one gets its id.
+        run: The run.
+        ours: The entries of this package, by name.
+    """
+
+    catalog: Any
+    run: Run
+    ours: Mapping[str, list[ArtifactDataset]]
+
+    def unbind(self) -> None:
+        """Let the entries work as outside of runs."""
+        for found in self.ours.values():
+            for each in found:
+                each.bind(self.run.after)
+
+
+@contextlib.contextmanager
+def _as_dataset_error() -> Iterator[None]:
+    """Tell an error of ours as Kedro's, with the entry that it is about."""
+    try:
+        yield
+    except StatisfactoryError as error:
+        # What is wrong with the settings is wrong for no entry in particular.
+        where = f"catalog entry {error.entry!r}: " if error.entry else ""
+        raise DatasetError(f"{where}{error}") from error
+
+
 class StatisfactoryHooks:
     """What the package adds to a run of Kedro: one object for all runs of a process."""
 
     def __init__(self) -> None:
         self._of_thread = threading.local()  # Kedro makes the context of a run in the thread that runs it
-        self._runs: dict[int, tuple[Any, Run, list[ArtifactDataset]]] = {}  # by the id of the run's own catalog
+        self._runs: dict[int, _Running] = {}  # by the id of the run's own catalog
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -94,7 +127,9 @@ class StatisfactoryHooks:
         """
         self._begin(run_params, pipeline, catalog)
         try:
-            return (yield)
+            result = yield
+            self._look_at_nodes(pipeline, catalog)
+            return result
         except BaseException:  # an interrupt, too, must not leave a run behind
             self._abandon(catalog)
             raise
@@ -112,12 +147,10 @@ class StatisfactoryHooks:
             self._abandon(catalog)
             raise
         if found := self._runs.pop(id(catalog), None):
-            _, run, bound = found
             try:
-                run.finish()
+                found.run.finish()
             finally:
-                for each in bound:
-                    each.bind(run.after)
+                found.unbind()
         return result
 
     @hook_impl(tryfirst=True)
@@ -127,10 +160,8 @@ class StatisfactoryHooks:
 
     def _abandon(self, catalog: Any) -> None:
         if found := self._runs.pop(id(catalog), None):
-            _, run, bound = found
-            run.abandon()
-            for each in bound:
-                each.bind(run.after)
+            found.run.abandon()
+            found.unbind()
 
     def _begin(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:
         refuse_collections(catalog, sorted(pipeline.datasets()))
@@ -154,7 +185,7 @@ class StatisfactoryHooks:
         refuse_lost_versions(run_params, follow)
         read = getattr(self._of_thread, "project", Project)
         bound = [each for found in ours.values() for each in found]
-        try:
+        with _as_dataset_error():
             project = read()
             for each in bound:
                 each.bind(project)
@@ -162,16 +193,28 @@ class StatisfactoryHooks:
             facts = functools.partial(_facts, run_params=run_params, catalog=catalog, entries=bound)
             may_skip = bool(run_params.get("only_missing_outputs"))
             run = runs.begin(str(run_params["run_id"]), project, uses, facts, may_skip)
-        except StatisfactoryError as error:
-            # What is wrong with the settings is wrong for no entry in particular.
-            where = f"catalog entry {error.entry!r}: " if error.entry else ""
-            raise DatasetError(f"{where}{error}") from error
-        self._runs[id(catalog)] = catalog, run, bound
+        self._runs[id(catalog)] = _Running(catalog, run, ours)
         try:
             self._bind(run, pipeline, ours)
         except DatasetError:
             self._abandon(catalog)
             raise
+
+    def _look_at_nodes(self, pipeline: Pipeline, catalog: Any) -> None:
+        """Note what the nodes of a run depend on, after all that other packages may have changed of that."""
+        if not (found := self._runs.get(id(catalog))):
+            return
+        run = found.run
+        if run.targets:
+            from kedro_statisfactory.plugin.nodes import answer, code_of_nodes, nodes_of
+            from kedro_statisfactory.runs.nodes.of_run import NodesOfRun
+
+            nodes = nodes_of(pipeline, catalog, found.ours, run.project)
+            run.nodes = NodesOfRun(nodes, functools.partial(code_of_nodes, pipeline, run.project))
+            if run.may_skip:
+                with _as_dataset_error():
+                    plan = run.nodes.look(run.targets, run.project)
+                answer(plan, catalog, found.ours)
 
     @staticmethod
     def _bind(run: Run, pipeline: Pipeline, ours: Mapping[str, list[ArtifactDataset]]) -> None:
@@ -179,7 +222,7 @@ class StatisfactoryHooks:
         inputs = pipeline.inputs()
         for name, found in ours.items():
             for each in found:
-                each.bind(dataclasses.replace(run.inputs, entry=name) if name in inputs else run.project)
+                each.bind(dataclasses.replace(run.inputs if name in inputs else run.project, entry=name))
         refuse_unkept_versions(pipeline.all_outputs(), ours)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from kedro.framework.startup import ProjectMetadata
+    from kedro.pipeline import Pipeline
 
     from kedro_statisfactory.backends import LakeFSBackend
     from kedro_statisfactory.datasets import ArtifactDataset
@@ -46,7 +47,15 @@ def settings_of(metadata: ProjectMetadata, env: str | None) -> Settings:
 
 def repositories(metadata: ProjectMetadata, env: str | None) -> list[tuple[LakeFSBackend, str]]:
     """Each lakeFS repository that the catalog names, those of dataset factories included."""
-    found = repositories_of(entries_of(metadata, env))
+    return _some(repositories_of(entries_of(metadata, env)))
+
+
+def repositories_in(catalog: Any, pipelines: Mapping[str, Pipeline]) -> list[tuple[LakeFSBackend, str]]:
+    """The same of a catalog that was read already, and of the pipelines that use it."""
+    return _some(repositories_of(_entries_in(catalog, pipelines, _tell_left_out)))
+
+
+def _some(found: list[tuple[LakeFSBackend, str]]) -> list[tuple[LakeFSBackend, str]]:
     if not found:
         raise click.ClickException("no entry of the catalog is in lakeFS: check --env.")
     return found
@@ -66,19 +75,16 @@ def entries_of(
         env: The environment; ``None``: Kedro's default.
         leave_out: Called with the name of an entry that cannot be made, and why.
     """
-    from kedro.framework.project import pipelines
-    from kedro.framework.session import KedroSession
+    return _entries_in(*catalog_of(metadata, env), leave_out)
 
+
+def _entries_in(
+    catalog: Any, pipelines: Mapping[str, Pipeline], leave_out: Callable[[str, Exception], None]
+) -> list[tuple[str, ArtifactDataset]]:
     from kedro_statisfactory.datasets.artifact import ArtifactDataset
     from kedro_statisfactory.plugin.entries import artifacts
 
-    try:
-        with KedroSession.create(metadata.project_path, env=env) as session:
-            assert isinstance(session, KedroSession)  # for type checkers: it has no service's interface
-            catalog: Any = session.load_context().catalog
-        names = set(catalog.keys()).union(*(pipeline.datasets() for pipeline in pipelines.values()))
-    except Exception as error:  # whatever is wrong with a project of somebody else's
-        raise click.ClickException(f"the catalog cannot be read: {error}") from error
+    names = set(catalog.keys()).union(*(pipeline.datasets() for pipeline in pipelines.values()))
     found: list[tuple[str, ArtifactDataset]] = []
     for name in sorted(names):
         try:
@@ -86,6 +92,19 @@ def entries_of(
         except Exception as error:  # a package that is not installed here must not keep the others from being ended
             leave_out(name, error)
     return found
+
+
+def catalog_of(metadata: ProjectMetadata, env: str | None) -> tuple[Any, Mapping[str, Pipeline]]:
+    """The catalog of a project in an environment, and its pipelines by name."""
+    from kedro.framework.project import pipelines
+    from kedro.framework.session import KedroSession
+
+    try:
+        with KedroSession.create(metadata.project_path, env=env) as session:
+            assert isinstance(session, KedroSession)  # for type checkers: it has no service's interface
+            return session.load_context().catalog, dict(pipelines)
+    except Exception as error:  # whatever is wrong with a project of somebody else's
+        raise click.ClickException(f"the catalog cannot be read: {error}") from error
 
 
 def repositories_of(entries: Iterable[tuple[str, ArtifactDataset]]) -> list[tuple[LakeFSBackend, str]]:

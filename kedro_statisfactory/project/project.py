@@ -58,7 +58,8 @@ class Project:
         names: Names that git knows, and data branches made of them; ``None``: lakeFS is asked.
         journal: File in which the processes of a run note what they have written; ``None``: nobody asks.
         reads: File in which they note what they have read of the run's inputs; ``None``: nobody asks.
-        entry: Name of the input whose reads are noted.
+        saves: File in which they note what they have saved outside of lakeFS; ``None``: nobody asks.
+        entry: Name of the entry of which that is noted.
     """
 
     path: Path = field(default_factory=_project_here)
@@ -69,6 +70,7 @@ class Project:
     names: frozenset[str] | None = None
     journal: Path | None = None
     reads: Path | None = None
+    saves: Path | None = None
     entry: str = ""
 
     def read_head(self) -> Head:
@@ -126,6 +128,14 @@ class Project:
             if fingerprint not in of_path:
                 of_path.append(fingerprint)
         return found
+
+    def note_saved(self, held: Mapping[str, Mapping[str, str]] | None) -> None:
+        """Note what an entry holds that was just saved."""
+        _append(self.saves, [self.entry, held])
+
+    def saved(self) -> dict[str, dict[str, dict[str, str]] | None]:
+        """What the entries hold that were saved outside of lakeFS, by name, as they were noted last."""
+        return dict(json.loads(line) for line in (self.saves.read_text().splitlines() if self.saves else ()))
 
 
 def _append(journal: Path | None, note: Sequence[object]) -> None:

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 from kedro_statisfactory.errors import InvalidSettings
 from kedro_statisfactory.project.branches import check_explicit, data_branch, is_data_branch
@@ -16,6 +16,7 @@ _CHOICES: Mapping[str, tuple[str | None, ...]] = {
     "mode": ("isolated", "direct", "off"),
     "merge": (None, "source-wins", "dest-wins"),
     "inputs": ("warn", "conflict"),
+    "versions": ("ignore", "minor", "exact"),
 }
 _CACHE_SIZE = "20 GiB"
 _TEXTS = ("at", "branch", "source", "gateway")
@@ -41,6 +42,8 @@ class Settings:
             run does not land.
         keep_failed: Whether the hidden branch of a failed run is kept for a look.
         grace_hours: Age from which hidden branches count as left behind by a run that was killed; 0: no run drops any.
+        versions: How far the versions of the distributions that a node imports decide whether it is up to date:
+            ``ignore``, ``minor`` (the first two numbers), or ``exact``.
         gateway: URL of the S3 gateway of lakeFS, by which engines read and write, where it has a host of its own;
             absent: the server's.
         cache: ``size``, the most that the copies of what was loaded and saved may take of the disk, as in ``20 GiB``;
@@ -56,6 +59,7 @@ class Settings:
     inputs: str = "warn"
     keep_failed: bool = False
     gateway: str | None = None
+    versions: Literal["ignore", "minor", "exact"] = "minor"
     grace_hours: float = 24.0
     cache: Mapping[str, Any] = field(default_factory=dict)
 

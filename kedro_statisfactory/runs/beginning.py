@@ -94,6 +94,9 @@ class _Beginning:
             reads = run.temporary.path / "reads"
             reads.touch()
             run.inputs = dataclasses.replace(run.inputs, reads=reads)
+            saves = run.temporary.path / "saves"
+            saves.touch()
+            run.project = dataclasses.replace(run.project, saves=saves)
 
     def _refuse_contradictions(self) -> None:
         """See that the settings let processes be joined, where they are."""

@@ -24,6 +24,7 @@ _JOINED_BY_COMMA = (
     "git_diff_sha256",
     "git_patch",
     "git_patch_without",
+    "kedro_nodes",
 )
 
 

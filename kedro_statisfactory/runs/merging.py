@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
-from kedro_statisfactory.backends.lakefs.model import DATA_BRANCH, FOLDER_MARK, Stat
+from kedro_statisfactory.backends.lakefs.model import DATA_BRANCH, FOLDER_MARK
 from kedro_statisfactory.errors import DirtyBranch, MergeConflict, NoChanges, RefNotFound, RunError
 from kedro_statisfactory.project import Project
 from kedro_statisfactory.project.branches import data_branch, run_branch
@@ -18,6 +18,7 @@ from kedro_statisfactory.runs.history import History
 from kedro_statisfactory.runs.landing import has_uncommitted
 from kedro_statisfactory.runs.overlaps import is_at
 from kedro_statisfactory.runs.past import Place
+from kedro_statisfactory.runs.taking import take
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ def _merge(merge: Merge, choice: Choice, facts: Mapping[str, str]) -> str:
     try:
         api.merge(repository, ours, hidden, f"{message}: settled", {}, "dest-wins", squash=False)
         for name, path in merge.conflicts.items():
-            _take(api, repository, hidden, ours if choice.of(name) == "ours" else theirs, path)
+            take(api, repository, hidden, ours if choice.of(name) == "ours" else theirs, path)
         with contextlib.suppress(NoChanges):
             api.create_commit(repository, hidden, f"{message}: settled", {})
         told = {
@@ -193,19 +194,3 @@ def _merge(merge: Merge, choice: Choice, facts: Mapping[str, str]) -> str:
         return api.merge(repository, hidden, merge.target, message, metadata, None, squash=False)
     finally:
         api.delete_branch(repository, hidden)
-
-
-def _take(api: LakeFSAPI, repository: str, branch: str, commit: str, path: str) -> None:
-    """Let an entry be on a branch what it is at a commit, without moving bytes."""
-    wanted, there = _objects(api, repository, commit, path), _objects(api, repository, branch, path)
-    for stat in wanted.values():
-        if stat.path not in there or there[stat.path].address != stat.address:
-            api.stage(repository, branch, stat)
-    if gone := sorted(there.keys() - wanted.keys()):
-        api.delete(repository, branch, gone)
-
-
-def _objects(api: LakeFSAPI, repository: str, ref: str, path: str) -> dict[str, Stat]:
-    """The objects of an entry, and the marks of its folders."""
-    found = [*api.list(repository, ref, path), *api.list(repository, ref, FOLDER_MARK + path)]
-    return {stat.path: stat for stat in found if is_at(stat.path, path)}

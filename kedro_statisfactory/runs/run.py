@@ -10,6 +10,7 @@ import secrets
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 
+from kedro_statisfactory.backends.lakefs import records
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.temporary import Temporary
 from kedro_statisfactory.errors import MergeConflict, NoDataBranch, RunError, StatisfactoryError
@@ -17,6 +18,8 @@ from kedro_statisfactory.project import RUN_ID, Pin, Project
 from kedro_statisfactory.runs import interrupts
 from kedro_statisfactory.runs.inputs import fingerprint, held_at, unchanged
 from kedro_statisfactory.runs.landing import commit_run, land
+from kedro_statisfactory.runs.nodes.of_run import NodesOfRun
+from kedro_statisfactory.runs.nodes.record import NODES
 from kedro_statisfactory.runs.patches import Uncommitted
 from kedro_statisfactory.runs.pending import keep, keep_here
 from kedro_statisfactory.runs.provenance import now
@@ -62,6 +65,7 @@ class Run:
         is_complete: Whether all nodes have done their work: nothing is dropped any more.
         temporary: Folder of the journal in which its processes note what they write.
         states: What files were that other packages' entries read, by the names of entries.
+        nodes: What its nodes depend on; ``None``: nobody records that.
         may_skip: Whether nodes are skipped whose outputs are there, so that there may be nothing to write.
     """
 
@@ -84,6 +88,7 @@ class Run:
         self.temporary: Temporary | None = None
         self.states: dict[str, os.stat_result | None] = {}
         self.may_skip = may_skip
+        self.nodes: NodesOfRun | None = None
         self._landing: interrupts.Landing | None = None
 
     def finish(self) -> None:
@@ -136,10 +141,12 @@ class Run:
         read = self._read()
         inputs = {use.name: {**self._described(use), **read(use)} for use in self.uses if use.is_input}
         isolated = self.project.settings.mode == "isolated"
+        told, of_nodes = self._records_of_nodes()
         for target in self.targets:
             target.metadata = {
                 **self.facts,
                 **self.uncommitted.facts,
+                **told,
                 "kedro_run_id": self.id,
                 "kedro_finished": now(),
                 "kedro_inputs": json.dumps(inputs, sort_keys=True),
@@ -153,6 +160,9 @@ class Run:
         for target in self.targets:
             try:
                 self.uncommitted.store(target)
+                if of_nodes:
+                    branch = target.run_branch or target.data_branch
+                    records.write(target.api, target.repository, branch, told[NODES], of_nodes)
                 target.commit = commit_run(target)
             except StatisfactoryError as error:
                 raise self._not_committed(target, error) from error
@@ -161,6 +171,15 @@ class Run:
                 tag_run(target.api, target.repository, target.commit, target.metadata, self.token)
                 target.landed = target.commit
                 LOGGER.info("Committed the run %r to %s.", self.id, target.name)
+
+    def _records_of_nodes(self) -> tuple[dict[str, str], bytes]:
+        """What its nodes have made of what, and what the commits say about that."""
+        if self.nodes is None or not self.targets:
+            return {}, b""
+        try:
+            return self.nodes.told(self.uses, self.states, self.inputs.read(), self.project.saved(), self.targets)
+        except (OSError, ValueError):  # a cleaner of temporary files was here: the next run does all once more
+            return {}, b""
 
     def _land_all(self) -> None:
         failed = self._merge_all()

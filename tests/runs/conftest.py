@@ -88,13 +88,20 @@ class KedroProject:
         pipeline: str = "__default__",
         load_versions: dict[str, str] | None = None,
         nodes: list[str] | None = None,
+        missing: bool = False,
         **parameters: Any,
     ) -> str:
         """Run a pipeline in this process; gives the id of the run."""
         bootstrap_project(self.path)
         with KedroSession.create(self.path, runtime_params={"value": value, **parameters}) as session:
             assert isinstance(session, KedroSession)
-            session.run(pipeline_names=[pipeline], runner=runner, load_versions=load_versions, node_names=nodes)
+            session.run(
+                pipeline_names=[pipeline],
+                runner=runner,
+                load_versions=load_versions,
+                node_names=nodes,
+                only_missing_outputs=missing,
+            )
             return str(session.session_id)
 
     def killed_run(self, signal_name: str = "SIGKILL", where: str = "add", **parameters: Any) -> int:
@@ -228,7 +235,7 @@ def kedro_project(path: Path, server: LakeFSServer) -> Iterator[KedroProject]:
         '[tool.kedro]\npackage_name = "tests.runs.project"\nproject_name = "runs"\nkedro_init_version = "1.7.0"\n'
         'source_dir = "."\n'
     )
-    (path / "conf/base/parameters.yml").write_text("value: 1\n")
+    (path / "conf/base/parameters.yml").write_text("value: 1\nfactor: 2\n")
     (path / "conf/base/catalog.yml").write_text(yaml.safe_dump(_catalog(repository, other)))
     project.git("init", "-q", "-b", "main")
     project.commit_code("zero")

@@ -662,17 +662,18 @@ def test_a_conflict_that_comes_between_two_merges_names_what_has_landed(
     assert f"kedro statisfactory run finish {ID}" in done.output
 
 
-def run_only_missing(joined: KedroProject, pipeline: str) -> None:
-    """Run the nodes of a pipeline whose outputs are missing."""
+def run_only_missing(joined: KedroProject, pipeline: str, nodes: list[str] | None = None) -> None:
+    """Run the nodes of a pipeline whose outputs are missing, or those among some."""
     bootstrap_project(joined.path)
-    KedroServiceSession.create(project_path=joined.path).run(pipeline_names=[pipeline], only_missing_outputs=True)
+    service = KedroServiceSession.create(project_path=joined.path)
+    service.run(pipeline_names=[pipeline], node_names=nodes, only_missing_outputs=True)
 
 
 def test_a_run_all_of_whose_parts_had_nothing_to_do_leaves_nothing_when_it_is_finished(
     joined: KedroProject, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delenv(RUN_ID)
-    joined.run(3, pipeline="wide")
+    joined.run(pipeline="wide")
     before = [commit.id for commit in joined.log()], joined.branches(), joined.tags()
     monkeypatch.setenv(RUN_ID, ID)
     with caplog.at_level("INFO", "kedro.statisfactory"):
@@ -689,12 +690,12 @@ def test_a_repository_to_which_no_part_wrote_gets_no_commit_when_the_run_is_fini
     joined: KedroProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(RUN_ID)
-    joined.run(3)
+    joined.run()
     commits = len(joined.log())
     monkeypatch.setenv(RUN_ID, ID)
-    run_only_missing(joined, "both")
+    run_only_missing(joined, "both", ["first", "second", "other"])
     assert joined.invoke("run", "finish").exit_code == 0
-    assert joined.read(repository=joined.other) == {"elsewhere": 30}
+    assert joined.read(repository=joined.other) == {"elsewhere": 10}
     assert len(joined.log()) == commits
     assert joined.branches() == joined.branches(joined.other) == ["main"]
 

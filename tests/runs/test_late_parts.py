@@ -188,9 +188,9 @@ def test_a_part_that_writes_where_no_other_has_while_the_run_is_finished_lands_t
     joined: KedroProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(RUN_ID)
-    joined.run(3)
+    joined.run()
     monkeypatch.setenv(RUN_ID, ID)
-    run_only_missing(joined, "both")  # writes to the other repository alone
+    run_only_missing(joined, "both", ["first", "second", "other"])  # writes to the other repository alone
     with monkeypatch.context() as patch:
         at(patch, "create_tag", lambda: joined.run(4, nodes=["first"]))
         assert joined.repository in finish(joined)

@@ -96,7 +96,7 @@ def test_what_the_parts_of_a_run_say_is_whole(project: KedroProject, monkeypatch
 def test_a_part_that_writes_nothing_but_its_record_has_written_nothing(
     project: KedroProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project.run(3, pipeline="wide")
+    project.run(pipeline="wide")
     before = project.log()
     monkeypatch.setattr(records, "MOST", 0)
     monkeypatch.setenv(RUN_ID, "nothing")

@@ -22,8 +22,8 @@ RECORDS = f"{FOLDER_MARK}{FOLDER_MARK}"
 MOST = 4096
 #: What is asked of a commit by itself, as a log does.
 _KEPT = frozenset(
-    "git_branch git_commit_id git_dirty git_patch kedro_data_branch kedro_env kedro_finish kedro_finished kedro_part "
-    "kedro_part_branch kedro_replaces kedro_run_branch kedro_run_commit kedro_run_id kedro_started".split()
+    "git_branch git_commit_id git_dirty git_patch kedro_data_branch kedro_env kedro_finish kedro_finished kedro_nodes "
+    "kedro_part kedro_part_branch kedro_replaces kedro_run_branch kedro_run_commit kedro_run_id kedro_started".split()
 )
 
 
@@ -78,7 +78,7 @@ def path_of(content: bytes, suffix: str) -> str:
 def store(api: LakeFSAPI, repository: str, branch: str, packed: Packed) -> None:
     """Write to a branch what its next commit has no room for."""
     if packed.record:
-        _write(api, repository, branch, packed.path, packed.record)
+        write(api, repository, branch, packed.path, packed.record)
 
 
 def store_once(api: LakeFSAPI, repository: str, branch: str, path: str, content: bytes) -> None:
@@ -86,10 +86,11 @@ def store_once(api: LakeFSAPI, repository: str, branch: str, path: str, content:
     try:
         api.stat(repository, branch, path)
     except ObjectNotFound:
-        _write(api, repository, branch, path, content)
+        write(api, repository, branch, path, content)
 
 
-def _write(api: LakeFSAPI, repository: str, branch: str, path: str, content: bytes) -> None:
+def write(api: LakeFSAPI, repository: str, branch: str, path: str, content: bytes) -> None:
+    """Write an object that is named by its digest to a branch."""
     api.upload(repository, branch, path, lambda: content, len(content))
 
 

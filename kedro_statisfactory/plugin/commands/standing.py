@@ -16,7 +16,7 @@ from kedro_statisfactory.plugin.commands.output import (
     show,
     words,
 )
-from kedro_statisfactory.plugin.places import repositories
+from kedro_statisfactory.plugin.places import catalog_of, repositories, repositories_in
 
 if TYPE_CHECKING:
     from kedro.framework.startup import ProjectMetadata
@@ -27,15 +27,19 @@ if TYPE_CHECKING:
 
 @click.command()
 @env_option
+@click.option("--pipeline", "-p", default="__default__", help="Of which nodes are told; else of the default pipeline.")
 @json_option
 @click.pass_obj
 @answers
-def status(metadata: ProjectMetadata, env: str | None, as_json: bool) -> None:
-    """Show the git branch, the data branch and where it comes from, and what waits there."""
+def status(metadata: ProjectMetadata, env: str | None, pipeline: str, as_json: bool) -> None:
+    """Show the git branch, the data branch and its source, what waits there, and which nodes are up to date."""
+    from kedro_statisfactory.plugin.commands.nodes import look_at_nodes, nodes_as_json, shown_nodes
     from kedro_statisfactory.runs.standing import checkout, standing
 
-    places = repositories(metadata, env)
+    catalog, pipelines = catalog_of(metadata, env)
+    places = repositories_in(catalog, pipelines)
     git, found = checkout(places[0][0].project), standing(places)
+    plan = look_at_nodes(catalog, pipelines, pipeline, places)
     if as_json:
         print_json(
             {
@@ -43,10 +47,12 @@ def status(metadata: ProjectMetadata, env: str | None, as_json: bool) -> None:
                 "git_commit": git.head.commit,
                 "dirty": git.dirty,
                 "repositories": [_as_json(each) for each in found],
+                "pipeline": pipeline,
+                "nodes": nodes_as_json(plan),
             }
         )
         return
-    show(*(part for each in found for part in _shown(git, each)))
+    show(*(part for each in found for part in _shown(git, each)), *shown_nodes(plan))
 
 
 def _as_json(each: Standing) -> dict[str, Any]:

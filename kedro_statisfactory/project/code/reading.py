@@ -82,6 +82,13 @@ class CodeReader:
         except CodeNotKnown as error:
             return UnknownCode(str(error))
 
+    def read_project(self) -> str | None:
+        """A digest of all code of the project; ``None`` where it cannot be read."""
+        try:
+            return hashlib.sha256(json.dumps(sorted(self._whole_project(set()).items())).encode()).hexdigest()
+        except CodeNotKnown:
+            return None
+
     def _read(self, function: Function) -> NodeCode:
         modules, versions, hidden = self._reached(frozenset(function.modules))
         digest = hashlib.sha256(json.dumps([function.identity, sorted(modules.items())]).encode()).hexdigest()

@@ -75,6 +75,21 @@ def row(parameters: dict[str, Any]) -> Any:
     return pd.DataFrame({"n": [parameters["value"]]})
 
 
+def one(value: int) -> Value:
+    """Make a number from a parameter."""
+    return {"n": value}
+
+
+def times(a: Value, factor: int) -> Value:
+    """Multiply a number."""
+    return {"n": a["n"] * factor}
+
+
+def sign(a: Value) -> Value:
+    """Whether a number is above zero."""
+    return {"n": int(a["n"] > 0)}
+
+
 def register_pipelines() -> dict[str, Pipeline]:
     """The pipelines of the project."""
     whole = pipeline(
@@ -101,5 +116,14 @@ def register_pipelines() -> dict[str, Pipeline]:
         "mixed": pipeline([node(first, "parameters", "local", name="local"), node(first, "parameters", "a", name="a")]),
         "confirms": pipeline([node(take, ["queue", "parameters"], "elsewhere", name="take", confirms="queue")]),
         "adds": pipeline([node(row, "parameters", "added", name="row")]),
+        # Two nodes behind one; what is between them is in lakeFS, or stays in memory.
+        "chain": pipeline(
+            [
+                node(one, "params:value", "wide_1", name="one"),
+                node(times, ["wide_1", "params:factor"], "wide_2", name="times"),
+                node(sign, "wide_1", "memory", name="sign"),
+                node(sign, "memory", "wide_3", name="sign_again"),
+            ]
+        ),
         "wide": pipeline([node(first, "parameters", f"wide_{number}", name=f"n{number}") for number in range(40)]),
     }

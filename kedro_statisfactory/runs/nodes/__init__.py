@@ -1,0 +1,1 @@
+"""What each node of a pipeline depends on: recorded by a run, and compared before the next one."""
