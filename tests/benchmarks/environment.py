@@ -67,6 +67,7 @@ def clean_variables() -> dict[str, str]:
         "AWS_EC2_METADATA_DISABLED": "true",
         "LAKECTL_CONFIG_FILE": os.devnull,
         "DO_NOT_TRACK": "1",
+        "STATISFACTORY_CACHE": "off",  # but for the rows that are about it
     }
 
 

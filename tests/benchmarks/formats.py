@@ -39,6 +39,14 @@ class Linked(AbstractDataset[Path, int]):
         return {"filepath": str(self._filepath)}
 
 
+class Copied(Linked):
+    """The same, whose saves are files of their own, as those of other formats are."""
+
+    def _save(self, data: Path) -> None:
+        shutil.copyfile(data, self._filepath)
+        Linked.returned_at = time.perf_counter()
+
+
 class Whole(AbstractDataset[Path, int]):
     """Through fsspec as kedro-datasets does it: a load reads all into memory, a save copies a file's bytes."""
 

@@ -309,6 +309,48 @@ def _same(data: object) -> object:
     return data
 
 
+def cache(folder: str, empty: bool = False, **_: Any) -> dict[str, float]:
+    """Keep what is moved in a folder, which may be emptied first; ``off``: keep nothing."""
+    if empty:
+        shutil.rmtree(folder, ignore_errors=True)
+    os.environ["STATISFACTORY_CACHE"] = folder
+    return {}
+
+
+def chain(entries: Mapping[str, Any], nodes: int, size: int, **_: Any) -> dict[str, float]:
+    """Run a pipeline whose nodes each load what the one before has saved, and save it under another name."""
+    from kedro.io import DataCatalog
+    from kedro.pipeline import node, pipeline
+    from kedro.runner import SequentialRunner
+
+    quiet()
+    payload = _payload(size)
+    steps = [node(lambda: payload, None, "e0", name="first")]
+    steps += [node(_same, f"e{number}", f"e{number + 1}", name=f"n{number}") for number in range(nodes - 1)]
+    catalog = DataCatalog.from_config(json.loads(json.dumps(entries)))
+    start = time.perf_counter()
+    SequentialRunner().run(pipeline(steps), catalog)
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "total": seconds}
+
+
+def reproduce(
+    entries: Mapping[str, Any], repository: str, branch: str, path: str, host: str = "", **_: Any
+) -> dict[str, float]:
+    """Save a file on the hidden branch of a run."""
+    from kedro_statisfactory import project
+    from kedro_statisfactory.project.git import Head
+
+    entry = json.loads(json.dumps(entries["entry"]))
+    pins = {(host, repository): project.Pin(branch, write=branch)}
+    pinned = project.Project(head=Head("main", None, "a benchmark"), pins=pins)
+    project.announce(lambda: pinned)
+    try:
+        return save({"entry": entry}, path=path)
+    finally:
+        pin_branch()
+
+
 def fsync(mode: str, **_: Any) -> dict[str, float]:
     """Leave fsync as it is but time it (``timed``), or out (``off``)."""
 
@@ -378,6 +420,9 @@ COMMANDS: dict[str, Callable[..., dict[str, Any]]] = {
         pin_branch,
         sign,
         pipeline,
+        cache,
+        chain,
+        reproduce,
         fsync,
         memory,
         profile,

@@ -164,6 +164,8 @@ def gateway(upstream_url: str, tls: ssl.SSLContext | None = None) -> Iterator[Ga
                 sent = {name: value for name, value in self.headers.items() if name != "Proxy-Authorization"}
                 real = request(self.command, url, body=body, headers=sent, redirect=False, retries=False)
                 kept = {name: value for name, value in real.headers.items() if name not in _OF_A_HOP}
+                if self.command == "HEAD":  # the size of what is not sent
+                    kept |= {name: value for name, value in real.headers.items() if name == "Content-Length"}
                 canned = canned or Canned(real.status, real.data, kept)
             payload = canned.body if isinstance(canned.body, bytes) else json.dumps(canned.body).encode()
             headers = dict(canned.headers)

@@ -155,6 +155,10 @@ class ContentCache:
             room.drop(copy)
         return None
 
+    def is_good(self, copy: Copy) -> bool:
+        """Whether a copy is there, and is as it was noted."""
+        return _is_good(copy)
+
     # -- keeping ---------------------------------------------------------------------------------------------------
 
     def keep(self, key: Key, source: Path | bytes, fingerprint: str, crc32: int) -> Copy | None:

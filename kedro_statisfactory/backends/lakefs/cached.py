@@ -11,7 +11,7 @@ from typing import TypeVar
 from kedro_statisfactory.backends.cache import ContentCache, Copy, Key
 from kedro_statisfactory.backends.cache.place import cache_folder
 from kedro_statisfactory.backends.info import ObjectInfo
-from kedro_statisfactory.backends.keeping import keep
+from kedro_statisfactory.backends.keeping import holds, keep
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.client import lakefs_client
 from kedro_statisfactory.backends.lakefs.model import CRC32_KEY, Stat, info_of
@@ -108,6 +108,19 @@ class LakeFSCopies:
         copy = self.keep(repository, path, source, info.checksum or "", crc32)
         if copy and info.modified and _COMMIT.fullmatch(ref):
             self._cache.note(copy, ref, f"{info.modified.timestamp():.0f}")
+
+    def are_of(self, repository: str, stat: Stat, source: Path | bytes) -> bool:
+        """Whether there is a copy of an object, and it has the very bytes of a file, or of what is in memory.
+
+        Args:
+            repository: Where the object is.
+            stat: The object, as the server describes it.
+            source: What it is compared with.
+        """
+        if cache_folder() is None:
+            return False
+        copy = self._cache.find(self._key(repository, stat.path), stat.checksum)
+        return copy is not None and _is_of(copy, stat) and holds(self._cache, copy, source)
 
     def _key(self, repository: str, path: str) -> Key:
         user = lakefs_client(self._session).configuration.username

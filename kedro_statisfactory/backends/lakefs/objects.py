@@ -193,7 +193,7 @@ class LakeFSObjects:
             BranchNotFound: There is no branch of this name.
         """
         found = there() if transfer.size_of(source) >= LOOKED_FOR else None
-        if found is not None and _has_content(found, source):
+        if found is not None and (self._copies.are_of(repository, found, source) or _has_content(found, source)):
             stored = found
         else:
             stored = self._send(repository, branch, path, source, put_back)

@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends import transfer
-from kedro_statisfactory.backends.base import CLAIM, Backend
+from kedro_statisfactory.backends.base import Backend
+from kedro_statisfactory.backends.cache import ContentCache
 from kedro_statisfactory.backends.engines import S3Access, Saving
 from kedro_statisfactory.backends.info import ObjectInfo
+from kedro_statisfactory.backends.keeping import keep
 from kedro_statisfactory.backends.s3.access import ensure_bucket, s3_access
-from kedro_statisfactory.backends.s3.answers import ForeignAnswer
+from kedro_statisfactory.backends.s3.below import objects_below
+from kedro_statisfactory.backends.s3.cached import key_as_written
 from kedro_statisfactory.backends.s3.client import SECRET_VARIABLES, s3_client, s3_objects
 from kedro_statisfactory.backends.s3.credentials import s3_configuration
 from kedro_statisfactory.backends.s3.deleting import delete_keys
@@ -26,7 +29,7 @@ from kedro_statisfactory.backends.s3.errors import code_of, kind_of, translated
 from kedro_statisfactory.backends.s3.keys import bucket_and_key, claim_of
 from kedro_statisfactory.backends.s3.options import is_about_one_request, known_to, members
 from kedro_statisfactory.backends.s3.reading import S3Reader
-from kedro_statisfactory.backends.s3.writing import S3Writer, goes_in_parts
+from kedro_statisfactory.backends.s3.writing import S3Writer, Stored, goes_in_parts
 from kedro_statisfactory.errors import (
     BucketNotFound,
     ObjectNotFound,
@@ -71,6 +74,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
     def __init__(self, session: Session, logger_name: str = __name__) -> None:
         super().__init__(session, logger_name)
         s3_configuration(session.credentials)
+        self._cache = ContentCache(session)
 
     def check_options(self, *, load_args: Mapping[str, Any], save_args: Mapping[str, Any]) -> None:
         """Refuse options that boto3 does not know; whether their values fit is seen when they are used."""
@@ -88,7 +92,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             BucketNotFound: There is no bucket, and ``create_bucket`` is off.
             PreconditionFailed: A condition of the options (``IfNoneMatch``, ``IfMatch``) does not hold.
         """
-        self._store(payload, fragment, kwargs)
+        self._store(payload, fragment, kwargs, consume=True)
 
     def get(self, *, fragment: ParseResult, **kwargs: Any) -> bytes:
         """Fetch one object, its length and, where the service keeps one, its checksum verified."""
@@ -104,12 +108,12 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         the key itself, which would be found before the folder.
         """
         if not source.is_dir():
-            self._store(source, fragment, kwargs)
+            self._store(source, fragment, kwargs, consume)
             return
-        kept = {path.as_posix() for path in self._store_folder(source, fragment, kwargs)}
+        kept = {path.as_posix() for path in self._store_folder(source, fragment, kwargs, consume)}
         bucket, key = bucket_and_key(fragment)
         with self._translated(fragment):
-            stale = [info.path for info in self._list(bucket, f"{key}/", {}) if info.path not in kept]
+            stale = [info.path for info in self._below(bucket, f"{key}/", {}) if info.path not in kept]
             delete_keys(self._client, bucket, [key, *(f"{key}/{path}" for path in stale)])
 
     def create(self, *, source: Path | bytes, fragment: ParseResult, consume: bool = False, **kwargs: Any) -> None:
@@ -134,41 +138,46 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
                 raise self._already_there(fragment)
         is_folder = isinstance(source, Path) and source.is_dir()
         if is_folder or goes_in_parts(source, kwargs):
-            self._create_claimed(source, fragment, kwargs)
-        elif not self._create_object(source, fragment, kwargs):
-            super().create(source=source, fragment=fragment, **kwargs)
+            self._create_claimed(source, fragment, kwargs, consume)
+        elif not self._create_object(source, fragment, kwargs, consume):
+            super().create(source=source, fragment=fragment, consume=consume, **kwargs)
 
-    def _create_object(self, source: Path | bytes, fragment: ParseResult, kwargs: Mapping[str, Any]) -> bool:
+    def _create_object(
+        self, source: Path | bytes, fragment: ParseResult, kwargs: Mapping[str, Any], consume: bool
+    ) -> bool:
         """Store an object where none is; ``False``: the service does not know the condition."""
         bucket, key = bucket_and_key(fragment)
         with self._translated(fragment):
             options, create_bucket = self._write_options(kwargs)
             writer = S3Writer(s3_objects(self._session), self._create_bucket)
             try:
-                writer.create_object(source, bucket, key, options, create_bucket)
+                stored = writer.create_object(source, bucket, key, options, create_bucket)
             except self._client.exceptions.ClientError as error:
                 if kind_of(code_of(error)) is PreconditionFailed:
                     raise self._already_there(fragment) from error
                 if code_of(error) not in _CONDITION_REFUSED:
                     raise
                 return False  # if it was for another reason, the same is said once more
+            self._keep(source, stored, fragment, options, consume)
             return True
 
-    def _create_claimed(self, source: Path | bytes, fragment: ParseResult, kwargs: Mapping[str, Any]) -> None:
+    def _create_claimed(
+        self, source: Path | bytes, fragment: ParseResult, kwargs: Mapping[str, Any], consume: bool
+    ) -> None:
         """Claim a location, store a large object or a folder where nothing is, and take the claim away."""
         claim, content = claim_of(fragment), secrets.token_bytes(16)
         # Those of the claim: nothing that is about the payload, nor a class that has objects paid for months.
         options = {key: kwargs[key] for key in kwargs if not is_about_one_request(key) and key != "StorageClass"}
         stored: list[str] = []
         try:
-            is_claimed = self._create_object(content, claim, options)
+            is_claimed = self._create_object(content, claim, options, consume)
             if isinstance(source, Path) and source.is_dir() and is_claimed:
                 if self.exists(fragment=fragment):
                     raise self._already_there(fragment)
                 stored = [path.as_posix() for path in chain(*transfer.files_of(source))]
-                self._store_folder(source, fragment, kwargs)
-            elif not is_claimed or not self._create_object(source, fragment, kwargs):
-                super().create(source=source, fragment=fragment, **kwargs)
+                self._store_folder(source, fragment, kwargs, consume)
+            elif not is_claimed or not self._create_object(source, fragment, kwargs, consume):
+                super().create(source=source, fragment=fragment, consume=consume, **kwargs)
         except BaseException as error:  # an interrupt, too, must not be in the way of the next saver
 
             def give_up() -> None:
@@ -194,12 +203,14 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             keys = [bucket_and_key(each)[1] for each in fragments]
             delete_keys(self._client, bucket_and_key(fragments[-1])[0], keys)
 
-    def _store_folder(self, source: Path, fragment: ParseResult, kwargs: Mapping[str, Any]) -> list[Path]:
+    def _store_folder(
+        self, source: Path, fragment: ParseResult, kwargs: Mapping[str, Any], consume: bool
+    ) -> list[Path]:
         """Store the files of a folder in the order that formats need; gives their paths."""
         first, last = transfer.files_of(source)
 
         def upload(path: Path, _: threading.Event) -> None:
-            self._store(source / path, join(fragment, *path.parts), kwargs)
+            self._store(source / path, join(fragment, *path.parts), kwargs, consume)
 
         transfer.in_parallel(upload, first, transfer.UPLOAD_WORKERS)
         for path in last:
@@ -208,23 +219,30 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
 
     def download(self, *, target: Path, fragment: ParseResult, **kwargs: Any) -> None:
         """Fetch an object into a file or, where there is none, all objects below the key into a folder."""
+        self._download(target, fragment, kwargs, shared=False)
+
+    def lend(self, *, target: Path, fragment: ParseResult, **kwargs: Any) -> None:
+        """The same, where files may be those of the cache."""
+        self._download(target, fragment, kwargs, shared=True)
+
+    def _download(self, target: Path, fragment: ParseResult, kwargs: Mapping[str, Any], shared: bool) -> None:
         bucket, key = bucket_and_key(fragment)
         with self._translated(fragment):
             options, reader = self._read_options(kwargs), self._reader
             try:
-                reader.download(target, bucket, key, options)
+                reader.download(target, bucket, key, options, shared)
                 return
             except self._client.exceptions.NoSuchKey:
-                paths = [info.path for info in self._list(bucket, f"{key}/", options)]
-                if not paths:
+                found = list(self._below(bucket, f"{key}/", options))
+                if not found:
                     raise
 
-            def download(path: str, _: threading.Event) -> None:
-                file = target / checked(fragment._replace(path=f"/{path}")).path.removeprefix("/")
+            def download(info: ObjectInfo, _: threading.Event) -> None:
+                file = target / checked(fragment._replace(path=f"/{info.path}")).path.removeprefix("/")
                 file.parent.mkdir(parents=True, exist_ok=True)
-                reader.download(file, bucket, f"{key}/{path}", options)
+                reader.download(file, bucket, f"{key}/{info.path}", options, shared, info.checksum)
 
-            transfer.in_parallel(download, paths, transfer.DOWNLOAD_WORKERS)
+            transfer.in_parallel(download, found, transfer.DOWNLOAD_WORKERS)
 
     def exists(self, *, fragment: ParseResult, **kwargs: Any) -> bool:
         """Whether there is an object, or one below the key.
@@ -240,7 +258,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             with self._translated(fragment):
                 options = known_to("ListObjectsV2", self._read_options(kwargs))
                 try:
-                    return any(True for _ in self._list(bucket, f"{key}/", options, at_once=10))
+                    return any(True for _ in self._below(bucket, f"{key}/", options, at_once=10))
                 except self._client.exceptions.NoSuchBucket:
                     return False
         return True
@@ -258,7 +276,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         bucket, key = bucket_and_key(fragment)
         with self._translated(fragment):
             try:
-                yield from self._list(bucket, f"{key}/", self._read_options(kwargs))
+                yield from self._below(bucket, f"{key}/", self._read_options(kwargs))
             except self._client.exceptions.NoSuchBucket:
                 return
 
@@ -267,7 +285,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         bucket, key = bucket_and_key(fragment)
         self._refuse_unknown(kwargs)
         with self._translated(fragment), contextlib.suppress(self._client.exceptions.NoSuchBucket):
-            below = [f"{key}/{info.path}" for info in self._list(bucket, f"{key}/", {}, with_claims=True)]
+            below = [f"{key}/{info.path}" for info in self._below(bucket, f"{key}/", {}, with_claims=True)]
             delete_keys(self._client, bucket, [key, bucket_and_key(claim_of(fragment))[1], *below])
 
     def end_changes(self, *, fragment: ParseResult, remove: Iterable[str] = (), **kwargs: Any) -> None:
@@ -311,14 +329,10 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
 
     @property
     def _reader(self) -> S3Reader:
-        return S3Reader(s3_objects(self._session), self.note_read)
+        return S3Reader(s3_objects(self._session), self._cache, self.note_read if self.is_noted else None)
 
     def _create_bucket(self, bucket: str) -> None:
-        """Create a bucket in the client's region; one that is there already, or just being made, is as good.
-
-        Args:
-            bucket: The name of the bucket.
-        """
+        """Create a bucket in the client's region; one that is there already, or just being made, is as good."""
         region: Any = self._client.meta.region_name
         # us-east-1 is the one region that must not be named; endpoints of other makers may have none.
         abroad = region not in (None, "us-east-1", "aws-global")
@@ -336,7 +350,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
             found = [dataclasses.replace(self.stat(fragment=fragment), path=key)]
         except ObjectNotFound:
             with self._translated(fragment):
-                below = self._list(bucket, f"{key}/", {}, at_once=1000 if self.is_noted else 10)
+                below = self._below(bucket, f"{key}/", {}, at_once=1000 if self.is_noted else 10)
                 found = [
                     dataclasses.replace(each, path=f"{key}/{each.path}")
                     for each in islice(below, None if self.is_noted else 1)
@@ -346,31 +360,29 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         for each in found:
             self.note_read(each)
 
-    def _store(self, source: Path | bytes, fragment: ParseResult, kwargs: Mapping[str, Any]) -> None:
+    def _store(self, source: Path | bytes, fragment: ParseResult, kwargs: Mapping[str, Any], consume: bool) -> None:
         """Store a file, or what is in memory, as one object."""
         bucket, key = bucket_and_key(fragment)
         with self._translated(fragment):
             options, create = self._write_options(kwargs)
-            S3Writer(s3_objects(self._session), self._create_bucket).store(source, bucket, key, options, create)
+            writer = S3Writer(s3_objects(self._session), self._create_bucket)
+            self._keep(source, writer.store(source, bucket, key, options, create), fragment, options, consume)
 
-    def _list(
-        self, bucket: str, prefix: str, options: Mapping[str, Any], at_once: int = 1000, with_claims: bool = False
-    ) -> Iterator[ObjectInfo]:
-        request: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": at_once}
-        request |= known_to("ListObjectsV2", options)
-        while True:
-            page = s3_objects(self._session).list_objects_v2(**request)
-            for found in page.get("Contents", ()):
-                path = found["Key"].removeprefix(prefix)
-                is_claim = path.rpartition("/")[2].startswith(CLAIM)
-                if (with_claims or not is_claim) and not transfer.is_folder_marker(found["Key"], found["Size"]):
-                    yield ObjectInfo(path, found["Size"], found.get("LastModified"), found.get("ETag"))
-            following = page.get("NextContinuationToken") if page["IsTruncated"] else None
-            if following is None:
-                return
-            if following == request.get("ContinuationToken"):
-                raise ForeignAnswer("the answer to ListObjectsV2 is the same page once more")
-            request["ContinuationToken"] = following
+    def _keep(
+        self,
+        source: Path | bytes,
+        stored: Stored | None,
+        fragment: ParseResult,
+        options: Mapping[str, Any],
+        consume: bool,
+    ) -> None:
+        """Keep in the cache what was stored just now, unless the caller may change it."""
+        if stored and consume:
+            place = key_as_written(self._client, *bucket_and_key(fragment), options)
+            keep(self._cache, place, source, stored.etag, stored.crc32)
+
+    def _below(self, bucket: str, prefix: str, options: Mapping[str, Any], **more: Any) -> Iterator[ObjectInfo]:
+        return objects_below(s3_objects(self._session), bucket, prefix, options, **more)
 
     def _read_options(self, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
         if kwargs:

@@ -45,6 +45,8 @@ _REFUSALS = frozenset(
 _REFUSALS_OF_HEAD = frozenset(("403", "404", "412"))
 # Of a service that is overloaded, or of a moment.
 _PASSING = frozenset((408, 429, 500, 502, 503, 504))
+# What says that an object is still the one which a condition names.
+_NOT_MODIFIED, _CONDITION = 304, "If-None-Match"
 _CHECKSUM, _METADATA = "x-amz-checksum-", "x-amz-meta-"
 _HEX_DIGESTS: Mapping[str, Callable[[], Any]] = {"sha256": hashlib.sha256, "sha1": hashlib.sha1}
 # Headers of answers, and how boto3 calls them.
@@ -141,13 +143,16 @@ class LeanSender:
 
         if status in _PASSING:
             return Unexpected(is_passing=True)
+        if status == _NOT_MODIFIED and _CONDITION not in request.headers:
+            return Unexpected(is_passing=False)
         try:
             parser: Any = create_parser("rest-xml")
             parsed = parser.parse({"status_code": status, "headers": headers, "body": body}, None)
             code = str(parsed["Error"]["Code"])
         except (ResponseParserError, LookupError):
             return Unexpected(is_passing=False)
-        if code not in (_REFUSALS_OF_HEAD if request.method == "HEAD" else _REFUSALS):
+        known = _REFUSALS_OF_HEAD if request.method == "HEAD" else _REFUSALS
+        if code not in known and status != _NOT_MODIFIED:
             return Unexpected(is_passing=False)
         kind: Any = self._client.exceptions.from_code(code)
         refusal: Exception = kind(parsed, request.operation)

@@ -7,6 +7,7 @@ import secrets
 import threading
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -37,6 +38,14 @@ _ENDED = "NoSuchUpload"  # the code for an upload in parts that has become an ob
 _ATTEMPTS = 3
 
 
+@dataclass(frozen=True)
+class Stored:
+    """An object that was stored just now: what the service calls it, and the CRC-32 of its bytes if that was needed."""
+
+    etag: str
+    crc32: int | None
+
+
 class S3Writer:
     """Stores objects, each with a checksum of all its bytes that the service verifies.
 
@@ -48,8 +57,10 @@ class S3Writer:
     def __init__(self, objects: S3Objects, create_bucket: Callable[[str], None]) -> None:
         self._objects, self._client, self._create_bucket = objects, objects.client, create_bucket
 
-    def store(self, source: Path | bytes, bucket: str, key: str, options: Mapping[str, Any], create: bool) -> None:
-        """Store a file, or what is in memory, as one object.
+    def store(
+        self, source: Path | bytes, bucket: str, key: str, options: Mapping[str, Any], create: bool
+    ) -> Stored | None:
+        """Store a file, or what is in memory, as one object; gives what is told of it, where an answer tells that.
 
         Args:
             source: The file, or the bytes.
@@ -59,16 +70,15 @@ class S3Writer:
             create: Whether to create the bucket when the service says that it is missing.
         """
         if goes_in_parts(source, options):
-            self._put_parts(source, bucket, key, options, create)
-            return
+            return self._put_parts(source, bucket, key, options, create)
         if isinstance(source, Path) and transfer.size_of(source) <= transfer.SMALL:
             source = source.read_bytes()
-        self._put_at_once(source, bucket, key, options, create)
+        return self._put_at_once(source, bucket, key, options, create)
 
     def create_object(
         self, source: Path | bytes, bucket: str, key: str, options: Mapping[str, Any], create: bool
-    ) -> None:
-        """Store an object where the service finds none; arguments as for :meth:`store`.
+    ) -> Stored | None:
+        """Store an object where the service finds none; arguments and what is given as for :meth:`store`.
 
         A try whose answer was lost is known by a token in the metadata of the object: another saver may bring the same
         bytes.
@@ -80,8 +90,7 @@ class S3Writer:
         while True:
             attempts += 1
             try:
-                self.store(source, bucket, key, {**options, "Metadata": metadata, "IfNoneMatch": "*"}, create)
-                return
+                return self.store(source, bucket, key, {**options, "Metadata": metadata, "IfNoneMatch": "*"}, create)
             except self._client.exceptions.ClientError as error:
                 if code_of(error) not in _CONFLICTS or attempts == _ATTEMPTS:
                     raise
@@ -98,9 +107,10 @@ class S3Writer:
 
     def _put_at_once(
         self, source: Path | bytes, bucket: str, key: str, options: Mapping[str, Any], create: bool
-    ) -> None:
+    ) -> Stored | None:
         """Store an object by one request."""
-        integrity = crc32_header(transfer.crc32_of(source)) if self._sends_crc32(options) else {}
+        crc32 = transfer.crc32_of(source) if self._sends_crc32(options) else None
+        integrity = {} if crc32 is None else crc32_header(crc32)
         sent = {**options, **integrity}
 
         def request() -> Mapping[str, Any]:
@@ -113,9 +123,9 @@ class S3Writer:
             except self._client.exceptions.ClientError as error:
                 if not self._is_stored(error, bucket, key, options, lambda: md5_of(source)):
                     raise
-                return
+                return None
             if echoes(answer, sent) or self._has_stored(source, answer, bucket, key, options):
-                return
+                return Stored(answer["ETag"], crc32)
         raise ForeignAnswer("the answer to PutObject does not show that the object is stored")
 
     def _has_stored(
@@ -139,7 +149,9 @@ class S3Writer:
             return kind is PermissionDenied  # who may write may not always look: the answer is all there is
         return found["ETag"] == answer["ETag"] and found["ContentLength"] == transfer.size_of(source)
 
-    def _put_parts(self, source: Path | bytes, bucket: str, key: str, options: Mapping[str, Any], create: bool) -> None:
+    def _put_parts(
+        self, source: Path | bytes, bucket: str, key: str, options: Mapping[str, Any], create: bool
+    ) -> Stored | None:
         """Store an object in parts; they become one all at once."""
         checked_by_crc = self._sends_crc32(options)
         algorithm: Any = {"ChecksumAlgorithm": "CRC32", "ChecksumType": "FULL_OBJECT"} if checked_by_crc else {}
@@ -154,11 +166,13 @@ class S3Writer:
             if checked_by_crc:
                 end |= crc32_header(whole) | {"ChecksumType": "FULL_OBJECT"}
             sent: Any = [{"PartNumber": part.number, "ETag": etag} for part, etag, _ in done]
-            self._client.complete_multipart_upload(**upload.target, **end, MultipartUpload={"Parts": sent})
+            answer = self._client.complete_multipart_upload(**upload.target, **end, MultipartUpload={"Parts": sent})
             is_object = True
+            return Stored(answer["ETag"], whole)
         except self._client.exceptions.ClientError as error:
             if not self._is_stored(error, bucket, key, options, lambda: etag_of_parts([etag for _, etag, _ in done])):
                 raise
+            return None
         except BaseException as error:
             is_interrupted = isinstance(error, Stopped) or not isinstance(error, Exception)
             raise

@@ -14,8 +14,9 @@ from kedro_statisfactory.backends import LakeFSBackend, transfer
 from kedro_statisfactory.backends.cache import place
 from kedro_statisfactory.backends.cache.copies import LEAST
 from kedro_statisfactory.backends.http import Peer
+from kedro_statisfactory.backends.lakefs import objects
 from kedro_statisfactory.location import parse
-from kedro_statisfactory.project import Project
+from kedro_statisfactory.project import Pin, Project
 from kedro_statisfactory.project.git import Head
 from kedro_statisfactory.session import Session
 from tests.backends.lakefs.test_backend import commit, write
@@ -178,3 +179,70 @@ def test_a_large_object_is_kept_as_it_arrived(
     assert asked == ["GET stat"]
     assert first.read_bytes() == content
     assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
+
+
+@pytest.fixture
+def in_run(lakefs_local: LakeFSServer, repository: str) -> LakeFSBackend:
+    """What it writes is hidden, as in a run."""
+    pins = {(f"{lakefs_local.endpoint_url}/api/v1", repository): Pin("main", write="main")}
+    return LakeFSBackend(Session(lakefs_local.credentials, Project(head=Head("main", None, "a test"), pins=pins)))
+
+
+def test_what_a_run_makes_again_is_compared_with_its_copy_and_not_sent(
+    in_run: LakeFSBackend, repository: str, tmp_path: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where, content = parse(f"lakefs://{repository}/x"), os.urandom(transfer.MEBIBYTE)
+
+    def save(content: bytes, in_memory: bool) -> list[str]:
+        asked.clear()
+        if in_memory:
+            in_run.put(payload=content, fragment=where)
+        else:
+            (tmp_path / "source").unlink(missing_ok=True)
+            (tmp_path / "source").write_bytes(content)
+            in_run.upload(source=tmp_path / "source", fragment=where, consume=True)
+        return asked
+
+    assert "POST objects" in save(content, in_memory=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(objects, "_has_content", None)  # nothing is hashed
+        for in_memory in (True, False):
+            assert save(content, in_memory) == ["GET stat"]
+    for other in (content[:-1] + bytes([content[-1] ^ 1]), content + b"more"):
+        for in_memory in (True, False):
+            assert "POST objects" in save(other, in_memory)
+            assert in_run.get(fragment=where) == other
+            save(content, in_memory=True)
+
+
+@pytest.mark.parametrize("change", ["written to", "off"])
+def test_without_a_good_copy_what_a_run_makes_again_is_compared_by_its_checksum(
+    in_run: LakeFSBackend, repository: str, cache: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    where, content = parse(f"lakefs://{repository}/x"), os.urandom(transfer.MEBIBYTE)
+    in_run.put(payload=content, fragment=where)
+    if change == "off":
+        monkeypatch.setenv(place.VARIABLE, "off")
+    else:  # by who was lent it: what it holds now is what is saved next
+        (copy,) = (path for path in cache.rglob("*.*") if path.is_file())
+        copy.chmod(0o600)
+        copy.write_bytes(content[::-1])
+    in_run.put(payload=content[::-1], fragment=where)
+    assert in_run.get(fragment=where) == content[::-1]
+
+
+def test_a_copy_that_goes_while_it_is_compared_is_none(
+    in_run: LakeFSBackend, repository: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where, content = parse(f"lakefs://{repository}/x"), os.urandom(transfer.MEBIBYTE)
+    in_run.put(payload=content, fragment=where)
+    read_part = transfer.read_part
+
+    def gone(source: Path | bytes, part: transfer.Part) -> bytes:
+        if isinstance(source, Path):
+            source.unlink()
+        return read_part(source, part)
+
+    monkeypatch.setattr(transfer, "read_part", gone)
+    in_run.put(payload=content, fragment=where)
+    assert in_run.get(fragment=where) == content

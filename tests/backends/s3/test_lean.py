@@ -360,7 +360,7 @@ def test_a_listing_is_the_same_by_both_ways(seaweed: S3Server, bucket: str) -> N
     listings = []
     for session in sessions:
         ways(session)
-        listings.append([*S3Backend(session)._list(bucket, "tree/", {}, at_once=4)])
+        listings.append([*S3Backend(session)._below(bucket, "tree/", {}, at_once=4)])
         assert not [*S3Backend(session).list(fragment=parse(f"s3://{bucket}/absent"))]
         assert not [*S3Backend(session).list(fragment=parse(f"s3://not-{bucket}/x"))]
         assert not [*S3Backend(session).list(fragment=parse("s3://Not_One/x"))]

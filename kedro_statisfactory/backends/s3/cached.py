@@ -1,0 +1,69 @@
+"""Objects of S3 in the cache: where each of them is there, and which may not be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from kedro_statisfactory.backends.cache import Key
+from kedro_statisfactory.backends.cache.place import cache_folder
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+    from mypy_boto3_s3 import S3Client
+
+_VERSION = "VersionId"
+# Arguments of a read that change nothing of what comes. Others are conditions of the user's, or keys of encryption.
+_HARMLESS = frozenset((_VERSION, "ExpectedBucketOwner", "RequestPayer"))
+# How the arguments begin that bring a key of the customer's: what it encrypts is kept nowhere without it.
+_CUSTOMERS_KEY = "SSECustomer"
+_NOT_MODIFIED = 304
+# Of refusals that may be for a condition: a wrong one, and what services say to one that they do not know.
+_OF_CONDITIONS = frozenset((_NOT_MODIFIED, 400, 405, 412, 501))
+
+
+def key_to_read(client: S3Client, bucket: str, key: str, options: Mapping[str, Any]) -> Key | None:
+    """Where the cache has an object.
+
+    Args:
+        client: Of the service.
+        bucket: Where the object is.
+        key: Where it is.
+        options: With which it is read.
+
+    Returns:
+        ``None`` where it is not to be there.
+    """
+    if cache_folder() is None or not options.keys() <= _HARMLESS:
+        return None
+    return _key(client, bucket, key, options.get(_VERSION, ""))
+
+
+def key_as_written(client: S3Client, bucket: str, key: str, options: Mapping[str, Any]) -> Key | None:
+    """The same for an object that is written with some options."""
+    if cache_folder() is None or any(name.startswith(_CUSTOMERS_KEY) for name in options):
+        return None
+    return _key(client, bucket, key, "")
+
+
+def _key(client: S3Client, bucket: str, key: str, version: str) -> Key:
+    # No name of a bucket and no version has a line of its own in it; keys may.
+    return Key(f"s3 {client.meta.endpoint_url}", "\n".join((bucket, version, key)))
+
+
+def is_the_same(error: ClientError, etag: str) -> bool:
+    """Whether a refusal says that an object is what one ETag names, which was sent as the one of a condition.
+
+    A service that names another one has answered something else than it was asked.
+    """
+    named: str = error.response["ResponseMetadata"]["HTTPHeaders"].get("etag", etag)
+    return _status(error) == _NOT_MODIFIED and named.removeprefix("W/") == etag
+
+
+def is_about_condition(error: ClientError) -> bool:
+    """Whether the same request without its condition may have another answer."""
+    return _status(error) in _OF_CONDITIONS
+
+
+def _status(error: ClientError) -> int:
+    return error.response["ResponseMetadata"]["HTTPStatusCode"]
