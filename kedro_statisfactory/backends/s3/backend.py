@@ -158,7 +158,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
                 if code_of(error) not in _CONDITION_REFUSED:
                     raise
                 return False  # if it was for another reason, the same is said once more
-            self._keep(source, stored, fragment, options, consume)
+            self._keep(source, stored if consume else None, fragment, options)
             return True
 
     def _create_claimed(
@@ -366,18 +366,14 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         with self._translated(fragment):
             options, create = self._write_options(kwargs)
             writer = S3Writer(s3_objects(self._session), self._create_bucket)
-            self._keep(source, writer.store(source, bucket, key, options, create), fragment, options, consume)
+            stored = writer.store(source, bucket, key, options, create)
+            self._keep(source, stored if consume else None, fragment, options)
 
     def _keep(
-        self,
-        source: Path | bytes,
-        stored: Stored | None,
-        fragment: ParseResult,
-        options: Mapping[str, Any],
-        consume: bool,
+        self, source: Path | bytes, stored: Stored | None, fragment: ParseResult, options: Mapping[str, Any]
     ) -> None:
-        """Keep in the cache what was stored just now, unless the caller may change it."""
-        if stored and consume:
+        """Keep in the cache what was stored just now, if something was that nobody changes any more."""
+        if stored:
             place = key_as_written(self._client, *bucket_and_key(fragment), options)
             keep(self._cache, place, source, stored.etag, stored.crc32)
 
