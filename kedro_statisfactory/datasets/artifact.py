@@ -19,9 +19,8 @@ from kedro.io.core import (
 
 from kedro_statisfactory.backends import Backend, progress
 from kedro_statisfactory.datasets.arguments import connection_of, mapping_of, says_where_arguments_belong
-from kedro_statisfactory.datasets.checked import CheckedEntry
 from kedro_statisfactory.datasets.formats import Format, parse_format, type_name
-from kedro_statisfactory.datasets.holding import held_at, held_since
+from kedro_statisfactory.datasets.in_run import EntryOfRun
 from kedro_statisfactory.datasets.members import has_member, member_of
 from kedro_statisfactory.datasets.noting import note_payload
 from kedro_statisfactory.datasets.reading import FormatReader
@@ -39,7 +38,7 @@ _Data = TypeVar("_Data")
 
 
 @says_where_arguments_belong
-class ArtifactDataset(CheckedEntry):
+class ArtifactDataset(EntryOfRun):
     """A catalog entry whose bytes live where its URL says, in the format of any dataset of kedro-datasets.
 
     The backend registered under the URL's prefix moves the bytes; ``dataset`` turns them into objects, on a private
@@ -84,9 +83,7 @@ class ArtifactDataset(CheckedEntry):
     """
 
     _reader: FormatReader | None = None  # made when it is needed; stays in its process
-    _project: Project | None = None
     _module: str | None = None  # which defines the backend
-    _answer: bool | None = None  # what a run says in its place of whether it is there; stays in its process
 
     def __init__(
         self,
@@ -164,7 +161,8 @@ class ArtifactDataset(CheckedEntry):
         Args:
             data: The object.
         """
-        self._answer = None
+        if not self.is_saved():
+            return self.note_kept
         with self._named():
             where = self._save_location()
             publish = functools.partial(self._publish, where)
@@ -204,8 +202,7 @@ class ArtifactDataset(CheckedEntry):
             self._backend().upload(source=source, fragment=where, consume=True, **self._save_args)
         else:
             self._backend().put(payload=source, fragment=where, **self._save_args)
-        if self._project is not None and self._project.saves is not None and not self._backend().follows_git:
-            self._project.note_saved(held_since(self._backend(), where, self._load_args))
+        self.note_saved(where)
 
     def _exists(self) -> bool:
         if self._answer is not None:
@@ -231,23 +228,8 @@ class ArtifactDataset(CheckedEntry):
 
     def bind(self, project: Project) -> None:
         """Make the entry work in ``project``: on its branches, in the run that it pins."""
-        self._project, self._transport, self._parts, self._answer = project, None, None, None
-
-    def answer(self, exists: bool) -> None:
-        """Let the entry say that it is there, or not, until something is saved: its run knows what has to be made."""
-        self._answer = exists
-
-    def held(self) -> dict[str, dict[str, str]] | None:
-        """What the entry holds, by path below it, without a load; ``None``: nobody can tell."""
-        with self._named():
-            where, options = self._load_from()
-            return held_at(self._backend(), where, options)
-
-    @property
-    def kinds(self) -> list[type[AbstractDataset[Any, Any]]]:
-        """The classes of its format, and of its partitions; none: it loads bytes."""
-        formats = self._collection.formats if self._collection else [self._format]
-        return [each.kind for each in formats if each is not None]
+        self._project, self._transport, self._parts = project, None, None
+        self.forget_run()
 
     @property
     def backend(self) -> Backend:
@@ -328,7 +310,7 @@ class ArtifactDataset(CheckedEntry):
         # travel: a process that was spawned has announced none.
         travels = self.filepath and self._backend().follows_git
         project = self._project or (announced_project() if travels else None)
-        stays = {"_transport": None, "_reader": None, "_parts": None, "_answer": None}
+        stays = {"_transport": None, "_reader": None, "_parts": None, "_answer": None, "_keeps": False}
         state = {**self.__dict__, **stays, "_project": project}
         return {**state, "_credentials": self._backend().travelling_credentials()} if travels else state
 

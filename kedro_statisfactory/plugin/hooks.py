@@ -14,6 +14,7 @@ from kedro.config import MissingConfigException
 from kedro.framework.hooks import hook_impl
 from kedro.io import DatasetError
 from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
 
 from kedro_statisfactory.backends.progress import listen
 from kedro_statisfactory.errors import InvalidSettings, StatisfactoryError
@@ -28,6 +29,7 @@ from kedro_statisfactory.plugin.checks import (
 )
 from kedro_statisfactory.plugin.entries import artifacts, fix_versions, uses_of
 from kedro_statisfactory.plugin.progress import Watch
+from kedro_statisfactory.plugin.skipping import kept_inputs, let_skip, original
 from kedro_statisfactory.plugin.viz import let_viz_ask_entries
 from kedro_statisfactory.project import Project, announce
 
@@ -106,6 +108,7 @@ class StatisfactoryHooks:
 
     def __init__(self) -> None:
         self._of_thread = threading.local()  # Kedro makes the context of a run in the thread that runs it
+        self._skippable: list[Node] = []
         self._runs: dict[int, _Running] = {}  # by the id of the run's own catalog
 
     @hook_impl
@@ -151,6 +154,7 @@ class StatisfactoryHooks:
                 found.run.finish()
             finally:
                 found.unbind()
+                self._restore_nodes()
         return result
 
     @hook_impl(tryfirst=True)
@@ -158,10 +162,22 @@ class StatisfactoryHooks:
         """Drop what the run wrote."""
         self._abandon(catalog)
 
+    @hook_impl
+    def before_node_run(self, node: Node, catalog: Any) -> dict[str, Any] | None:
+        """Let a node be that was run only because one before it was, where its inputs turn out to be what they were."""
+        return kept_inputs(node, catalog)
+
+    def _restore_nodes(self) -> None:
+        """Give nodes their own functions back, which they share with other runs of the process, when all have ended."""
+        while self._skippable and not self._runs:
+            node = self._skippable.pop()
+            node.func = original(node.func)
+
     def _abandon(self, catalog: Any) -> None:
         if found := self._runs.pop(id(catalog), None):
             found.run.abandon()
             found.unbind()
+            self._restore_nodes()
 
     def _begin(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:
         refuse_collections(catalog, sorted(pipeline.datasets()))
@@ -215,6 +231,7 @@ class StatisfactoryHooks:
                 with _as_dataset_error():
                     plan = run.nodes.look(run.targets, run.project)
                 answer(plan, catalog, found.ours)
+                self._skippable += let_skip(plan, pipeline, found.ours)
 
     @staticmethod
     def _bind(run: Run, pipeline: Pipeline, ours: Mapping[str, list[ArtifactDataset]]) -> None:

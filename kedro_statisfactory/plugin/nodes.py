@@ -13,6 +13,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node as KedroNode
 
 from kedro_statisfactory.location import full_path
+from kedro_statisfactory.plugin.skipping import original
 
 if TYPE_CHECKING:
     from kedro_statisfactory.datasets import ArtifactDataset
@@ -75,7 +76,7 @@ def code_reader(project: Project) -> CodeReader:
 def code_of_nodes(pipeline: Pipeline, project: Project) -> dict[str, NodeCode | UnknownCode]:
     """The code of the nodes of a pipeline as it is now, by name."""
     reader = code_reader(project)
-    return {node.name: reader.read(node.func) for node in pipeline.nodes}
+    return {node.name: reader.read(original(node.func)) for node in pipeline.nodes}
 
 
 class Answer:
@@ -136,7 +137,7 @@ def _node(node: KedroNode, parameters: Mapping[str, str | None], reader: CodeRea
         tuple(name for name in node.inputs if not _is_parameter(name)),
         tuple(node.outputs),
         json.loads(json.dumps(wiring)),
-        reader.read(node.func),
+        reader.read(original(node.func)),
         {name: parameters[name] for name in node.inputs if _is_parameter(name)},
         ALWAYS in node.tags,
     )
@@ -161,7 +162,7 @@ def _data(name: str, entry: Any, found: list[ArtifactDataset], reader: CodeReade
     if isinstance(backend, LakeFSBackend):
         repository, path = backend.split(where)
         at = backend.api.host, repository
-        return Data(name, False, settings, path, at, path, is_pinned, _brings(kinds), held)
+        return Data(name, False, settings, path, at, path, is_pinned, first.keeps_chunks, _brings(kinds), held)
     root = full_path(where).removeprefix("/" if where.netloc else "")
     return Data(name, False, settings, root=root, is_pinned=is_pinned, brings_code=_brings(kinds), held=held)
 

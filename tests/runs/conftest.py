@@ -260,6 +260,7 @@ def _catalog(repository: str, other: str) -> Mapping[str, Any]:
         "total_before": entry(f"lakefs://{repository}/total.json"),
         "elsewhere": entry(f"lakefs://{other}/elsewhere.json"),
         "local": entry("data/local.json"),
+        "of_kedro": {"type": "json.JSONDataset", "filepath": "data/of_kedro.json"},
         "queue": {**entry(f"lakefs://{repository}/queue.json"), "dataset": "tests.datasets.test_members.Queue"},
         "folder": {**entry(f"lakefs://{repository}/folder"), "dataset": PARTS},
         "added": {

@@ -7,6 +7,8 @@ import json
 import posixpath
 from collections.abc import Mapping, Sequence
 
+from kedro_statisfactory.project import Project
+
 #: What is told of an object: size, time, checksum and version, as far as they are known.
 Fingerprint = Mapping[str, str]
 #: What is told of the objects of an entry, by path below it; that of an entry which is one object is empty.
@@ -43,6 +45,35 @@ def noted(read: Mapping[str, Sequence[Fingerprint]], root: str) -> Held | None:
         if path == root or not path.startswith(f"{root}/"):
             return {"": found[0]}
     return {posixpath.relpath(path, root): found[0] for path, found in read.items()}
+
+
+def written_meanwhile(project: Project, name: str, place: tuple[str, str, str] | None) -> str | None:
+    """What a run has written to an entry up to now: empty where it has left it as it was, ``None`` where nobody knows.
+
+    Args:
+        project: The project in the run.
+        name: Of the entry.
+        place: Server, repository and path of the entry in lakeFS; ``None``: it is elsewhere.
+    """
+    try:
+        written, saved = project.written(), project.saved()
+    except (OSError, ValueError):  # this process is on another host, or a cleaner of temporary files was here
+        return None
+    if place is not None:
+        host, repository, path = place
+        found = {
+            each.removeprefix(path).removeprefix("/"): {"checksum": checksum}
+            for each, checksum in written.get((host, repository), {}).items()
+            if _is_at(each, path)
+        }
+        if found:
+            return identity_of(found, path)
+    held = saved.get(name)
+    return "" if held == {} else identity_of(held or {})
+
+
+def _is_at(path: str, entry: str) -> bool:
+    return path == entry or path.startswith(f"{entry}/")
 
 
 def _identity(found: Fingerprint) -> str | None:

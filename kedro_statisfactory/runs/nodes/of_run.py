@@ -91,6 +91,8 @@ class NodesOfRun:
         for name, held in saved.items():
             if identity := identity_of(held or {}):
                 written[name] = identity
+        for name in [name for name in written if name in self.pipeline.data and self.pipeline.data[name].adds]:
+            written[name] = self.pipeline.data[name].identity() or ""  # more than this run has written
         told = records_of_run(self._as_it_ran(), found, written, self.plan)
         content = packed(told)
         kept = {name: record.run for record in told if record.run for name in sorted(record.outputs)}

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from kedro_statisfactory.errors import StatisfactoryError
 from kedro_statisfactory.project.code import NodeCode, UnknownCode
-from kedro_statisfactory.runs.nodes.contents import Held
+from kedro_statisfactory.runs.nodes.contents import Held, identity_of
 
 
 def _nothing() -> Held | None:
@@ -33,6 +34,7 @@ class Data:
         repository: Server and name of that repository.
         root: How the paths of its objects begin, as reads tell them.
         is_pinned: Whether it is read at a version or ref of its own, and not as the run writes it.
+        adds: Whether what is saved is added to what was there before.
         brings_code: Whether what is loaded may be an object of a class of the project, so that it brings code with it
             that no import tells of.
         held: Tells what it holds now; ``None``: nobody knows.
@@ -45,8 +47,17 @@ class Data:
     repository: tuple[str, str] | None = None
     root: str = ""
     is_pinned: bool = False
+    adds: bool = False
     brings_code: bool = False
     held: Callable[[], Held | None] = _nothing
+
+    def identity(self) -> str | None:
+        """What it holds now, in one text; ``None``: not known, or nothing."""
+        try:
+            found = self.held()
+        except (StatisfactoryError, OSError):  # whoever needs it says what is wrong
+            return None
+        return None if found is None else identity_of(found, self.path)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from kedro_statisfactory.errors import StatisfactoryError
 from kedro_statisfactory.project.code import UnknownCode
-from kedro_statisfactory.runs.nodes.contents import Held, identity_of
 from kedro_statisfactory.runs.nodes.found import Source
 from kedro_statisfactory.runs.nodes.pipeline import Data, Node, NodePipeline
 from kedro_statisfactory.runs.nodes.record import Recipe, Record, recipe_of
@@ -108,16 +106,7 @@ def look(data: Iterable[Data]) -> dict[str, str | None]:
     """What stored datasets hold now; ``None``: not known, or nothing."""
     stored = [each for each in data if not each.in_memory]
     with ThreadPoolExecutor(_AT_ONCE) as executor:
-        return dict(zip((each.name for each in stored), executor.map(_held, stored), strict=True))
-
-
-def _held(data: Data) -> str | None:
-    found: Held | None
-    try:
-        found = data.held()
-    except (StatisfactoryError, OSError):  # whoever needs it says what is wrong
-        return None
-    return None if found is None else identity_of(found, data.path)
+        return dict(zip((each.name for each in stored), executor.map(Data.identity, stored), strict=True))
 
 
 def plan(
@@ -289,8 +278,8 @@ class _Judging:
 
 def replaced(reason: Reason, by: str) -> Reason:
     """A reason of a node that works in memory, as told of the node that needs what it makes."""
-    text = str(reason)
-    return Reason(reason.why, reason.name, text if text.endswith(")") else f"{text} (in `{by}`)")
+    text, name = str(reason), "" if reason.why is Why.UPSTREAM else reason.name
+    return Reason(reason.why, name, text if text.endswith(")") else f"{text} (in `{by}`)")
 
 
 def _parameter(name: str) -> str:

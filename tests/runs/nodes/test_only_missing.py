@@ -8,9 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from kedro.runner import AbstractRunner, ParallelRunner, SequentialRunner, ThreadRunner
 
 from kedro_statisfactory.project.code import CodeReader, NodeCode
 from tests.runs.conftest import KedroProject
+
+
+def _fail(*_: object, **__: object) -> None:
+    raise AssertionError("this must not be computed")
 
 
 def _run(project: KedroProject, **options: object) -> set[str]:
@@ -19,6 +24,27 @@ def _run(project: KedroProject, **options: object) -> set[str]:
     project.run(missing=True, **{"pipeline": "chain", **options})  # type: ignore[arg-type]
     newest = project.log()[0]
     return set() if newest.id == before else set(json.loads(newest.metadata["kedro_outputs"]))
+
+
+def _computed(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The nodes that Kedro has completed."""
+    told = [record.getMessage() for record in caplog.records]
+    caplog.clear()
+    return sorted(text.removeprefix("Completed node: ") for text in told if text.startswith("Completed node: "))
+
+
+def _let_code_be_another(patch: pytest.MonkeyPatch, *functions: str, reason: str | None = None) -> None:
+    """Let the code of some functions be another one than it was."""
+    read = CodeReader.read
+
+    def other(reader: CodeReader, function: Callable[..., object]) -> NodeCode:
+        code = read(reader, function)
+        assert isinstance(code, NodeCode)
+        if getattr(function, "__name__", "") not in functions:
+            return code
+        return NodeCode("another", {**code.modules, "my.helpers": "another"}, code.distributions, reason)
+
+    patch.setattr(CodeReader, "read", other)
 
 
 def _kept(project: KedroProject) -> dict[str, str]:
@@ -80,16 +106,7 @@ def test_status_says_which_nodes_are_up_to_date_and_why_others_are_not(
     parameters.write_text("value: 2\nfactor: 2\n")
     assert told()["times"] == ("stale", ["input `wide_1` is made again by `one`"])
 
-    read = CodeReader.read
-
-    def other(reader: CodeReader, function: Callable[..., object]) -> object:
-        code = read(reader, function)
-        assert isinstance(code, NodeCode)
-        if function.__name__ != "sign":
-            return code
-        return NodeCode("another", {**code.modules, "my.helpers": "another"}, {"pandas": "9.9"}, "it says exec")
-
-    monkeypatch.setattr(CodeReader, "read", other)
+    _let_code_be_another(monkeypatch, "sign", reason="it says exec")
     why = "code of `my.helpers` changed (in `sign`)"
     assert why in told()["sign_again"][1]
     shown = project.invoke("status", "-p", "chain").stdout
@@ -124,3 +141,30 @@ def test_what_a_merged_git_branch_has_made_is_taken_over_without_computing(proje
     assert Path(there.address).name == Path(made.address).name, "no bytes were moved"
     assert _kept(project)["wide_1"] == run_id
     assert _run(project, value=5) == set()
+
+
+@pytest.mark.parametrize("runner", [SequentialRunner, ThreadRunner, ParallelRunner])
+def test_what_is_behind_a_node_that_made_the_same_again_is_not_computed(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch, runner: type[AbstractRunner]
+) -> None:
+    first = project.run(pipeline="straight")
+    _let_code_be_another(monkeypatch, "one")
+    for function in ("times", "both", "named"):
+        monkeypatch.setattr(f"tests.runs.project.pipeline_registry.{function}.__code__", _fail.__code__)
+    assert _run(project, pipeline="straight", runner=runner()) == {"wide_1"}
+    assert _kept(project) == dict.fromkeys(["wide_2", "wide_3", "wide_4", "wide_5"], first)
+    assert _run(project, pipeline="straight", runner=runner()) == set()
+
+
+def test_what_is_tagged_always_or_not_in_lakefs_is_run_where_nobody_knows_better(
+    project: KedroProject, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "kedro")
+    for runner in (SequentialRunner(), ParallelRunner()):
+        project.run(pipeline="odd", runner=runner, factor=5)
+        assert _computed(caplog) == ["look", "of_kedro", "one", "times"]
+        project.run(pipeline="odd", runner=runner, factor=5, missing=True)
+        assert _computed(caplog) == ["look", "of_kedro"], "what is on disk is known"
+        (project.path / "data/local.json").write_text('{"n": 9}')
+        project.run(pipeline="odd", runner=runner, factor=5, missing=True)
+        assert _computed(caplog) == ["look", "of_kedro", "one", "times"], "somebody changed what is on disk"

@@ -90,6 +90,16 @@ def sign(a: Value) -> Value:
     return {"n": int(a["n"] > 0)}
 
 
+def both(a: Value) -> tuple[Value, Value]:
+    """The same twice."""
+    return a, a
+
+
+def named(a: Value) -> dict[str, Value]:
+    """The same by name."""
+    return {"n": a}
+
+
 def register_pipelines() -> dict[str, Pipeline]:
     """The pipelines of the project."""
     whole = pipeline(
@@ -123,6 +133,23 @@ def register_pipelines() -> dict[str, Pipeline]:
                 node(times, ["wide_1", "params:factor"], "wide_2", name="times"),
                 node(sign, "wide_1", "memory", name="sign"),
                 node(sign, "memory", "wide_3", name="sign_again"),
+            ]
+        ),
+        "straight": pipeline(
+            [
+                node(one, "params:value", "wide_1", name="one"),
+                node(times, {"a": "wide_1", "factor": "params:factor"}, "wide_2", name="times"),
+                node(both, "wide_2", ["wide_3", "wide_4"], name="both"),
+                node(named, "wide_4", {"n": "wide_5"}, name="named"),
+            ]
+        ),
+        # What is tagged `always` keeps nothing; what is on disk, or another package's, beside what is in lakeFS.
+        "odd": pipeline(
+            [
+                node(one, "params:value", "seen", name="look", tags="always"),
+                node(one, "params:value", "local", name="one"),
+                node(times, ["local", "params:factor"], "wide_6", name="times"),
+                node(one, "params:value", "of_kedro", name="of_kedro"),
             ]
         ),
         "wide": pipeline([node(first, "parameters", f"wide_{number}", name=f"n{number}") for number in range(40)]),

@@ -1,0 +1,84 @@
+"""An entry in a run that may leave out what is up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import ParseResult
+
+from kedro.io.core import AbstractDataset
+
+from kedro_statisfactory.datasets.checked import CheckedEntry
+from kedro_statisfactory.datasets.holding import held_at, held_since
+from kedro_statisfactory.project import Project
+
+
+class EntryOfRun(CheckedEntry):
+    """An entry that says what its run knows of it: whether it is there, and whether a save of it changes anything."""
+
+    _project: Project | None = None
+    _answer: bool | None = None  # stays in its process, as the next one does
+    _keeps = False
+    _awaited: Mapping[str, tuple[str, bool]] | None = None  # travels to all processes of a run
+
+    @property
+    def project(self) -> Project | None:
+        """The project in which it works; ``None``: nobody has told it."""
+        return self._project
+
+    @property
+    def kinds(self) -> list[type[AbstractDataset[Any, Any]]]:
+        """The classes of its format, and of its partitions; none: it loads bytes."""
+        formats = self._collection.formats if self._collection else [self._format]
+        return [each.kind for each in formats if each is not None]
+
+    def held(self) -> dict[str, dict[str, str]] | None:
+        """What the entry holds, by path below it, without a load; ``None``: nobody can tell."""
+        with self._named():
+            where, options = self._load_from()
+            return held_at(self._backend(), where, options)
+
+    def answer(self, exists: bool) -> None:
+        """Let the entry say that it is there, or not, until something is saved: its run knows what has to be made."""
+        self._answer = exists
+
+    @property
+    def may_be_kept(self) -> bool:
+        """Whether a save of it can be left out in a run, because what is there will do."""
+        return self._collection is None and self._backend().follows_git and "lake_ref" not in self._save_args
+
+    def await_inputs(self, inputs: Mapping[str, tuple[str, bool]]) -> None:
+        """Note what the inputs of the node have to hold that makes it, so that what is there will do.
+
+        Args:
+            inputs: By name, what each has to hold, and whether it holds that where it is not made again after all.
+        """
+        self._awaited = inputs
+
+    @property
+    def awaited(self) -> Mapping[str, tuple[str, bool]]:
+        """The same; none: it has to be made in any case."""
+        return self._awaited or {}
+
+    def keep(self) -> None:
+        """Let the next save change nothing: what was there when the run began is what would be saved."""
+        self._keeps = True
+
+    def is_saved(self) -> bool:
+        """Whether a save that begins has anything to save."""
+        kept, self._keeps, self._answer = self._keeps, False, None
+        return not kept
+
+    def note_kept(self) -> None:
+        """Note for the other processes of the run that what was there is still what is there."""
+        if self._project is not None:
+            self._project.note_saved({})
+
+    def note_saved(self, where: ParseResult) -> None:
+        """Note for the record of the run what was saved outside of lakeFS, whose branch tells that for the rest."""
+        if self._project is not None and self._project.saves is not None and not self._backend().follows_git:
+            self._project.note_saved(held_since(self._backend(), where, self._load_args))
+
+    def forget_run(self) -> None:
+        """Forget what a run knew."""
+        self._answer, self._keeps, self._awaited = None, False, None
