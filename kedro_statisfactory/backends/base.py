@@ -134,6 +134,9 @@ class Backend(Refusals, Notes, ABC):
     #: Whether it depends on the project's git and settings where bytes go.
     follows_git: ClassVar[bool] = False
 
+    #: Whether it keeps copies on this machine, for which the project's settings say how much room there is.
+    keeps_copies: ClassVar[bool] = False
+
     #: Whether loads say by themselves what they have read, through ``note_read``.
     notes_reads: ClassVar[bool] = False
 

@@ -308,7 +308,7 @@ class ArtifactDataset(EntryOfRun):
     def __getstate__(self) -> dict[str, Any]:
         # Connections stay in their process, and so does whatever a format has opened. Which project it is must
         # travel: a process that was spawned has announced none.
-        travels = self.filepath and self._backend().follows_git
+        travels = self.filepath and (self._backend().follows_git or self._backend().keeps_copies)
         project = self._project or (announced_project() if travels else None)
         stays = {"_transport": None, "_reader": None, "_parts": None, "_answer": None, "_keeps": False}
         state = {**self.__dict__, **stays, "_project": project}

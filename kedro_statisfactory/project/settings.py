@@ -61,7 +61,7 @@ class Settings:
     gateway: str | None = None
     versions: Literal["ignore", "minor", "exact"] = "minor"
     grace_hours: float = 24.0
-    cache: Mapping[str, Any] = field(default_factory=dict)
+    cache: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -93,7 +93,7 @@ class Settings:
             or not self.grace_hours >= 0
         ):
             raise InvalidSettings(f"'grace_hours' is {self.grace_hours!r}: write a number of hours.")
-        if not isinstance(self.cache, Mapping) or self.cache.keys() - {"size"}:
+        if self.cache is not None and (not isinstance(self.cache, Mapping) or self.cache.keys() - {"size"}):
             raise InvalidSettings(f"'cache' is {self.cache!r}: write it as in `cache: {{size: {_CACHE_SIZE}}}`.")
         _ = self.cache_size
 
@@ -104,7 +104,7 @@ class Settings:
         Raises:
             InvalidSettings: What is written is no size.
         """
-        size = self.cache.get("size", _CACHE_SIZE)
+        size = (self.cache or {}).get("size", _CACHE_SIZE)
         found = parse_size(size)
         if found is None:
             raise InvalidSettings(f"'size' of 'cache' is {size!r}: write a number and a unit, as in '{_CACHE_SIZE}'.")

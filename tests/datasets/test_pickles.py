@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kedro_statisfactory import ArtifactDataset
-from kedro_statisfactory.project import Pin
+from kedro_statisfactory.project import Pin, Project, announce
 from kedro_statisfactory.project.git import Head
 from kedro_statisfactory.project.settings import Settings
 
@@ -48,6 +48,13 @@ def test_an_entry_in_s3_has_all_that_it_was_made_with() -> None:
     assert then._describe() == {**now._describe(), "version": then._version}
     assert (then._credentials, then._load_args) == (now._credentials, now._load_args)
     assert pickle.loads(pickle.dumps(then))._format == now._format
+
+
+def test_a_process_that_is_spawned_knows_how_large_the_cache_may_be(tmp_path: Path) -> None:
+    announce(lambda: Project(tmp_path, Settings(cache={"size": 0})))
+    sent = pickle.dumps(ArtifactDataset(filepath="s3://bucket/x"))
+    announce(None)
+    assert pickle.loads(sent).backend._session.project.settings.cache_size == 0
 
 
 def test_an_entry_in_lakefs_knows_its_project() -> None:

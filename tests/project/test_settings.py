@@ -36,6 +36,7 @@ def test_all_that_can_be_set_is_set() -> None:
         "merge": "dest-wins",
         "keep_failed": True,
         "grace_hours": 1,
+        "cache": {"size": "1.5 GB"},
     }
     assert parse_settings(content) == Settings(**content)
 
@@ -76,6 +77,10 @@ def test_a_key_without_a_value_counts_as_absent() -> None:
         ({"grace_hours": -1}, "'grace_hours' is -1"),
         ({"grace_hours": float("nan")}, "'grace_hours' is nan"),
         ({"grace_hours": True}, "'grace_hours' is True"),
+        ({"cache": False}, r"'cache' is False: write it as in `cache: {size: 20 GiB}`"),
+        ({"cache": {"sizes": 1}}, r"'cache' is {'sizes': 1}"),
+        ({"cache": {"size": "much"}}, "'size' of 'cache' is 'much': write a number and a unit, as in '20 GiB'"),
+        ({"cache": {"size": True}}, "'size' of 'cache' is True"),
     ],
 )
 def test_what_means_nothing_is_named(content: dict[Any, Any], told: str) -> None:

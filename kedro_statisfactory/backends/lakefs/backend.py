@@ -59,7 +59,7 @@ class LakeFSBackend(EnginesOfLakeFS, Backend, prefix="lakefs"):
     #: A legal name of a lakeFS branch.
     REG_VALID_SLUG: ClassVar[re.Pattern[str]] = LEGAL_BRANCH
 
-    follows_git = True
+    follows_git = keeps_copies = True
     notes_reads = True
     secret_variables = (SECRET_VARIABLE,)
 

@@ -68,7 +68,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
         UnknownCredential: The session's credentials have a key that S3 does not know.
     """
 
-    notes_reads = True
+    notes_reads = keeps_copies = True
     secret_variables = SECRET_VARIABLES
 
     def __init__(self, session: Session, logger_name: str = __name__) -> None:
