@@ -69,6 +69,7 @@ class Session:
     def __init__(self, credentials: Mapping[str, Any] | None = None, project: Project | None = None) -> None:
         self.credentials: Mapping[str, Any] = hidden(credentials)
         self._project = project
+        self._as_key: Hidden[Hashable] | None = None
 
     @property
     def project(self) -> Project:
@@ -130,7 +131,9 @@ class Session:
         return _connections.made.get(Hidden(self._key(kind)))
 
     def _key(self, kind: Hashable) -> tuple[int, Hashable, Hashable]:
-        return os.getpid(), kind, _frozen(self.credentials)
+        if self._as_key is None:
+            self._as_key = Hidden(_frozen(self.credentials))
+        return os.getpid(), kind, self._as_key
 
 
 def _secrets(credentials: Mapping[Any, Any]) -> set[Hidden[str]]:

@@ -16,7 +16,7 @@ from kedro_statisfactory.errors import BackendUnreachable, IntegrityError, Inval
 from kedro_statisfactory.hidden import Hidden, HiddenDict
 
 if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse, PoolManager
+    from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager
 
 #: Seconds for a connection and for each wait on an answer.
 CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 120.0
@@ -153,7 +153,7 @@ class Peer:
 
 
 def ask_once(
-    pool: PoolManager,
+    pool: PoolManager | HTTPConnectionPool,
     method: str,
     url: Hidden[str],
     headers: Mapping[str, str],
@@ -165,9 +165,9 @@ def ask_once(
     """Send a request without a second try; an answer that is cut within its headers is an error.
 
     Args:
-        pool: Connections.
+        pool: Connections, perhaps to one host.
         method: Of HTTP.
-        url: Where; nothing shows it, since it may be signed.
+        url: Where, without the host where that is known; nothing shows it, since it may be signed.
         headers: Of the request.
         body: Gives what is sent.
         stream: Whether the caller reads the answer as it comes.

@@ -125,8 +125,9 @@ def local_copy(
         fetch = functools.partial(backend.lend if shared else backend.download, **options)
         with named_when_full(folder.path):
             fetch(target=whole, fragment=where)
-            if whole.is_file():
-                _fetch_beside(fetch, where, format_, whole)
+            names = names_beside(basename(where), format_.kind)
+            if names and whole.is_file():
+                _fetch_beside(fetch, where, names, names_beside(whole.name, format_.kind), whole)
         note_copy(backend, folder.path)
         yield Copy(whole, folder, is_private=True, pattern=format_.pattern)
 
@@ -163,9 +164,10 @@ def _linked(folder: str) -> list[tuple[str, int, int]]:
     return sorted(found)
 
 
-def _fetch_beside(fetch: Callable[..., None], where: ParseResult, format_: Format, whole: Path) -> None:
+def _fetch_beside(
+    fetch: Callable[..., None], where: ParseResult, names: list[str], staged_names: list[str], whole: Path
+) -> None:
     """Fetch what another tool has stored beside a file that cannot be read without it."""
-    names = names_beside(basename(where), format_.kind)
-    for name, staged in zip(names, names_beside(whole.name, format_.kind), strict=True):
+    for name, staged in zip(names, staged_names, strict=True):
         with contextlib.suppress(FileNotFoundError):
             fetch(target=whole.with_name(staged), fragment=beside(where, name))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from kedro.io import core
 from kedro.io.core import VERSIONED_FLAG_KEY, AbstractDataset, AbstractVersionedDataset, DatasetError
 
 from kedro_statisfactory.datasets.engines import keeps_partitions
@@ -222,11 +223,10 @@ def _bare(inner: AbstractDataset[Any, Any], name: str) -> Callable[..., Any] | N
     kind = type(inner)
     if not (kind.__module__.startswith(_OF_KEDRO) and isinstance(inner, AbstractVersionedDataset)):
         return None
-    wrapper, of_kedro = (getattr(each, f"_{name}_wrapper").__func__ for each in (kind, AbstractVersionedDataset))
-    wrapped = getattr(kind, name)
-    if name in vars(inner) or wrapper is not of_kedro or not hasattr(wrapped, f"__{name}wrapped__"):
-        return None
-    bare: Callable[..., Any] = wrapped.__wrapped__
+    found: Any = getattr(kind, name)
+    while getattr(found, "__globals__", None) is vars(core) and hasattr(found, "__wrapped__"):
+        found = found.__wrapped__
+    bare: Callable[..., Any] | None = None if name in vars(inner) or found is getattr(kind, name) else found
     return bare
 
 

@@ -56,7 +56,7 @@ def scatter(staged: Path) -> None:
 
 def main_of(path: Path) -> Path:
     """The path that a format is given: in a set what is named after it, else the path itself."""
-    return staged_path(path, path.name) if os.path.isfile(path / SET_MARK) else path
+    return staged_path(path, path.name) if os.path.isfile(os.path.join(path, SET_MARK)) else path
 
 
 def names_beside(name: str, kind: type) -> list[str]:
@@ -69,6 +69,6 @@ def names_beside(name: str, kind: type) -> list[str]:
     >>> names_beside("areas.shp", object)
     ['areas.shx', 'areas.dbf', 'areas.prj', 'areas.cpg']
     """
-    path = Path(name)
-    found = [path.with_suffix(suffix).name for suffix in _BESIDE_SUFFIX.get(path.suffix.lower(), ())]
-    return found + [name + suffix for suffix in _BESIDE_CLASS.get(kind.__name__, ())]
+    stem, suffix = os.path.splitext(name)
+    found = [stem + each for each in _BESIDE_SUFFIX.get(suffix.lower(), ())]
+    return found + [name + each for each in _BESIDE_CLASS.get(kind.__name__, ())]

@@ -24,7 +24,7 @@ from kedro_statisfactory.hidden import Hidden, HiddenDict
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from urllib3 import BaseHTTPResponse, PoolManager
+    from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager
 
 # Refusals that say all, and would come again.
 _REFUSALS = frozenset(
@@ -81,6 +81,7 @@ class LeanSender:
     def __init__(self, client: S3Client, service: PlainService, credentials: Any) -> None:
         self._client, self.service, self._credentials = client, service, credentials
         self._pool = _pool(service)
+        self._places: dict[str, HTTPConnectionPool] = {}
 
     def send(self, request: Request) -> Mapping[str, Any]:
         """Send a request; gives what boto3's method would.
@@ -113,8 +114,9 @@ class LeanSender:
         raise self._refusal(request, status, response.headers, body)
 
     def _ask(self, request: Request) -> BaseHTTPResponse:
-        from botocore.auth import S3SigV4Auth
         from botocore.awsrequest import AWSRequest
+
+        from kedro_statisfactory.backends.s3.signing import Signer
 
         body, config = request.body, self.service.config
         signed: Any = AWSRequest(request.method, request.url, request.headers, data=body or b"")
@@ -125,17 +127,27 @@ class LeanSender:
             checksum={"request_algorithm": {"in": "header", "name": CRC32_HEADER}},
         )
         frozen = Hidden(self._credentials.get_frozen_credentials())
-        S3SigV4Auth(frozen.reveal(), "s3", self.service.region).add_auth(signed)
+        Signer(frozen.reveal(), "s3", self.service.region).add_auth(signed)
+        place, target = self._place_and_target(request.url)
         return http.ask_once(
-            self._pool,
+            place,
             request.method,
-            Hidden(request.url),
+            Hidden(target),
             HiddenDict({"User-Agent": config.user_agent, **signed.headers}),
             body=None if body is None else lambda: body,
             stream=request.operation == "GetObject",
             connect=config.connect_timeout,
             read=config.read_timeout,
         )
+
+    def _place_and_target(self, url: str) -> tuple[HTTPConnectionPool, str]:
+        """The connections to the host of a URL, and what is asked there; to find them by the URL takes longer."""
+        scheme, _, rest = url.partition("://")
+        host, _, target = rest.partition("/")
+        place = self._places.get(host)
+        if place is None:
+            place = self._places[host] = self._pool.connection_from_url(f"{scheme}://{host}")
+        return place, f"/{target}"
 
     def _refusal(self, request: Request, status: int, headers: Mapping[str, str], body: bytes) -> Exception:
         """The error for an answer that is none of success."""
