@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -31,7 +31,9 @@ class S3Access:
         verify: Whether the server's certificate is checked; a text: the file of those to trust.
         proxy: URL of an HTTP proxy; ``None``: what the environment says.
         config: What else the user has said of requests, as arguments of botocore's ``Config``; engines that do without
-            botocore are not told.
+            botocore are told of some of that.
+        renew: Gives the same with keys that are lent anew if need be; ``None``: they stay valid, or another process has
+            sent it.
     """
 
     bucket: str
@@ -46,6 +48,18 @@ class S3Access:
     verify: bool | str = True
     proxy: Hidden[str] | None = field(default=None)
     config: Mapping[str, Any] = field(default_factory=HiddenDict, repr=False)
+    renew: Callable[[], S3Access] | None = field(default=None, repr=False, compare=False)
+
+    def now(self) -> S3Access:
+        """The same, with other keys where these were lent for a time that is about to end."""
+        return self.renew() if self.renew else self
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Only this process can have keys lent: others get those of the moment in which they are sent.
+        return {**vars(self.now()), "renew": None}
+
+    def __deepcopy__(self, _: object) -> S3Access:
+        return self
 
     def credentials(self) -> Mapping[str, Any]:
         """The same as the credentials of an entry in S3, in boto3's names."""

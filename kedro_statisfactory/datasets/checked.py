@@ -21,6 +21,7 @@ class CheckedEntry(CollectedEntry):
     """An entry whose options, place and format can be checked."""
 
     _format: Format | None
+    _credentials: Mapping[str, Any]
     _native: NativeFormat | None = None
     _scanner: NativeFormat | None = None  # of a format that reads lazily, where nobody has decided
 
@@ -46,7 +47,9 @@ class CheckedEntry(CollectedEntry):
                 "an entry cannot be `native` and have versions in folders: a version is written once, which no engine "
                 "promises. Take one of the two away, or keep the entry in lakeFS, where each run is a version."
             )
-        return NativeFormat(self._format, self._shown, native)
+        made = NativeFormat(self._format, self._shown, native)
+        made.refuse_untold(self._credentials)
+        return made
 
     def _reads_by_itself(self, where: ParseResult, options: Mapping[str, Any]) -> NativeFormat | None:
         """What lets the engine read where the data is; ``None``: it reads a file of this machine."""

@@ -18,8 +18,9 @@ from kedro_statisfactory.datasets import hadoop
 from kedro_statisfactory.datasets.engines import refuse_hollow
 from kedro_statisfactory.datasets.formats import Format, argument_names, type_name
 from kedro_statisfactory.datasets.noting import noting_in_place
+from kedro_statisfactory.datasets.object_store import in_object_store, of_requests
 from kedro_statisfactory.datasets.replaced import Replaced
-from kedro_statisfactory.datasets.staging import staged_path
+from kedro_statisfactory.datasets.staging import staged_path, staging_folder
 from kedro_statisfactory.errors import InvalidFormat, PreconditionFailed
 from kedro_statisfactory.hidden import Hidden, HiddenDict
 from kedro_statisfactory.location import basename
@@ -101,6 +102,19 @@ class NativeFormat:
             if access is not None:
                 buckets.add(access)
 
+    def refuse_untold(self, credentials: Mapping[str, Any]) -> None:
+        """Refuse what the credentials of an entry say and its engine cannot be told.
+
+        Args:
+            credentials: Of the entry.
+
+        Raises:
+            InvalidFormat: There is something.
+        """
+        config = credentials.get("config_kwargs")
+        if self._shape == "object_store" and isinstance(config, Mapping):
+            of_requests(config, self._url)
+
     def load(self, backend: Backend, where: ParseResult, options: Mapping[str, Any]) -> Any:
         """Let the engine read.
 
@@ -163,15 +177,30 @@ class NativeFormat:
             self.check(backend, where, hadoop.BUCKETS)
             if not adds:
                 self._refuse_rereading(data, replaced)
+        elif not adds and (parent := backend.staging_parent(fragment=where)) is not None:
+            self._save_beside(data, parent, replaced)
+            return
         access = backend.engine_access(fragment=where, saving="add" if adds else "replace", **options)
         self._call(self._place(access, where), lambda inner: inner.save(data))
         if not backend.end_engine_save(fragment=where, **options):
-            raise InvalidFormat(
-                f"{self._format.name} has reported no error, and has written nothing at {self._url!r}: its workers may "
-                "not reach that place."
-            )
+            raise self._nothing_written()
         if isinstance(access, Path):
             refuse_hollow(access, self._format.name)
+
+    def _save_beside(self, data: Any, parent: Path, replaced: Replaced) -> None:
+        """Let the engine write beside what is there, which is replaced in one step when all is written."""
+        with staging_folder(parent) as folder:
+            staged = staged_path(folder.path, basename(replaced.where))
+            self._call(self._place(staged, replaced.where), lambda inner: inner.save(data))
+            if not staged.exists():
+                raise self._nothing_written()
+            replaced.backend.upload(source=staged, fragment=replaced.where, consume=True, **replaced.save_args)
+
+    def _nothing_written(self) -> InvalidFormat:
+        return InvalidFormat(
+            f"{self._format.name} has reported no error, and has written nothing at {self._url!r}: its workers may not "
+            "reach that place."
+        )
 
     def _refuse_rereading(self, data: Any, replaced: Replaced) -> None:
         """Refuse to remove what an engine is going to read for the very save that replaces it."""
@@ -192,7 +221,7 @@ class NativeFormat:
             return Place(f"{access}{pattern}", {})
         if self._shape == "hadoop":
             return self._in_hadoop(access)
-        make = _in_rust if self._shape == "object_store" else _in_fsspec
+        make = in_object_store if self._shape == "object_store" else _in_fsspec
         path, credentials = make(access, where)
         secrets = (access.secret_access_key, access.session_token)
         return Place(f"{path}{pattern}", {"credentials": credentials}, frozenset(each for each in secrets if each))
@@ -254,24 +283,6 @@ def _shape_of(kind: type) -> str:
     if any(name.startswith(_SPARK) for name in modules):
         return "hadoop"
     return "object_store" if any(name.startswith(_DELTA_RS[:-1]) for name in modules) else "fsspec"
-
-
-def _in_rust(access: S3Access, _: ParseResult) -> tuple[str, Mapping[str, Any]]:
-    """A location as the object stores of Rust are told of it, in delta-rs and others."""
-    endpoint = access.endpoint_url or ""
-    told = {
-        "aws_access_key_id": access.access_key_id and access.access_key_id.reveal(),
-        "aws_secret_access_key": access.secret_access_key and access.secret_access_key.reveal(),
-        "aws_session_token": access.session_token and access.session_token.reveal(),
-        "aws_region": access.region,
-        "aws_endpoint_url": endpoint,
-        "aws_virtual_hosted_style_request": "false" if access.path_style else "true",
-        "aws_skip_signature": "" if access.access_key_id else "true",
-        "allow_http": "true" if endpoint.startswith("http://") else "",
-        "allow_invalid_certificates": "true" if access.verify is False else "",
-        "proxy_url": access.proxy and access.proxy.reveal(),
-    }
-    return f"s3://{access.bucket}/{access.key}", HiddenDict({key: value for key, value in told.items() if value})
 
 
 def _in_fsspec(access: S3Access, where: ParseResult) -> tuple[str, Mapping[str, Any]]:

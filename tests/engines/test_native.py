@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import polars as pl
@@ -15,7 +18,9 @@ from kedro_datasets.text import TextDataset
 from kedro_statisfactory import ArtifactDataset
 from kedro_statisfactory.backends import LakeFSBackend
 from kedro_statisfactory.datasets import saving
-from kedro_statisfactory.errors import BranchNotFound, ObjectNotFound
+from kedro_statisfactory.datasets.hadoop import Buckets
+from kedro_statisfactory.datasets.object_store import of_requests
+from kedro_statisfactory.errors import BackendUnreachable, BranchNotFound, ObjectNotFound
 from kedro_statisfactory.project import Project
 from kedro_statisfactory.project.git import Head
 from kedro_statisfactory.project.settings import Settings
@@ -101,6 +106,12 @@ def test_delta_keeps_its_history_where_the_table_is(place: Place) -> None:
     assert plain(table.load()) == [(2,)]
     assert len(table.history) == 3
     assert plain(entry(place, "table", DELTA, native=False).load()) == [(2,)]
+
+
+def _entry_with(seaweed: Any, bucket: str, config: dict[str, Any]) -> dict[str, Any]:
+    credentials = {**seaweed.credentials, "config_kwargs": config}
+    entry = {"type": "kedro_statisfactory.ArtifactDataset", "filepath": f"s3://{bucket}/x", "dataset": DELTA}
+    return {**entry, "credentials": credentials, "native": True}
 
 
 def test_nothing_written_is_an_error_and_so_is_what_an_engine_cannot_be_told(place: Place) -> None:
@@ -203,6 +214,84 @@ def test_a_scan_reads_what_it_was_made_for_or_fails(place: Place) -> None:
     assert plain(table.load()) == plain(TWO)
 
 
+def test_an_engine_that_fails_on_disk_leaves_what_was_there(tmp_path: Path) -> None:
+    class Torn(AbstractDataset[Any, Any]):
+        def __init__(self, filepath: str, credentials: Any = None) -> None:
+            self._given = Path(filepath)
+
+        def _load(self) -> Any:
+            return self._given.read_text()
+
+        def _save(self, data: Any) -> None:
+            self._given.write_text(data[:1])
+            if data == "torn":
+                raise RuntimeError("the engine fails")
+            self._given.write_text(data)
+
+        def _describe(self) -> dict[str, Any]:
+            return {}
+
+    table = ArtifactDataset(filepath=str(tmp_path / "x.txt"), dataset=Torn, native=True)
+    table.save("whole")
+    with pytest.raises(DatasetError, match="the engine fails"):
+        table.save("torn")
+    assert table.load() == "whole"
+    assert [path.name for path in tmp_path.iterdir()] == ["x.txt"]
+
+
+def test_keys_that_are_lent_for_a_time_are_lent_anew_while_a_scan_goes_on(
+    seaweed: Any, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = tmp_path / "keys.json"
+
+    def lend(secret: str) -> None:
+        end = (datetime.now(timezone.utc) + timedelta(minutes=5)).isoformat()  # so soon that the next use asks again
+        lent = {"Version": 1, "AccessKeyId": seaweed.access_key, "SecretAccessKey": secret, "Expiration": end}
+        keys.write_text(json.dumps(lent))
+
+    (tmp_path / "config").write_text(f"[profile lent]\ncredential_process = cat {keys}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    credentials = {"profile_name": "lent", "endpoint_url": seaweed.endpoint_url, "region_name": "us-east-1"}
+    table = ArtifactDataset(filepath=f"s3://{bucket}/x.parquet", dataset=LAZY, credentials=credentials, native=True)
+    lend(seaweed.secret_key)
+    table.save(ONE)
+    scan = table.load()
+    sent = pickle.dumps(table.backend.engine_access(fragment=table.location))
+    lend("not the one")
+    with pytest.raises(Exception, match=r"(?i)signature|403"):
+        scan.collect()
+    lend(seaweed.secret_key)
+    assert plain(scan) == plain(ONE)
+    assert pickle.loads(sent).secret_access_key.reveal() == seaweed.secret_key
+    assert pickle.loads(sent).renew is None
+
+
+def test_what_delta_cannot_be_told_of_requests_is_refused(seaweed: Any, bucket: str) -> None:
+    def table(**config: Any) -> Any:
+        credentials = {**seaweed.credentials, "config_kwargs": config}
+        return ArtifactDataset(filepath=f"s3://{bucket}/x", dataset=DELTA, credentials=credentials, native=True)
+
+    patient = {"connect_timeout": 5, "read_timeout": 0.5, "retries": {"max_attempts": 2}, "max_pool_connections": 4}
+    table(**patient).save(pd.DataFrame({"a": [1]}))
+    assert plain(table(retries={"total_max_attempts": 3}, s3={"addressing_style": "path"}).load()) == [(1,)]
+    told = {"connect_timeout": "5000ms", "timeout": "30000ms", "max_retries": "2"}
+    assert of_requests(patient, "x") == told
+    for config in ({"signature_version": "s3"}, {"s3": {"use_accelerate_endpoint": True}}, {"connect_timeout": "5"}):
+        with pytest.raises(DatasetError, match=rf"cannot be told `{next(iter(config))}"):
+            ArtifactDataset.from_config("x", _entry_with(seaweed, bucket, config))
+
+
+def test_two_key_pairs_for_one_bucket_are_two(seaweed: Any, bucket: str) -> None:
+    wrong = {**seaweed.credentials, "aws_secret_access_key": "not the one"}
+    for name, dataset in {"x": DELTA, "y.parquet": EAGER}.items():
+        url, kind = f"s3://{bucket}/{name}", cast(Any, {"dataset": dataset, "native": True})
+        right = ArtifactDataset(filepath=url, credentials=seaweed.credentials, **kind)
+        right.save(pd.DataFrame({"a": [1]}) if dataset is DELTA else ONE)
+        with pytest.raises(DatasetError, match=r"(?i)signature|403|denied"):
+            ArtifactDataset(filepath=url, credentials=wrong, **kind).load()
+        assert len(right.load())
+
+
 def test_a_folder_is_scanned_lazily_with_the_columns_in_its_names(place: Place, tmp_path: Path) -> None:
     for year in (2023, 2024):
         (tmp_path / f"table/year={year}").mkdir(parents=True)
@@ -214,7 +303,9 @@ def test_a_folder_is_scanned_lazily_with_the_columns_in_its_names(place: Place, 
         assert plain(entry(place, "table", LAZY).load()) == [(2023,), (2024,)], "kedro-datasets lets pyarrow do that"
 
 
-def test_formats_that_read_lazily_do_without_the_gateway_where_it_is_off(lakefs_local: Any) -> None:
+def test_formats_that_read_lazily_do_without_the_gateway_where_it_is_off(
+    lakefs_local: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place = Place(f"lakefs://{lakefs_local.new_repository()}", lambda *_: None, lambda *_: None)
     place.credentials = lakefs_local.credentials
     entry(place, "x.parquet", LAZY).save(ONE)
@@ -224,6 +315,14 @@ def test_formats_that_read_lazily_do_without_the_gateway_where_it_is_off(lakefs_
         table.bind(Project(head=Head("main", None, "a test"), settings=Settings(gateway=gateway)))
         assert table._reads_by_itself(table.location, {}) is None
         assert plain(table.load()) == plain(ONE)
+        explicit = entry(place, "x.parquet", LAZY)
+        explicit.bind(table.backend.project)
+        with pytest.raises(BackendUnreachable, match="S3 gateway does not answer"):
+            explicit.check_engine(Buckets())
+    gateway = entry(place, "x.parquet", LAZY).backend._gateway
+    with monkeypatch.context() as patch:
+        patch.setattr(gateway, "is_open", lambda _: False)  # as it was when it was asked
+        assert gateway.answers(place.root.rpartition("/")[2])
     other = entry(place, "x.parquet", {**LAZY, "load_args": {"n_rows": 1}}, native=None)
     assert plain(other.load()) == plain(ONE)[:1], "what is only said to polars itself is obeyed"
 

@@ -22,24 +22,19 @@ from kedro_statisfactory.backends.lakefs.gateway import LakeFSGateway
 from kedro_statisfactory.backends.lakefs.marks import leave
 from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK, Stat, info_of
 from kedro_statisfactory.backends.lakefs.objects import LakeFSObjects
+from kedro_statisfactory.backends.lakefs.options import NO_VERSION, verify_of
 from kedro_statisfactory.backends.lakefs.paths import check_length, split
 from kedro_statisfactory.backends.lakefs.putting_back import PuttingBack
 from kedro_statisfactory.backends.lakefs.records import ids_of
 from kedro_statisfactory.backends.lakefs.refs import LakeFSRefs, check_lake_ref
 from kedro_statisfactory.backends.lakefs.store import LakeFSStore
-from kedro_statisfactory.errors import NotSupported, ObjectNotFound, UnknownOption
+from kedro_statisfactory.errors import NotSupported, ObjectNotFound
 from kedro_statisfactory.hidden import Hidden
 from kedro_statisfactory.project import Project
 from kedro_statisfactory.project.branches import LEGAL_BRANCH
 from kedro_statisfactory.session import Session
 
 _OPTIONS = ("lake_ref", "verify")
-#: Why an entry with versions is not saved.
-NO_VERSION = (
-    "the entry is `versioned: true`, a version on lakeFS is a run, and this would be written outside of one, so that "
-    "it could not be loaded again: save it in a `kedro run` (`mode` isolated or direct, no `lake_ref` under "
-    "`save_args`), or take `versioned` away, without which `load_args: {lake_ref: …}` loads the past as well."
-)
 
 
 class LakeFSBackend(EnginesOfLakeFS, Backend, prefix="lakefs"):
@@ -359,7 +354,4 @@ class LakeFSBackend(EnginesOfLakeFS, Backend, prefix="lakefs"):
 
     def _verify(self, kwargs: Mapping[str, Any]) -> bool:
         self._refuse_unknown({key: value for key, value in kwargs.items() if key != "verify"}, _OPTIONS)
-        verify = kwargs.get("verify", True)
-        if not isinstance(verify, bool):
-            raise UnknownOption(f"`verify` is {verify!r}: write true or false.")
-        return verify
+        return verify_of(kwargs)

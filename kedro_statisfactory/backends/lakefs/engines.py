@@ -33,7 +33,7 @@ class EnginesOfLakeFS(Refusals):
         """
         repository, path = split(fragment)
         access = self._gateway.access(fragment, repository, "", path)
-        if not self._gateway.is_open(repository):
+        if not self._gateway.answers(repository):
             raise BackendUnreachable(
                 f"lakeFS's S3 gateway does not answer at {access.endpoint_url}, or does not know the credentials of "
                 f"{unparse(fragment)!r}, so that no engine reaches it: name its host by `gateway` in "

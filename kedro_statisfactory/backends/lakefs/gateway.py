@@ -69,6 +69,20 @@ class LakeFSGateway:
         """
         return self._session.connection(("lakefs gateway", self._endpoint), lambda: self._is_open(repository))
 
+    def answers(self, repository: str) -> bool:
+        """The same, for who needs it: where it did not, the server may have been away for a moment.
+
+        Args:
+            repository: To which engines go.
+
+        Raises:
+            RepositoryNotFound, BackendUnreachable: Engines would not be the only ones that fail.
+        """
+        if self.is_open(repository):
+            return True
+        self._api.default_branch(repository)  # which waits for the server
+        return self._is_open(repository)
+
     def _is_open(self, repository: str) -> bool:
         import urllib3
         from botocore.auth import S3SigV4Auth

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -33,6 +34,7 @@ def s3_access(session: Session, bucket: str, key: str, url: str) -> S3Access:
             :func:`~kedro_statisfactory.backends.s3.credentials.s3_configuration`.
         NoCredentialsError: (of botocore) There are no keys.
     """
+    from botocore.credentials import RefreshableCredentials
     from botocore.exceptions import NoCredentialsError
 
     client: Any = s3_client(session)
@@ -60,6 +62,8 @@ def s3_access(session: Session, bucket: str, key: str, url: str) -> S3Access:
     if lent is None:
         raise NoCredentialsError
     keys = lent.get_frozen_credentials()
+    if isinstance(lent, RefreshableCredentials):
+        found["renew"] = functools.partial(s3_access, session, bucket, key, url)
     return S3Access(
         **found,
         access_key_id=Hidden(keys.access_key),

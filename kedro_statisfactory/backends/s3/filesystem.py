@@ -52,7 +52,6 @@ class EngineFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec brin
     def __init__(self, access: S3Access, name: str, **more: Any) -> None:
         super().__init__(access=access, name=name, **more)
         self._access, self._name = access, name
-        self._session = Session(access.credentials())
         self._seen: dict[str, str] = {}  # ETags: a scan goes on with what it has begun with, or not at all
 
     @classmethod
@@ -249,6 +248,10 @@ class EngineFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec brin
         if name != self._name:
             raise PermissionError(f"{path!r} is not at {self._access.url!r}, nor below it.")
         return f"{self._access.key}{slash}{rest}"
+
+    @property
+    def _session(self) -> Session:
+        return Session(self._access.now().credentials())
 
     @property
     def _client(self) -> S3Client:
