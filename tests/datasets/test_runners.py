@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from kedro.io import DataCatalog, SharedMemoryDataCatalog
 from kedro.pipeline import Pipeline, node, pipeline
 from kedro.runner import AbstractRunner, ParallelRunner, SequentialRunner, ThreadRunner
 
+from kedro_statisfactory.backends.cache.copies import LEAST
+from kedro_statisfactory.backends.s3 import reading
 from kedro_statisfactory.backends.s3.client import s3_client
 from kedro_statisfactory.session import Session
 from tests.datasets.conftest import Place
@@ -88,3 +91,44 @@ def test_a_fork_makes_its_own_client(seaweed: S3Server) -> None:
     os.close(reader)
     os.close(writer)
     assert s3_client(Session(seaweed.credentials)) is client
+
+
+def longer(text: str) -> str:
+    """A node that hands on what is large enough to be kept in the cache."""
+    return f"{text}x"
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("runner", [SequentialRunner, ThreadRunner, ParallelRunner])
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_what_a_node_has_saved_does_not_travel_to_the_next_one(
+    seaweed: S3Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runner: type[AbstractRunner]
+) -> None:
+    monkeypatch.setenv("STATISFACTORY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("KEDRO_MP_CONTEXT", "fork")  # by which other processes, too, note what travels
+    travelled = tmp_path / "travelled"
+    travelled.touch()
+    write = reading._write
+
+    def noting(response: Any, target: Path, *rest: Any) -> int:
+        with travelled.open("a") as file:
+            file.write(f"{target.name}\n")
+        return write(response, target, *rest)
+
+    monkeypatch.setattr(reading, "_write", noting)
+    kind = SharedMemoryDataCatalog if runner is ParallelRunner else DataCatalog
+    entry = {
+        "type": "kedro_statisfactory.ArtifactDataset",
+        "dataset": "text.TextDataset",
+        "credentials": seaweed.credentials,
+    }
+    catalog = kind.from_config({name: {**entry, "filepath": f"s3://{bucket}/{name}"} for name in "abcd"})
+    text = "ü" * LEAST
+    catalog.save("a", text)
+    options: dict[str, Any] = {} if runner is SequentialRunner else {"max_workers": 2}
+    runner(**options).run(pipeline([node(longer, one, other) for one, other in ("ab", "bc", "cd")]), catalog)
+    assert catalog.load("d") == f"{text}xxx"
+    assert travelled.read_text() == ""
+    catalog["a"].save("small")  # the negative control: what is not in the cache travels
+    assert catalog.load("a") == "small"
+    assert travelled.read_text() == "a\n"

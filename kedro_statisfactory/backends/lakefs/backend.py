@@ -199,6 +199,8 @@ class LakeFSBackend(EnginesOfLakeFS, Backend, prefix="lakefs"):
         repository, path = self.split(fragment)
 
         def look(ref: str) -> bool:
+            if self._objects.is_known(repository, ref, path):
+                return True
             try:
                 self._api.stat(repository, ref, path)
             except ObjectNotFound:

@@ -80,6 +80,12 @@ class LakeFSCopies:
             self._cache.note(found, ref, str(stat.mtime))
         return taken
 
+    def is_known(self, repository: str, ref: str, path: str) -> bool:
+        """Whether it needs no question that there is an object: there is a copy of what the server says of a commit."""
+        if cache_folder() is None or not _COMMIT.fullmatch(ref):
+            return False
+        return self._cache.find_at(self._key(repository, path), ref) is not None
+
     def keep(self, repository: str, path: str, source: Path | bytes, checksum: str, crc32: int | None) -> Copy | None:
         """Keep what was fetched or sent just now; gives the copy, if there is one.
 

@@ -46,6 +46,10 @@ class LakeFSObjects:
         self._session, self._api, self._store, self._note = session, api, store, note
         self._copies = LakeFSCopies(session, api, note)
 
+    def is_known(self, repository: str, ref: str, path: str) -> bool:
+        """Whether it needs no question that there is an object."""
+        return self._copies.is_known(repository, ref, path)
+
     def read(self, repository: str, ref: str, path: str, verify: bool) -> bytes:
         """Fetch one object into memory; arguments as for :meth:`fetch_file`."""
         payload = self._copies.reuse(repository, ref, path, lambda cache, copy: cache.read(copy))

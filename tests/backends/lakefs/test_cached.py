@@ -78,6 +78,7 @@ def test_an_unchanged_object_costs_one_question_and_a_commit_none(
     del asked[:]
     again = lent(backend_again, tmp_path, url, lake_ref=first)
     assert again.read_bytes() == backend.get(fragment=parse(url), lake_ref=first) == CONTENT
+    assert backend_again.exists(fragment=parse(url), lake_ref=first)
     assert asked == []
     assert lent(backend, tmp_path, url).samefile(again), "on the branch it is the same, which is asked"
     assert "object" not in asked
