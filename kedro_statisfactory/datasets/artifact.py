@@ -148,8 +148,10 @@ class ArtifactDataset(EntryOfRun):
     def _save(self, data: Any) -> None:
         if self._collection is None:
             self.begin_save(data)()
-            with self._named():
-                self.note_written()
+            # Where a mode keeps what is there, only a change tells that something was written.
+            if self._format is None or not self._format.modes.keeps_old:
+                with self._named():
+                    self.note_written()
             return
         with self._named(), progress.told_as(f"Saving {self._filepath.name}"):
             self.check_versioned_save()

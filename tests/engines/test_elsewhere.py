@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from kedro.io import DatasetError
+from kedro.io import AbstractDataset, DatasetError
 from kedro.pipeline import Node, Pipeline
 
+from kedro_statisfactory import ArtifactDataset
 from kedro_statisfactory.backends.lakefs.records import RECORDS
 from kedro_statisfactory.errors import MergeConflict
 from kedro_statisfactory.project import AT
@@ -163,6 +165,32 @@ def test_workers_of_dask_run_the_nodes(spread: KedroProject, tmp_path_factory: p
     assert spread.read() == {"a": 3, "b": 30, "total": 0}
     assert spread.branches() == ["main"]
     assert marks(spread) == []
+
+
+class Lines(AbstractDataset[str, str]):
+    """Text, with a mode."""
+
+    def __init__(self, filepath: str, save_args: Any = None) -> None:
+        self._where = Path(filepath)
+
+    def _load(self) -> str:
+        return self._where.read_text()
+
+    def _save(self, data: str) -> None:
+        self._where.write_text(data)
+
+    def _describe(self) -> dict[str, Any]:
+        return {}
+
+
+def test_what_a_mode_keeps_is_not_said_to_be_written(tmp_path: Path) -> None:
+    noted: list[str] = []
+    for mode in ("ignore", "overwrite"):
+        dataset = {"type": Lines, "save_args": {"mode": mode}}
+        entry = ArtifactDataset(filepath=str(tmp_path / "x.txt"), dataset=dataset)
+        entry.backend.note_written = lambda mode=mode, **_: noted.append(mode)  # type: ignore[method-assign]
+        entry.save(mode)
+    assert noted == ["overwrite"]
 
 
 def test_what_was_read_elsewhere_is_what_the_commit_has(project: KedroProject) -> None:
