@@ -8,6 +8,7 @@ import functools
 import glob
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,9 @@ from kedro_statisfactory.datasets.staging import (
 )
 from kedro_statisfactory.errors import InvalidFormat
 from kedro_statisfactory.location import basename, beside
+
+# Path, time of the last write in nanoseconds, and size of each of some files.
+Lent = tuple[tuple[str, int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -64,9 +68,9 @@ class Copy:
         kept = same_as(self.whole, url) if self.is_private and not self.is_alias else None
         return dataclasses.replace(self, whole=kept.copy, folder=kept.folder) if kept else self
 
-    def lent(self) -> object:
-        """The state of those of its files that others read, too, by links of theirs; ``None``: there are none."""
-        return (self.folder and not self.is_alias and _linked(os.fspath(self.folder.path))) or None
+    def lent(self) -> Lent:
+        """Those of its files that others may read, too, by links of theirs."""
+        return () if self.folder is None or self.is_alias else tuple(_lent_in(os.fspath(self.folder.path)))
 
     def state(self) -> object:
         """Something that is equal as long as nobody has changed the copy."""
@@ -152,16 +156,25 @@ def _link(path: Path, alias: Path) -> None:
         link(str(path), str(alias))
 
 
-def _linked(folder: str) -> list[tuple[str, int, int]]:
-    """Path, time of the last write and size of the files below a folder that have other names elsewhere."""
-    found: list[tuple[str, int, int]] = []
+def is_unchanged(lent: Lent) -> bool:
+    """Whether files that were lent are as they were then."""
+    with contextlib.suppress(FileNotFoundError):
+        return all(_state_of(path, os.lstat(path)) == (path, *state) for path, *state in lent)
+    return False
+
+
+def _lent_in(folder: str) -> Iterator[tuple[str, int, int]]:
+    """The files below a folder that are links to what is elsewhere, too, or were until that was dropped."""
     with os.scandir(folder) as entries:
         for each in entries:
             if each.is_dir(follow_symlinks=False):
-                found += _linked(each.path)
-            elif (status := each.stat(follow_symlinks=False)).st_nlink > 1:
-                found.append((each.path, status.st_mtime_ns, status.st_size))
-    return sorted(found)
+                yield from _lent_in(each.path)
+            elif (status := each.stat(follow_symlinks=False)).st_nlink > 1 or not status.st_mode & stat.S_IWUSR:
+                yield _state_of(each.path, status)
+
+
+def _state_of(path: str, status: os.stat_result) -> tuple[str, int, int]:
+    return path, status.st_mtime_ns, status.st_size
 
 
 def _fetch_beside(

@@ -13,7 +13,7 @@ from urllib.parse import ParseResult
 from kedro.io.core import AbstractDataset, AbstractVersionedDataset
 
 from kedro_statisfactory.backends import Backend
-from kedro_statisfactory.datasets.copies import Copy, local_copy
+from kedro_statisfactory.datasets.copies import Copy, Lent, is_unchanged, local_copy
 from kedro_statisfactory.datasets.formats import Format
 from kedro_statisfactory.datasets.kept import keep_for_lazy
 from kedro_statisfactory.datasets.staging import StagingFolders
@@ -76,12 +76,12 @@ class FormatReader:
             _changing.add(self._format.kind)
             return data
 
-    def _read(self, copy: Copy, lent: object = None) -> Any:
+    def _read(self, copy: Copy, lent: Lent = ()) -> Any:
         """Let the format read.
 
         Args:
             copy: What it reads.
-            lent: The state of what others read as well; absent: the copy is its own.
+            lent: What of that others read as well.
 
         Raises:
             _Changed: It has changed that, or would, as it seems; or another has.
@@ -92,7 +92,7 @@ class FormatReader:
         again = last is not None and last.is_reusable and last.copy.path == path
         inner = last.inner if last and again else self._format.on(path, self._url)
         before = dict(vars(inner))
-        with _refusing_changes(copy, lent):
+        with _refusing_changes(lent):
             data = self._format.load(inner, path, self._url)
         self._last = _Last(copy, inner, _is_as_before(inner, before))
         keep_for_lazy(copy.folder, copy.whole, self._url, data, inner)
@@ -134,12 +134,12 @@ class FormatReader:
         work: Callable[[Any], Any],
         last: _Last | None,
         store: Callable[[Path], None],
-        lent: object = None,
+        lent: Lent = (),
     ) -> Any:
         path = copy.path
         inner = last.inner if last and last.copy.path == path else self._format.on(path, self._url)
         before = copy.state() if copy.is_private else None
-        with _refusing_changes(copy, lent):
+        with _refusing_changes(lent):
             found = self._format.call(path, self._url, functools.partial(work, inner))
         if copy.is_private and copy.state() != before:
             store(copy.whole)
@@ -164,7 +164,7 @@ def _is_as_before(inner: AbstractDataset[Any, Any], before: Mapping[str, Any]) -
 
 
 @contextlib.contextmanager
-def _refusing_changes(copy: Copy, lent: object) -> Iterator[None]:
+def _refusing_changes(lent: Lent) -> Iterator[None]:
     """Notice where a format changes what others read as well, or fails, perhaps because it is not allowed to.
 
     Raises:
@@ -173,8 +173,8 @@ def _refusing_changes(copy: Copy, lent: object) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if lent is None:
+        if not lent:
             raise
         raise _Changed from error
-    if lent is not None and copy.lent() != lent:
+    if not is_unchanged(lent):
         raise _Changed

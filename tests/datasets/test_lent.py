@@ -57,6 +57,26 @@ class Refusing(Text):
         return super()._load()
 
 
+class Late(Text):
+    """Reads what the cache drops meanwhile."""
+
+    shared: ClassVar[Path]
+
+    def _load(self) -> str:
+        self.shared.unlink()
+        return super()._load()
+
+
+class Removing(Text):
+    """Removes what it has read."""
+
+    def _load(self) -> str:
+        try:
+            return super()._load()
+        finally:
+            self._path.unlink()
+
+
 class Broken(Text):
     """Cannot read."""
 
@@ -110,6 +130,18 @@ def test_a_format_that_may_not_change_what_is_lent_gets_a_copy_of_its_own(shared
     assert entry(Refusing).load() == "content"
     assert Text.links == [1]
     assert shared.read_text() == "content"
+
+
+def test_what_the_cache_drops_meanwhile_is_read_to_its_end(shared: Path) -> None:
+    Late.shared = shared
+    assert entry(Late).load() == "content"
+    assert Text.links == [1], "once, and as it was lent"
+    assert Late not in reading._changing
+
+
+def test_a_format_that_removes_what_it_reads_gets_a_copy_of_its_own(shared: Path) -> None:
+    assert entry(Removing).load() == "content"
+    assert Text.links == [2, 1]
 
 
 def test_a_format_that_cannot_read_says_why(shared: Path) -> None:
