@@ -233,11 +233,17 @@ class NativeFormat:
         return Place(path, args, hadoop.secrets_of(told))
 
     def _call(self, place: Place, work: Callable[[AbstractDataset[Any, Any]], Any]) -> Any:
-        """Let the format work at a place; no error of it shows a secret, nor has one behind it that does."""
+        """Let the format work at a place; no error of it shows a secret, nor has one behind it that does.
+
+        Raises:
+            InvalidFormat: It has failed where its engine lacks something.
+        """
         try:
             inner = self._format.at(place.path, place.args, self._url)
             return self._format.call(place.path, self._url, lambda: work(inner))
         except Exception as error:
+            if self._shape == "hadoop":  # the session may have been made just now
+                hadoop.refuse_unready(self._format.name, self._format.args, bool(place.args))
             texts = Hidden(_texts_of(error))
             if not any(secret.reveal() in text for secret in place.secrets for text in texts.reveal()):
                 raise

@@ -206,6 +206,20 @@ def test_a_class_that_is_not_known_is_told_in_sparks_words_and_shows_no_secret(
     assert repr(HiddenText("do not tell")[:6]) == "<redacted>"
 
 
+def test_a_jar_that_is_found_missing_when_spark_has_begun_is_named(
+    seaweed: Any, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing(Frames):
+        def _load(self) -> Any:
+            monkeypatch.setattr(hadoop, "active_spark", session)
+            raise RuntimeError("ClassNotFoundException")
+
+    table = entry(f"s3://{bucket}/x", Failing, credentials=seaweed.credentials)
+    table.backend.put(payload=b"x", fragment=table.location)
+    with pytest.raises(DatasetError, match=r"Failing needs a jar .*hadoop-aws"):
+        table.load()
+
+
 def test_what_would_be_removed_before_it_is_read_stays(seaweed: Any, bucket: str) -> None:
     table = entry(f"s3://{bucket}/x/y", credentials=seaweed.credentials)
     table.backend.put(payload=b"old", fragment=table.location)
