@@ -195,8 +195,11 @@ class LocalFS(Backend, prefix="", aliases=("file",)):
 
     def _target(self, fragment: ParseResult) -> Path:
         """Where a write goes: links followed, folders above it created."""
-        target = Path(os.path.realpath(_path(fragment)))
-        self._create_parents(target)
+        target = _path(fragment).absolute()
+        # A link in front of the last name is followed by the system itself.
+        if os.path.islink(target) or not os.path.isdir(target.parent):
+            target = Path(os.path.realpath(target))
+            self._create_parents(target)
         return target
 
     def _create_parents(self, path: Path) -> None:

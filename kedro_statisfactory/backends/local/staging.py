@@ -14,6 +14,8 @@ IS_STAGING = re.compile(rf"(^|/){re.escape(STAGING_NAME)}[0-9a-z_]{{8,12}}(/|$)"
 #: Where a Kedro project stages what it saves: nobody takes this folder for data, or for a change of the code.
 STAGING_FOLDER = ".statisfactory"
 
+_prepared: set[str] = set()  # those that this process has seen to be whole; one may be removed since
+
 
 def staging_folder_for(folder: Path) -> Path | None:
     """Where the project around ``folder`` stages what it saves; ``None`` without one, or on another file system."""
@@ -22,9 +24,11 @@ def staging_folder_for(folder: Path) -> Path | None:
         return None
     staging = root / STAGING_FOLDER
     try:
-        staging.mkdir(exist_ok=True)
-        if not (staging / ".gitignore").exists():
-            (staging / ".gitignore").write_text("*\n")
+        if os.fspath(staging) not in _prepared or not staging.is_dir():
+            staging.mkdir(exist_ok=True)
+            if not (staging / ".gitignore").exists():
+                (staging / ".gitignore").write_text("*\n")
+            _prepared.add(os.fspath(staging))
         same = staging.stat().st_dev == folder.stat().st_dev
     except OSError:  # the project is read-only
         return None
