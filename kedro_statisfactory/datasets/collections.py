@@ -218,7 +218,9 @@ def _function_of(named: Any) -> Callable[[str, Any], bool]:
     try:
         found = load_obj(named) if isinstance(named, str) else named
     except (ImportError, AttributeError, ValueError) as error:
-        raise InvalidFormat(f"`comparison_func: {named}` of the checkpoint cannot be imported: {error}.") from error
+        raise InvalidFormat(
+            f"`comparison_func: {named}` of the checkpoint cannot be imported: {str(error).rstrip('.')}."
+        ) from error
     if not callable(found):
         raise InvalidFormat(f"`comparison_func` of the checkpoint is {named!r}, which is no function: name one.")
     compare: Callable[[str, Any], bool] = found

@@ -278,7 +278,9 @@ def parse_format(
     try:
         signature_of(kind).bind(**{argument: ""}, **args)
     except TypeError as error:
-        raise InvalidFormat(f"the arguments in `dataset` do not fit {type_name(kind)}: {error}.") from error
+        raise InvalidFormat(
+            f"the arguments in `dataset` do not fit {type_name(kind)}: {str(error).rstrip('.')}."
+        ) from error
     return Format(kind, args, argument=argument)
 
 
