@@ -250,7 +250,7 @@ def _made(root: str, folder: str, source: Path | bytes, noted: Copy) -> Copy:
 
 def _put(source: Path, folder: str, noted: Copy, put: Callable[[Path, str], None]) -> Copy:
     """Give a file the name of a copy, once it is what the name says."""
-    descriptor = os.open(source, os.O_RDONLY)
+    descriptor = os.open(source, os.O_RDONLY if knows_boots() else os.O_RDWR)  # Windows syncs what may be written
     try:
         os.utime(source, ns=(time.time_ns(), _MODIFIED))
         if sys.platform != "win32":  # where such files cannot be removed
