@@ -180,7 +180,7 @@ def ask_once(
     from urllib3 import Timeout
     from urllib3.exceptions import ProtocolError
 
-    content = body() if body else None
+    content: Any = body() if body else None
     if isinstance(content, bytes):
         # All that is sent by one call has to be sent within the time-out for a connection.
         headers = HiddenDict({**headers, "Content-Length": str(len(content))})
@@ -203,9 +203,10 @@ def ask_once(
     return response
 
 
-def _pieces(content: bytes) -> Iterator[bytes]:
+def _pieces(content: bytes) -> Iterator[memoryview]:
+    view = memoryview(content)  # whose pieces are no copies
     for start in range(0, len(content), PIECE):
-        yield content[start : start + PIECE]
+        yield view[start : start + PIECE]
 
 
 def _may_be_repeated(error: Exception, repeatable: bool) -> bool:

@@ -17,6 +17,8 @@ _VERSION = "VersionId"
 _HARMLESS = frozenset((_VERSION, "ExpectedBucketOwner", "RequestPayer"))
 # How the arguments begin that bring a key of the customer's: what it encrypts is kept nowhere without it.
 _CUSTOMERS_KEY = "SSECustomer"
+# Access points behind which a function makes what comes of what is stored: one knows nothing of the other.
+_TRANSFORMING = (":s3-object-lambda:", "--ol-s3")
 _NOT_MODIFIED = 304
 # Of refusals that may be for a condition: a wrong one, and what services say to one that they do not know.
 _OF_CONDITIONS = frozenset((_NOT_MODIFIED, 400, 405, 412, 501))
@@ -46,7 +48,9 @@ def key_as_written(client: S3Client, bucket: str, key: str, options: Mapping[str
     return _key(client, bucket, key, "")
 
 
-def _key(client: S3Client, bucket: str, key: str, version: str) -> Key:
+def _key(client: S3Client, bucket: str, key: str, version: str) -> Key | None:
+    if any(each in bucket for each in _TRANSFORMING):
+        return None
     # No name of a bucket and no version has a line of its own in it; keys may.
     return Key(f"s3 {client.meta.endpoint_url}", "\n".join((bucket, version, key)))
 

@@ -35,6 +35,7 @@ _REFUSALS = frozenset(
         "KeyTooLongError",
         "NoSuchBucket",
         "NoSuchKey",
+        "NoSuchUpload",
         "NoSuchVersion",
         "OperationAborted",
         "PreconditionFailed",

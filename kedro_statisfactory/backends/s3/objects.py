@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         HeadObjectOutputTypeDef,
         ListObjectsV2OutputTypeDef,
         PutObjectOutputTypeDef,
+        UploadPartOutputTypeDef,
     )
 
 _Answer = TypeVar("_Answer")
@@ -26,7 +27,7 @@ LEAN, BOTO3 = "lean", "boto3"
 
 
 class S3Objects:
-    """The requests for small objects, with arguments, answers and errors of boto3's client.
+    """The requests for small objects and for parts of large ones, with arguments, answers and errors of boto3's client.
 
     A request that is plain is sent once without boto3. Where it is not answered as expected boto3 sends it again, which
     repeats it as often as for any other, with pauses. A bucket that has answered in a way that only boto3 may know (a
@@ -59,6 +60,10 @@ class S3Objects:
     def put_object(self, **request: Any) -> PutObjectOutputTypeDef:
         """As boto3's."""
         return self._ask("PutObject", request, self.client.put_object)
+
+    def upload_part(self, **request: Any) -> UploadPartOutputTypeDef:
+        """As boto3's."""
+        return self._ask("UploadPart", request, self.client.upload_part)
 
     def list_objects_v2(self, **request: Any) -> ListObjectsV2OutputTypeDef:
         """As boto3's."""

@@ -58,18 +58,21 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 # What the names of buckets end with that are no buckets in a region.
 _SPECIAL_BUCKETS = ("--x-s3", "--ol-s3", "-s3alias", ".mrap")
 _METADATA_KEY = re.compile(r"[a-z0-9][a-z0-9-]*")
-#: The largest body that is sent along with its headers, and by the lean way, in bytes.
+#: The largest body of an object that is sent along with its headers, and by the lean way, in bytes. Parts are larger.
 MOST_SENT = 1 << 20
 #: The header by which the service learns the CRC-32 of what it is sent.
 CRC32_HEADER = "x-amz-checksum-crc32"
 
-_METHODS = {"GetObject": "GET", "HeadObject": "HEAD", "PutObject": "PUT"}
+_METHODS = {"GetObject": "GET", "HeadObject": "HEAD", "PutObject": "PUT", "UploadPart": "PUT"}
+# Arguments that say which object, or which part of one, and how the URL says that.
+_IN_URL = {"VersionId": "versionId", "PartNumber": "partNumber", "UploadId": "uploadId"}
 _OF_LISTING = {"Prefix": "prefix", "MaxKeys": "max-keys", "ContinuationToken": "continuation-token"}
 _CONDITIONS = {"IfMatch": "If-Match", "IfNoneMatch": "If-None-Match"}
 _HEADERS: Mapping[str, Mapping[str, str]] = {
     "GetObject": _CONDITIONS,
     "HeadObject": _CONDITIONS,
     "PutObject": {**_CONDITIONS, "ContentType": "Content-Type", "ChecksumCRC32": CRC32_HEADER},
+    "UploadPart": {"ChecksumCRC32": CRC32_HEADER},
 }
 
 
@@ -123,13 +126,16 @@ class PlainService:
             return self._listing(arguments)
         given = dict(arguments)
         bucket, key, body = given.pop("Bucket"), given.pop("Key"), given.pop("Body", None)
-        version = given.pop("VersionId", None)
+        query = {_IN_URL[name]: given.pop(name) for name in _IN_URL if name in given}
+        if "partNumber" in query:
+            query["partNumber"] = str(query["partNumber"])
         url, headers = self._url(bucket, key), _headers(operation, given)
-        is_small = body is None or (isinstance(body, bytes) and len(body) <= MOST_SENT)
-        if url is None or headers is None or not is_small or not (version is None or _is_text(version)):
+        is_at_hand = body is None or isinstance(body, bytes)
+        is_sent_so = is_at_hand and (operation == "UploadPart" or len(body or b"") <= MOST_SENT)
+        if url is None or headers is None or not is_sent_so or not all(map(_is_text, query.values())):
             return None
-        if version is not None:
-            url = f"{url}?{_query({'versionId': version})}"
+        if query:
+            url = f"{url}?{_query(query)}"
         if operation == "GetObject" and self.config.response_checksum_validation == "when_supported":
             headers["x-amz-checksum-mode"] = "ENABLED"
         return Request(operation, _METHODS[operation], url, headers, body)

@@ -212,7 +212,7 @@ class S3Writer:
                         crc32 = zlib.crc32(chunk, crc32)
                     body = stack.enter_context(ReadFileChunk.from_filename(str(source), part.offset, part.length))
                 integrity = crc32_header(crc32) if self._sends_crc32(options) else {}
-                sent = self._client.upload_part(**target, PartNumber=part.number, Body=body, **known, **integrity)
+                sent = self._objects.upload_part(**target, PartNumber=part.number, Body=body, **known, **integrity)
             progress.moved(part.length)
             return part, sent["ETag"], crc32
 

@@ -188,6 +188,10 @@ def test_a_record_of_a_run_has_all_that_it_would_have_without_the_cache(
         assert asked(between) == ["HEAD"]
         assert project.read()["x"]["x"][-1] == told
         assert told.keys() >= {"size", "modified", "checksum"}
+    client.delete_object(Bucket=bucket, Key="x")
+    client.put_object(Bucket=bucket, Key="x/y", Body=CONTENT)
+    backend.lend(target=tmp_path / "folder", fragment=where)
+    assert (tmp_path / "folder/y").read_bytes() == CONTENT
 
 
 @pytest.mark.once
@@ -201,6 +205,9 @@ def test_what_has_a_key_of_the_customers_or_a_condition_of_the_users_is_not_in_t
     assert key_to_read(client, "b", "k", secret) is None
     assert key_as_written(client, "b", "k", secret) is None
     assert key_to_read(client, "b", "k", {"IfNoneMatch": "etag"}) is None
+    for transforming in ("arn:aws:s3-object-lambda:eu-west-1:123456789012:accesspoint/a", "a-b--ol-s3"):
+        assert key_to_read(client, transforming, "k", {}) is None
+        assert key_as_written(client, transforming, "k", {}) is None
     monkeypatch.setenv("STATISFACTORY_CACHE", "off")
     assert key_to_read(client, "b", "k", plain) is None
     assert key_as_written(client, "b", "k", {}) is None
