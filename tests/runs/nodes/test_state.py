@@ -1,0 +1,437 @@
+"""What makes a node stale, without a server: by what is known of it, and by what nobody knows."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kedro_statisfactory.backends.lakefs import records
+from kedro_statisfactory.backends.lakefs.model import Commit
+from kedro_statisfactory.errors import IntegrityError, RefNotFound, TransferError
+from kedro_statisfactory.project import Project
+from kedro_statisfactory.project.code import NodeCode, UnknownCode
+from kedro_statisfactory.project.git import Head
+from kedro_statisfactory.runs.nodes import taking_over
+from kedro_statisfactory.runs.nodes.contents import identity_of, noted, written_meanwhile
+from kedro_statisfactory.runs.nodes.found import newest_records
+from kedro_statisfactory.runs.nodes.of_run import NodesOfRun
+from kedro_statisfactory.runs.nodes.pipeline import Data, Node, NodePipeline
+from kedro_statisfactory.runs.nodes.planning import plan_at
+from kedro_statisfactory.runs.nodes.record import NODES, Record, packed, unpacked
+from kedro_statisfactory.runs.nodes.recording import recipes, records_of_run
+from kedro_statisfactory.runs.nodes.state import Plan, State, look, plan
+from kedro_statisfactory.runs.nodes.values import digest_of_value
+from kedro_statisfactory.runs.use import Use
+
+_CODE = NodeCode("code", {"my.nodes": "1"}, {"pandas": "2.2"}, None)
+
+
+def _node(name: str, inputs: tuple[str, ...], outputs: tuple[str, ...], **more: Any) -> Node:
+    return Node(name, inputs, outputs, [list(inputs), list(outputs)], **{"code": _CODE, **more})
+
+
+def _stored(name: str, **more: Any) -> Data:
+    return Data(name, path=name, repository=("host", "repo"), **more)
+
+
+def _pipeline(*nodes: Node, project_code: Callable[[], str | None] = lambda: "all", **data: Data) -> NodePipeline:
+    """Nodes, and their datasets, which are stored where nothing else is said."""
+    names = {name for node in nodes for name in (*node.inputs, *node.outputs)}
+    return NodePipeline(
+        nodes, {name: data.get(name.partition("@")[0]) or _stored(name) for name in names}, project_code
+    )
+
+
+# raw -> [clean] -> kept -> [sum] -> memory -> [report] -> told
+_CLEAN, _SUM = _node("clean", ("raw",), ("kept",)), _node("sum", ("kept",), ("memory",))
+_REPORT = _node("report", ("memory",), ("told",), parameters={"params:x": "1"})
+_MEMORY = Data("memory", in_memory=True)
+_WHOLE = _pipeline(_CLEAN, _SUM, _REPORT, memory=_MEMORY)
+_HELD = {"raw": "r", "kept": "k", "told": "t"}
+
+
+def _recorded(pipeline: NodePipeline = _WHOLE) -> dict[str, Record]:
+    told = records_of_run(pipeline, {"raw": "r"}, {"kept": "k", "told": "t"}, None)
+    return {each.recipe.name: each for each in unpacked(packed(told))}
+
+
+def _changed(name: str, **change: Any) -> NodePipeline:
+    """The pipeline, with another node of a name."""
+    nodes = [dataclasses.replace(each, **change) if each.name == name else each for each in _WHOLE.nodes]
+    return dataclasses.replace(_WHOLE, nodes=nodes)
+
+
+def _with(name: str, **change: Any) -> NodePipeline:
+    """The pipeline, with another dataset of a name."""
+    return dataclasses.replace(_WHOLE, data={**_WHOLE.data, name: dataclasses.replace(_WHOLE.data[name], **change)})
+
+
+def _planned(pipeline: NodePipeline, held: Mapping[str, str | None] = _HELD, before: NodePipeline = _WHOLE) -> Plan:
+    recorded = _recorded(before)
+    return plan(pipeline, held, lambda node: recorded.get(node.name))
+
+
+def _reasons(pipeline: NodePipeline, held: Mapping[str, str | None] = _HELD) -> dict[str, list[str]]:
+    """Why nodes that keep something are not up to date."""
+    found = _planned(pipeline, held).verdicts.values()
+    return {each.node.name: list(map(str, each.reasons)) for each in found if each.state is State.STALE}
+
+
+def test_the_same_is_up_to_date() -> None:
+    assert [each.state for each in _planned(_WHOLE).verdicts.values()] == [
+        State.UP_TO_DATE,
+        State.IN_MEMORY,
+        State.UP_TO_DATE,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "held", "reasons"),
+    [
+        (
+            _changed("report", code=UnknownCode("a lambda")),
+            _HELD,
+            {"report": ["its code is not known: a lambda"]},
+        ),
+        (
+            _changed("report", code=dataclasses.replace(_CODE, digest="other")),
+            _HELD,
+            {"report": ["code of its function changed"]},
+        ),
+        (
+            _changed("report", code=dataclasses.replace(_CODE, distributions={"pandas": "3.0"})),
+            _HELD,
+            {"report": ["pandas 2.2 -> 3.0"]},
+        ),
+        (_changed("report", code=dataclasses.replace(_CODE, distributions={})), _HELD, {}),
+        (
+            _changed("sum", code=dataclasses.replace(_CODE, digest="other", modules={"my.nodes": "2"})),
+            _HELD,
+            {"report": ["code of `my.nodes` changed (in `sum`)"]},
+        ),
+        (
+            _changed("sum", code=UnknownCode("a lambda")),
+            _HELD,
+            {"report": ["its code is not known: a lambda (in `sum`)"]},
+        ),
+        (
+            _changed("report", parameters={"params:x": None}),
+            _HELD,
+            {"report": ["values in parameter `x` cannot be compared"]},
+        ),
+        (
+            _changed("report", parameters={"parameters": "1", "params:x": "1"}),
+            _HELD,
+            {"report": ["`parameters` changed"]},
+        ),
+        (_changed("report", wiring="other"), _HELD, {"report": ["other inputs, outputs or arguments"]}),
+        (
+            _changed("clean", always=True),
+            _HELD,
+            {
+                "clean": ["tagged `always`"],
+                "report": ["input `kept` is made again by `clean` (in `sum`)"],
+            },
+        ),
+        (
+            _changed("sum", always=True),
+            _HELD,
+            {"report": ["input `memory` is made by `sum`, which is tagged `always`"]},
+        ),
+        (
+            _with("told", settings=None),
+            _HELD,
+            {"report": ["options of entry `told` cannot be compared"]},
+        ),
+        (_with("told", settings="other"), _HELD, {"report": ["the catalog has other options for `told`"]}),
+        (
+            _with("kept", is_pinned=True),
+            _HELD,
+            {"report": ["what input `kept` holds is not known (in `sum`)"]},
+        ),
+        (
+            _WHOLE,
+            {**_HELD, "raw": "other"},
+            {
+                "clean": ["input `raw` changed"],
+                "report": ["input `kept` is made again by `clean` (in `sum`)"],
+            },
+        ),
+        (
+            _WHOLE,
+            {**_HELD, "raw": None},
+            {
+                "clean": ["what input `raw` holds is not known"],
+                "report": ["input `kept` is made again by `clean` (in `sum`)"],
+            },
+        ),
+        (_WHOLE, {**_HELD, "told": None}, {"report": ["output `told` is missing, or not known"]}),
+        (_WHOLE, {**_HELD, "told": "other"}, {"report": ["output `told` was changed since"]}),
+        (
+            _with("raw", brings_code=True),
+            _HELD,
+            {
+                "clean": ["code that `raw` brings with it changed"],
+                "report": ["input `kept` is made again by `clean` (in `sum`)"],
+            },
+        ),
+        (
+            dataclasses.replace(_with("raw", brings_code=True), project_code=lambda: None),
+            _HELD,
+            {
+                "clean": ["the code that `raw` brings with it is not known"],
+                "report": ["input `kept` is made again by `clean` (in `sum`)"],
+            },
+        ),
+    ],
+)
+def test_what_has_changed_is_told(
+    pipeline: NodePipeline, held: dict[str, str | None], reasons: dict[str, list[str]]
+) -> None:
+    assert _reasons(pipeline, held) == reasons
+
+
+def test_what_is_unpickled_depends_on_all_code_before_it() -> None:
+    report = _node("report", ("kept",), ("told",))
+    before = _pipeline(_CLEAN, report, kept=_stored("kept", brings_code=True))
+    other = dataclasses.replace(_CODE, digest="other")
+    after = dataclasses.replace(before, nodes=[dataclasses.replace(_CLEAN, code=other), report])
+    found = _planned(after, before=before).verdicts["report"]
+    assert str(found.reasons[0]) == "code that `kept` brings with it changed"
+    assert not found.may_be_same
+    unknown = dataclasses.replace(_CLEAN, code=UnknownCode("a lambda"))
+    found = _planned(dataclasses.replace(before, nodes=[unknown, report]), before=before).verdicts["report"]
+    assert str(found.reasons[0]) == "the code that `kept` brings with it is not known"
+
+
+def test_an_input_in_memory_that_nobody_makes_is_not_known() -> None:
+    alone = _pipeline(_REPORT, memory=_MEMORY)
+    assert _reasons(alone)["report"][0] == "what input `memory` holds is not known"
+    assert recipes(alone, _HELD) == {}
+
+
+def test_what_is_in_memory_may_be_another_one_though_its_node_is_as_it_was_last() -> None:
+    recorded = _recorded()
+    recipe = dataclasses.replace(recorded["report"].recipe, memory={"memory": "older"})
+    recorded["report"] = dataclasses.replace(recorded["report"], recipe=recipe)
+    found = plan(_WHOLE, _HELD, lambda node: recorded[node.name]).verdicts["report"]
+    assert list(map(str, found.reasons)) == ["input `memory` changed"]
+
+
+def test_entries_of_two_classes_in_one_place_are_one() -> None:
+    """What ``x@pandas`` writes, ``x@spark`` reads."""
+    nodes = _node("one", ("raw",), ("x@pandas",)), _node("two", ("x@spark",), ("told",))
+    found = _pipeline(*nodes)
+    made = records_of_run(found, {"raw": "r"}, {"x@pandas": "x", "told": "t"}, None)
+    assert made[1].recipe.data == {"x@spark": "x"}
+    held = {"raw": "r", "x@pandas": "x", "x@spark": "x", "told": "t"}
+    planned = plan(found, held, lambda node: next(each for each in made if each.recipe.name == node.name))
+    assert {each.state for each in planned.verdicts.values()} == {State.UP_TO_DATE}
+
+
+def test_what_a_run_did_not_write_or_does_not_know_is_not_recorded() -> None:
+    assert [each.recipe.name for each in records_of_run(_WHOLE, {"raw": None}, {"kept": "k"}, None)] == ["sum"]
+    pinned = records_of_run(_with("kept", is_pinned=True), {"raw": "r"}, {"kept": "k", "told": "t"}, None)
+    assert [each.recipe.name for each in pinned] == ["clean"]
+
+
+def test_code_that_changed_during_a_run_is_not_recorded() -> None:
+    other = dataclasses.replace(_CODE, digest="other")
+    nodes = NodesOfRun(_WHOLE, lambda: {"clean": _CODE, "sum": other, "report": _CODE})
+    uses = [Use("raw", "raw", is_input=True), Use("gone", "gone", is_input=True)]
+    read = {"raw": {"raw": [{"checksum": "r"}]}}
+    facts, content = nodes.told(uses, {}, read, {"kept": {"": {"checksum": "k"}}, "told": None}, [])
+    assert facts == {NODES: records.path_of(content, "json")}
+    assert [each.recipe.name for each in unpacked(content)] == ["clean"]
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"[]", b"{}", b'{"form": 2}', b'{"form": 1, "codes": {}, "nodes": [{}]}'])
+def test_what_another_program_has_written_is_no_record(content: bytes) -> None:
+    assert unpacked(content) == []
+
+
+def test_values_are_told_apart_by_type_order_and_content() -> None:
+    values: list[Any] = [1, 1.0, True, "1", b"1", None, [1], (1,), {"a": 1, "b": 2}, {"b": 2, "a": 1}, int, Path("1")]
+    digests = [digest_of_value(value) for value in values]
+    assert None not in digests
+    assert len(set(digests)) == len(values)
+    endless: list[Any] = []
+    endless.append(endless)
+    assert [digest_of_value(value) for value in ({1}, [object()], endless)] == [None, None, None]
+
+
+def test_what_an_entry_holds_is_told_by_checksums_else_by_size_and_time() -> None:
+    assert identity_of({"": {"checksum": "c"}}) == "c"
+    assert identity_of({"": {"size": "3", "modified": "now"}}) == "3 now"
+    assert identity_of({}) is None
+    assert identity_of({"a": {"checksum": "c"}, "b": {"size": "3"}}) is None
+    one = identity_of({"a": {"checksum": "c"}})
+    assert len({one, identity_of({"b": {"checksum": "c"}}), identity_of({"a": {"checksum": "c"}}, "x")}) == 3
+    assert noted({"x": [{"checksum": "1"}, {"checksum": "2"}]}, "x") is None
+    assert noted({"x": [{"checksum": "1"}]}, "x") == {"": {"checksum": "1"}}
+    assert noted({"x/a": [{"checksum": "1"}]}, "x") == {"a": {"checksum": "1"}}
+    assert noted({"x/a": [{"checksum": "1"}], "x/b": [{"checksum": "2"}]}, "x") == {
+        "a": {"checksum": "1"},
+        "b": {"checksum": "2"},
+    }
+
+
+def test_processes_of_a_run_know_what_the_others_have_written(tmp_path: Path) -> None:
+    journal, saves = tmp_path / "journal", tmp_path / "saves"
+    project = Project(tmp_path, journal=journal, saves=saves, entry="kept")
+    at = ("host", "repo", "x")
+    assert written_meanwhile(project, "kept", at) is None, "on another host there is no journal"
+    journal.touch()
+    saves.touch()
+    assert written_meanwhile(project, "kept", at) is None
+    project.note_saved({})
+    assert written_meanwhile(project, "kept", at) == ""
+    project.note_saved({"": {"checksum": "d"}})
+    assert written_meanwhile(project, "kept", None) == "d"
+    project.note_written("host", "repo", "xy", "other")
+    project.note_written("host", "repo", "x/a", "c")
+    assert written_meanwhile(project, "kept", at) == identity_of({"a": {"checksum": "c"}}, "x")
+
+
+def test_what_cannot_be_asked_is_not_known() -> None:
+    def fail() -> None:
+        raise TransferError("away")
+
+    assert look([_stored("a", held=fail), _stored("b", held=lambda: {"": {"checksum": "c"}}), _MEMORY]) == {
+        "a": None,
+        "b": "c",
+    }
+
+
+# -- what runs have left ---------------------------------------------------------------------------------------------
+
+
+class _Log:
+    """A server that has commits, and objects that they name."""
+
+    host = "host"
+
+    def __init__(self, *metadata: Mapping[str, str]) -> None:
+        self.commits = [Commit(str(number), "", 0, (), each) for number, each in enumerate(metadata)]
+        self.read: list[str] = []
+
+    def log(self, repository: str, ref: str, amount: int) -> list[Commit]:
+        return self.commits[int(ref) :]
+
+    def commit(self, repository: str, ref: str) -> Commit:
+        if ref == "gone":
+            raise RefNotFound("gone")
+        return self.commits[int(ref)]
+
+    def list(self, *_: Any) -> list[Any]:
+        return []
+
+
+@pytest.fixture
+def objects(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Record]]:
+    """Records, by the path of their object."""
+    found: dict[str, list[Record]] = {}
+
+    def read(api: _Log, repository: str, ref: str, path: str) -> bytes:
+        api.read.append(path)
+        if path not in found:
+            raise IntegrityError("it is gone")
+        return packed(found[path])
+
+    monkeypatch.setattr(records, "read", read)
+    return found
+
+
+def test_the_newest_record_of_each_node_is_found_by_few_questions(objects: dict[str, list[Record]]) -> None:
+    told = _recorded()
+    objects["clean"], objects["both"] = [told["clean"]], [told["report"], told["clean"]]
+    wrote = {"kedro_outputs": json.dumps({"told": {}})}
+    others = [{}, {NODES: "x", "kedro_outputs": '{"y": {}}'}, {NODES: "gone", "kedro_outputs": "no JSON"}]
+    log: Any = _Log(
+        {NODES: "clean, gone", "kedro_run_id": "new", "kedro_kept": "{}"},
+        *(others * 4),
+        {NODES: "both", "kedro_run_id": "old", **wrote},
+    )
+    found = newest_records(log, "repo", "0", [_CLEAN.key, _REPORT.key])
+    assert {key[0]: record.run for key, record in found.items()} == {"clean": "new", "report": "old"}
+    assert log.read[:2] == ["clean", "gone"]
+    assert log.read[-1] == "both"
+    assert "x" not in log.read
+    log = _Log(*([{NODES: "gone"}] * 30))
+    assert newest_records(log, "repo", "0", [_CLEAN.key]) == {}
+    assert len(log.read) == 10, "nobody looks for ever"
+    assert newest_records(_Log({}), "repo", "0", [_CLEAN.key]) == {}  # type: ignore[arg-type]
+
+
+def test_the_log_is_read_back_for_a_thousand_commits(monkeypatch: pytest.MonkeyPatch) -> None:
+    log: Any = _Log(*([{}] * 2000), {NODES: "too old"})
+    assert newest_records(log, "repo", "0", [_CLEAN.key]) == {}
+    assert log.read == []
+
+
+def test_what_can_be_taken_over_is_looked_for_in_the_newest_runs_of_the_code(
+    objects: dict[str, list[Record]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from kedro_statisfactory.backends.lakefs.run_tags import RunAt, RunTags
+
+    objects["told"] = list(_recorded().values())
+    log: Any = _Log({NODES: "told", "kedro_data_branch": "x", "git_branch": "feature/x"})
+    runs = [RunAt("r", "gone", "sha", "1"), RunAt("q", "0", "sha", "2-read"), *[RunAt("s", "0", "sha", "0")] * 10]
+    monkeypatch.setattr(RunTags, "by_ancestor", lambda *_: iter([runs]))
+    project = Project(tmp_path, head=Head("main", "sha", ""))
+    sources = taking_over.Sources(log, "repo", project, [_CLEAN.key])
+    recipe = _recorded()["clean"].recipe
+    assert sources.find(_WHOLE, _CLEAN, recipe) is None, "its bytes are not there any more"
+    monkeypatch.setattr(log, "list", lambda *_: [_stat("kept/a"), _stat("kept")])
+    told = dataclasses.replace(
+        _recorded()["clean"], outputs={"kept": identity_of({"": {"checksum": "k"}, "a": {"checksum": "k"}}, "kept")}
+    )  # type: ignore[dict-item]
+    objects["told"] = [told]
+    sources = taking_over.Sources(log, "repo", project, [_CLEAN.key])
+    for _ in range(2):
+        found = sources.find(_WHOLE, _CLEAN, recipe)
+        assert found is not None
+        assert found.branch == "feature/x"
+    assert sources.find(_WHOLE, _REPORT, _recorded()["report"].recipe) is None
+    elsewhere = _with("kept", repository=None)
+    assert sources.find(elsewhere, _CLEAN, recipe) is None, "on disk there is nothing to take over from"
+    without = taking_over.Sources(log, "repo", dataclasses.replace(project, head=Head("main", None, "")), [])
+    assert without.find(_WHOLE, _CLEAN, recipe) is None
+
+
+def _stat(path: str) -> Any:
+    from kedro_statisfactory.backends.lakefs.model import Stat
+
+    return Stat(path, 1, "k", 0, "address")
+
+
+def test_what_was_merged_into_the_data_branch_by_hand_is_up_to_date() -> None:
+    from kedro_statisfactory.runs.nodes.found import Source
+
+    recorded = _recorded()
+    log: Any = _Log()
+    found = plan(
+        _WHOLE, _HELD, lambda _: None, lambda node, _: Source(recorded[node.name], log, "repo", "0", "feature/x")
+    )
+    assert found.verdicts["clean"].state is State.UP_TO_DATE
+    taken = plan(
+        _WHOLE,
+        {**_HELD, "kept": "other"},
+        lambda _: None,
+        lambda node, _: Source(recorded[node.name], log, "repo", "0", "feature/x"),
+    )
+    assert [each.state.value for each in taken.verdicts.values()] == ["to take over", "in memory", "up to date"]
+    kept = records_of_run(_WHOLE, {"raw": "r"}, {"kept": "k"}, taken)
+    assert [each.recipe.name for each in kept] == ["clean", "sum", "report"]
+    again = records_of_run(_WHOLE, {"raw": "r"}, {"kept": "made again"}, taken)
+    assert again[0].outputs == {"kept": "made again"}, "a node that had to be run all the same"
+
+
+def test_nodes_that_write_nothing_to_lakefs_were_never_run_as_far_as_one_knows(tmp_path: Path) -> None:
+    found = plan_at(_WHOLE, [], Project(tmp_path))
+    assert "never run" in map(str, found.verdicts["clean"].reasons)
