@@ -14,14 +14,6 @@ from kedro_statisfactory.project.code import NodeCode, UnknownCode
 from kedro_statisfactory.runs.nodes.contents import Held, identity_of
 
 
-def _nothing() -> Held | None:
-    return None
-
-
-def _no_digest() -> str | None:
-    return None
-
-
 @dataclass(frozen=True)
 class Data:
     """A dataset of a pipeline.
@@ -49,7 +41,7 @@ class Data:
     is_pinned: bool = False
     adds: bool = False
     brings_code: bool = False
-    held: Callable[[], Held | None] = _nothing
+    held: Callable[[], Held | None] = lambda: None
 
     def identity(self) -> str | None:
         """What it holds now, in one text; ``None``: not known, or nothing."""
@@ -100,7 +92,7 @@ class NodePipeline:
 
     nodes: Sequence[Node] = ()
     data: Mapping[str, Data] = field(default_factory=dict)
-    project_code: Callable[[], str | None] = _no_digest
+    project_code: Callable[[], str | None] = lambda: None
 
     @cached_property
     def _made(self) -> dict[str, tuple[Node, str]]:

@@ -249,8 +249,7 @@ class _Judging:
         for name in _differ(self._data, before.data, only=self._data):
             found.append(Reason(Why.INPUT, name, f"input `{name}` changed"))
         for name in _differ(self._memory, before.memory, only=self._memory):
-            if self._memory[name] is not None:
-                found += self._of_memory(name)
+            found += self._of_memory(name)
         for name in _differ(self._brought, before.brought):
             found.append(Reason(Why.CODE, name, f"code that `{name}` brings with it changed"))
         for name in _differ(self._settings, before.settings):

@@ -388,9 +388,9 @@ def test_what_can_be_taken_over_is_looked_for_in_the_newest_runs_of_the_code(
     recipe = _recorded()["clean"].recipe
     assert sources.find(_WHOLE, _CLEAN, recipe) is None, "its bytes are not there any more"
     monkeypatch.setattr(log, "list", lambda *_: [_stat("kept/a"), _stat("kept")])
-    told = dataclasses.replace(
-        _recorded()["clean"], outputs={"kept": identity_of({"": {"checksum": "k"}, "a": {"checksum": "k"}}, "kept")}
-    )  # type: ignore[dict-item]
+    both = identity_of({"": {"checksum": "k"}, "a": {"checksum": "k"}}, "kept")
+    assert both is not None
+    told = dataclasses.replace(_recorded()["clean"], outputs={"kept": both})
     objects["told"] = [told]
     sources = taking_over.Sources(log, "repo", project, [_CLEAN.key])
     for _ in range(2):
