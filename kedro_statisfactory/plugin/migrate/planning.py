@@ -26,6 +26,7 @@ from kedro_statisfactory.plugin.migrate.judging import Stays, Verdict, judge, mo
 from kedro_statisfactory.session import Session
 
 _VERSIONS = "each run is a version there, and versions in folders stay where they are"
+_CREDENTIALS = "its `credentials` are kept: name those of the new place, where these are others"
 # An entry of one environment.
 _Key = tuple[str, str]
 
@@ -185,7 +186,9 @@ class Planner:
                 verdict = self._verdicts[group.file.environment, name]
                 is_new = verdict.is_relocated and verdict.config.get("versioned") and _keeps_versions(self._root)
                 untried = verdict.unchecked and f"it is moved untried, since {verdict.unchecked}"
-                for text in (verdict.why_there, untried, _VERSIONS if is_new else ""):
+                has_keys = verdict.is_relocated and verdict.config.get("credentials")
+                notes = (verdict.why_there, untried, _VERSIONS if is_new else "", _CREDENTIALS if has_keys else "")
+                for text in notes:
                     if text:
                         self.plan.notes.setdefault((group.file.name, text), []).append(name)
 

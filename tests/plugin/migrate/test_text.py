@@ -434,7 +434,7 @@ def test_an_entry_lives_below_the_root_afterwards(moving: Moving) -> None:
     moving.write(
         textwrap.dedent(
             f"""\
-            quoted: {{type: text.TextDataset, filepath: &q "data/q.txt"}}
+            quoted: {{type: text.TextDataset, filepath: &q "data/q.txt", credentials: key}}
             resolved: {{type: text.TextDataset, filepath: '${{globals:raw}}/r.txt'}}
             ours: {{type: {OURS}, filepath: data/o.txt}}
             days: {{type: partitions.PartitionedDataset, path: data/days, dataset: text.TextDataset}}
@@ -462,6 +462,8 @@ def test_an_entry_lives_below_the_root_afterwards(moving: Moving) -> None:
     assert "filepath: 'lakefs://analytics/all/${globals:raw}/r.txt'" in text
     assert {entry["type"] for entry in moving.entries().values()} == {OURS}
     assert "elsewhere: it stays at 's3://b/e.txt', which is no path of the project." in output
+    assert "quoted: its `credentials` are kept: name those of the new place, where these are others." in output
+    assert output.count("are kept") == 1
     assert "ours_elsewhere: left, because it stays at 's3://b/o.txt'" in output
     assert "absolute: it stays at '/data/a.txt', which is no path of the project." in output
     assert "dotted: it stays at './data/d.txt': write that without '.', '..' and '//' first." in output
