@@ -52,6 +52,15 @@ def test_what_was_used_last_stays(cache: ContentCache, tmp_path: Path, keep: Kee
     assert there(cache, locations) == [0, 3, 4, 5], "there is room for one more before any other goes"
 
 
+def test_what_was_replaced_takes_no_room_from_others(cache: ContentCache, keep: Keep) -> None:
+    cache.__dict__["_size"] = 4 * len(CONTENT)
+    locations = keys(2)
+    keep(key=locations[0])
+    for number in range(6):
+        keep(key=locations[1], fingerprint=f"{number}")
+    assert there(cache, locations) == [0, 1]
+
+
 def test_it_is_never_more_than_a_tenth_of_what_is_free(
     cache: ContentCache, tmp_path: Path, keep: Keep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
