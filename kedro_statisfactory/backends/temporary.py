@@ -101,6 +101,25 @@ def sweep(parent: Path, dry_run: bool = False) -> list[Path]:
     return []
 
 
+def is_held(name: str) -> bool:
+    """Whether a process of this machine is at work that has made a file of this name in a temporary folder of its own.
+
+    Args:
+        name: Of a file in a folder that :func:`new_folder` has made in the system's folder for temporary files.
+    """
+    folder = Path(tempfile.gettempdir())
+    for path in [folder / each for each in os.listdir(folder) if _NAME.fullmatch(each)]:
+        with contextlib.suppress(OSError):  # of another user
+            if (path / name).exists():
+                try:
+                    lock = _locked(path)
+                except _Taken:
+                    return True
+                if lock is not None:
+                    os.close(lock)
+    return False
+
+
 def _new(parent: Path | None, make: Callable[[Path], None]) -> Temporary:
     folder = Path(tempfile.gettempdir()) if parent is None else parent
     if (key := (os.getpid(), str(folder))) not in _swept:

@@ -92,7 +92,23 @@ def commands() -> None:
 
 
 class _Group(click.Group):
-    """Commands, of which some are imported when they are asked for."""
+    """Commands, of which some are imported when they are asked for, with one rule for how they exit.
+
+    The status is 0 where what was asked is done or answered, 1 where it was looked at and the answer is no (runs
+    differ, something is wrong, both sides have changed an entry), and 2 where it could not be done or answered.
+    """
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command that was asked for."""
+        from kedro_statisfactory.errors import MergeConflict
+        from kedro_statisfactory.plugin.commands.output import Refused
+
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            if type(error) is click.ClickException and not isinstance(error.__cause__, MergeConflict):
+                raise Refused(error.message) from error.__cause__
+            raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of all, in their order."""

@@ -19,6 +19,7 @@ from kedro_statisfactory.runs import interrupts
 from kedro_statisfactory.runs.attempts import attempt_id, attempt_to_join
 from kedro_statisfactory.runs.inputs import state_of
 from kedro_statisfactory.runs.landing import TRIES, commit_strays, has_uncommitted
+from kedro_statisfactory.runs.leftovers import mark_of
 from kedro_statisfactory.runs.patches import read_uncommitted
 from kedro_statisfactory.runs.run import Run
 from kedro_statisfactory.runs.target import DATA_BRANCH, JOINED, LOGGER, NEW, READ_AT, REPLACES, TOKEN, Target
@@ -236,6 +237,7 @@ class _Beginning:
         began = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         name = run_branch(self._run.kedro_id, began, self._run.token)
         source = target.destination
+        self._mark(name)
         for _ in range(TRIES):
             try:
                 target.base = target.api.create_branch(target.repository, name, source, hidden=True)
@@ -270,6 +272,7 @@ class _Beginning:
         """Make or find the branch where all parts of this run land before the run itself does."""
         api, repository, name = target.api, target.repository, run_branch(self._run.id, JOINED)
         target.joined = name
+        self._mark(name)
         try:
             data_branch = api.commit(repository, name).metadata.get(DATA_BRANCH, target.data_branch)
             if data_branch != target.data_branch:
@@ -298,6 +301,12 @@ class _Beginning:
         else:
             message = f"kedro run {self._run.id}: begun"
             api.create_commit(repository, name, message, mark, allow_empty=True, repeatable=True)
+
+    def _mark(self, branch: str) -> None:
+        """Say to those who clean up on this machine that the branch belongs to a process that is at work."""
+        assert self._run.temporary is not None  # it has been made with the journal
+        with contextlib.suppress(FileNotFoundError):  # somebody has cleaned up
+            (self._run.temporary.path / mark_of(branch)).touch()
 
     def _commit_strays(self, target: Target) -> bool:
         if not has_uncommitted(target.api, target.repository, target.data_branch):

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from kedro_statisfactory.backends.lakefs import records
-from kedro_statisfactory.backends.lakefs.model import Commit, Ref
+from kedro_statisfactory.backends.lakefs.model import RUN_TOKEN, Commit, Ref
 from kedro_statisfactory.backends.lakefs.requests import PAGE
 from kedro_statisfactory.errors import BranchNotFound, RefNotFound
 from kedro_statisfactory.project.branches import (
@@ -21,6 +21,7 @@ from kedro_statisfactory.project.branches import (
     beginnings_of_tags,
     data_branch,
     run_tag,
+    token_of,
 )
 from kedro_statisfactory.runs.past import PastRun, Place, Share, mapping_in
 from kedro_statisfactory.runs.target import REVERTS
@@ -28,6 +29,8 @@ from kedro_statisfactory.runs.target import REVERTS
 _NEWEST = re.compile(r"@(?:~(\d{1,6}))?")
 _SHORT_HEX = re.compile(r"[0-9a-f]{1,16}")  # lakeFS would take it for the beginning of a commit's id
 _MOST_TOLD = 5  # ids that an error names
+#: Commits among which the runs that wrote an entry are looked for, where no time bounds that.
+MOST_COMMITS = 2000
 _MOST_NEAR = 100  # newest runs among which a misspelt one is looked for
 _BEHIND_GIT_TAGS = f"{GIT_TAG[:-1]}."  # comes after all of them in the order of names
 
@@ -67,11 +70,20 @@ class History:
 
     Args:
         places: The repositories of a catalog; at least one.
+
+    Attributes:
+        is_cut: Whether a search has ended before it came to the first commit of a branch.
     """
 
     def __init__(self, places: Sequence[Place]) -> None:
         self.places = list(places)
         self.project = self.places[0][0].project
+        self.is_cut = False
+
+    @property
+    def _branch(self) -> str:
+        """What is checked out, in the words of git; where that is no branch, the data branch of the settings."""
+        return self.project.read_head().branch or self.project.branch()
 
     # -- newest first ------------------------------------------------------------------------------------------------
 
@@ -88,15 +100,22 @@ class History:
         wanted = wanted or Wanted()
         page = min(PAGE, max(20, 2 * amount))
         streams = [self._on_branch(place, ref, wanted, page) for place, ref in self._refs(wanted.branch)]
-        found: dict[str, PastRun] = {}
+        found: list[PastRun] = []
+        last: dict[str, int] = {}  # where in the list the last run with an id is
         for share, taken_back in heapq.merge(*streams, key=lambda each: -each[0].commit.created):
             run_id = share.metadata["kedro_run_id"]
-            before = found.get(run_id)
-            if before is None and len(found) == amount:
+            number = last.get(run_id)
+            # Of two commits with one id in one repository each is a run of its own.
+            if number is not None and share.repository not in found[number].in_repositories:
+                found[number] = replace(found[number], shares=(*found[number].shares, share))
+            elif len(found) == amount:
                 break
-            shares = (*before.shares, share) if before else (share,)
-            found[run_id] = PastRun(run_id, shares, taken_back)
-        return [self._completed(run) for run in found.values()]
+            else:
+                last[run_id] = len(found)
+                found.append(PastRun(run_id, (share,), taken_back))
+                if len(found) == amount and len(streams) == 1:  # no other repository has more of it
+                    break
+        return _told_apart([self._completed(run) for run in found])
 
     def all_since(self, wanted: Wanted) -> Iterator[PastRun]:
         """What each run left in one repository on a data branch, for all that are wanted."""
@@ -140,10 +159,12 @@ class History:
 
     def _on_branch(self, place: Place, ref: str, wanted: Wanted, page: int) -> Iterator[tuple[Share, bool]]:
         """What runs left on a branch, newest first, and whether it was taken back since."""
-        backend, repository = place
         reverted: set[str] = set()
-        for commit in backend.api.log(repository, ref, amount=page):
+        for number, commit in enumerate(self._log(place, ref, page)):
             if wanted.since is not None and commit.created < wanted.since:
+                return
+            if wanted.since is None and wanted.entry is not None and number == MOST_COMMITS:
+                self.is_cut = True
                 return
             reverted.add(commit.metadata.get(REVERTS, ""))
             if is_run(commit):
@@ -151,12 +172,22 @@ class History:
                 if wanted.entry is None or wanted.entry in mapping_in(share.metadata, "kedro_outputs"):
                     yield share, commit.id in reverted
 
+    @staticmethod
+    def _log(place: Place, ref: str, page: int) -> Iterator[Commit]:
+        """The commits of a branch; after a first page, which does as a rule, by large ones."""
+        api, repository = place[0].api, place[1]
+        last = None
+        for last in itertools.islice(api.log(repository, ref, amount=page), page):
+            yield last
+        if last is not None and last.parents:
+            yield from api.log(repository, last.parents[0], amount=PAGE)
+
     def _share(self, place: Place, commit: Commit) -> Share:
         return Share(place, commit, records.metadata_of(place[0].api, place[1], commit))
 
     def _completed(self, run: PastRun) -> PastRun:
         """A run with what it left in other repositories, where the log has not come to that."""
-        missing = run.repositories - {share.repository for share in run.shares}
+        missing = run.repositories - run.in_repositories
         more = [share for place in self.places if place[1] in missing if (share := self._tagged(place, run.id))]
         return replace(run, shares=(*run.shares, *more))
 
@@ -188,7 +219,7 @@ class History:
         """
         if word is None:
             refs = [(place, place[0].api.commit(place[1], ref).id) for place, ref in self._refs(None)]
-            return self._state(self.project.branch(), refs)
+            return self._state(self._branch, refs)
         if not word:
             raise RefNotFound("a run has no empty id: write one, or @ for the newest run.")
         if newest := _NEWEST.fullmatch(word):
@@ -214,10 +245,9 @@ class History:
             if len(runs) < amount:
                 break
             amount = number + 1 + len(runs) - len(there)
-        branch = self.project.branch()
         if not there:
-            raise RefNotFound(f"there is no run on {branch!r} yet: `kedro run` makes one.")
-        raise RefNotFound(f"there are {len(there)} runs on {branch!r} only: @~{len(there) - 1} is the first one.")
+            raise RefNotFound(f"there is no run on {self._branch!r} yet: `kedro run` makes one.")
+        raise RefNotFound(f"there are {len(there)} runs on {self._branch!r} only: @~{len(there) - 1} is the first one.")
 
     def _tagged(self, place: Place, run_id: str) -> Share | None:
         """What a run left in a repository, found by its id; ``None``: nothing, or it only read there."""
@@ -297,15 +327,24 @@ class History:
         """An error that names the run which was perhaps meant."""
         near = self.newest(_MOST_NEAR)
         if not near:
-            return RefNotFound(
-                f"there is no run {word!r}, nor any other on {self.project.branch()!r}: `kedro run` makes one."
-            )
+            return RefNotFound(f"there is no run {word!r}, nor any other on {self._branch!r}: `kedro run` makes one.")
         ids = [run.id for run in near]
         closest = difflib.get_close_matches(word, ids, 1, cutoff=0.0)[0]
         return RefNotFound(
             f"there is no run, tag, branch or git commit {word!r}. The nearest run is {closest}; "
             "`kedro statisfactory runs` lists them."
         )
+
+
+def _told_apart(runs: Sequence[PastRun]) -> list[PastRun]:
+    """Runs with the ids by which they are found: of several with one id all but the first have a mark behind it."""
+    ids: set[str] = set()
+    told: list[PastRun] = []
+    for run in reversed(runs):
+        mark = token_of(run.facts.get(RUN_TOKEN, "")) if run.id in ids else ""
+        ids.add(run.id)
+        told.append(replace(run, id=f"{run.id}-{mark}") if mark else run)
+    return told[::-1]
 
 
 def _state_of(word: str, run: PastRun) -> State:

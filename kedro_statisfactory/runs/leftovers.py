@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+import hashlib
 import itertools
 import re
 import time
@@ -12,9 +13,10 @@ from dataclasses import dataclass
 from kedro_statisfactory.backends import LakeFSBackend
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import Commit
+from kedro_statisfactory.backends.temporary import is_held
 from kedro_statisfactory.project.branches import RUN_BRANCH, id_digest, run_branch
 from kedro_statisfactory.runs.pending import kept
-from kedro_statisfactory.runs.target import ASKED, DATA_BRANCH, JOINED, TOKEN
+from kedro_statisfactory.runs.target import ASKED, DATA_BRANCH, JOINED, TOKEN, command
 
 #: Repositories, each with a backend that reaches its server.
 Places = Sequence[tuple[LakeFSBackend, str]]
@@ -22,12 +24,27 @@ Places = Sequence[tuple[LakeFSBackend, str]]
 
 @dataclass(frozen=True)
 class Leftover:
-    """The hidden branch of a run that has not ended here; ``complete``: all of it is there, it only has to land."""
+    """The hidden branch of a run that has not ended here.
+
+    Attributes:
+        name: Of the branch.
+        run_id: Of the run.
+        complete: Whether all of it is there, so that it only has to land.
+        hours: Since it began or last did something.
+        is_at_work: Whether a process of this machine is still making it; of other machines nobody knows.
+        env: Kedro environment in which it was made; empty: the default one, or not known.
+    """
 
     name: str
     run_id: str
     complete: bool
     hours: float
+    is_at_work: bool = False
+    env: str = ""
+
+    def command(self, verb: str) -> str:
+        """The command that lets it land (``finish``) or drops it (``abort``)."""
+        return command(verb, {"kedro_run_id": self.run_id, **({"kedro_env": self.env} if self.env else {})})
 
 
 def leftovers(api: LakeFSAPI, repository: str, older_than: float = 0.0) -> Iterator[Leftover]:
@@ -46,13 +63,20 @@ def leftovers(api: LakeFSAPI, repository: str, older_than: float = 0.0) -> Itera
             since = time.time()
         if began != JOINED and _hours_since(since) < older_than:
             continue
-        run_id = rest.rpartition("--")[0]
+        run_id, metadata = rest.rpartition("--")[0], dict[str, str]()
         if commits := commits_on(api, repository, ref.id):
-            since, run_id = float(commits[0].created), commits[0].metadata.get("kedro_run_id", ref.id)
+            metadata = dict(commits[0].metadata)
+            since, run_id = float(commits[0].created), metadata.get("kedro_run_id", ref.id)
         complete = bool(commits) and (began != JOINED or any(ASKED in commit.metadata for commit in commits))
         if not commits and (uncommitted := kept(api, repository, ref.id)):
-            complete, run_id = True, uncommitted["kedro_run_id"]
-        yield Leftover(ref.id, run_id, complete, _hours_since(since))
+            complete, run_id, metadata = True, uncommitted["kedro_run_id"], dict(uncommitted)
+        env = metadata.get("kedro_env", "")
+        yield Leftover(ref.id, run_id, complete, _hours_since(since), is_held(mark_of(ref.id)), env)
+
+
+def mark_of(branch: str) -> str:
+    """Name of the file by which the process that makes a run says on this machine that it is at work."""
+    return f"at-work-{hashlib.sha256(branch.encode()).hexdigest()[:16]}"
 
 
 def _hours_since(seconds: float) -> float:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import DATA_BRANCH, FOLDER_MARK
-from kedro_statisfactory.errors import DirtyBranch, MergeConflict, NoChanges, RefNotFound, RunError
+from kedro_statisfactory.errors import BranchNotFound, DirtyBranch, MergeConflict, NoChanges, RefNotFound, RunError
 from kedro_statisfactory.project import Project
 from kedro_statisfactory.project.branches import data_branch, run_branch
 from kedro_statisfactory.project.git import ancestors, commit_named
@@ -48,6 +48,9 @@ class Merge:
         place: The repository.
         source: The data branch of the git branch that is merged.
         target: That into which it is merged.
+        theirs: The commit of the one, as it was looked at.
+        ours: The commit of the other; where there is no such branch yet, that from which it is going to be made.
+        is_new: Whether there is none.
         conflicts: Paths of the entries that both have changed, by their names.
         paths: What the merge brings.
         commit: By which it was done; empty: there was nothing to do.
@@ -56,6 +59,9 @@ class Merge:
     place: Place
     source: str
     target: str
+    theirs: str
+    ours: str = ""
+    is_new: bool = False
     conflicts: dict[str, str] = field(default_factory=dict)
     paths: list[str] = field(default_factory=list)
     commit: str = ""
@@ -83,7 +89,11 @@ def merge(
     source, target = data_branch(branch, project.settings.branches), project.branch()
     if source == target:
         raise RunError(f"{branch!r} is the branch that is checked out: name another one.")
-    merges = [Merge(place, source, target) for place in history.places if _has_branch(place[0].api, place[1], source)]
+    merges = [
+        Merge(place, source, target, commit)
+        for place in history.places
+        if (commit := _head_of(place[0].api, place[1], source))
+    ]
     if not merges:
         raise RefNotFound(f"the git branch {branch!r} has no data: no run was made there.")
     if not force:
@@ -93,8 +103,9 @@ def merge(
     _refuse_unknown(choice, {*entries.values(), *(name for each in merges for name in each.conflicts)})
     unsettled = sorted({name for each in merges for name in each.conflicts if not choice.of(name)})
     if unsettled:
+        here = project.read_head().branch or target
         raise MergeConflict(
-            f"{target!r} and {source!r} have both changed {', '.join(unsettled)}: settle that by `--ours` or "
+            f"{here!r} and {branch!r} have both changed {', '.join(unsettled)}: settle that by `--ours` or "
             "`--theirs` for all, or `--ours-of ENTRY` and `--theirs-of ENTRY`."
         )
     for each in merges:
@@ -115,11 +126,11 @@ def _refuse_unknown(choice: Choice, names: set[str]) -> None:
         raise RunError(f"`--ours-of` and `--theirs-of` both name {', '.join(map(repr, both))}: choose one.")
 
 
-def _has_branch(api: LakeFSAPI, repository: str, branch: str) -> bool:
-    with contextlib.suppress(RefNotFound):
-        api.commit(repository, branch)
-        return True
-    return False
+def _head_of(api: LakeFSAPI, repository: str, branch: str) -> str:
+    """The last commit of a branch; empty: there is no such branch."""
+    with contextlib.suppress(BranchNotFound):
+        return api.branch(repository, branch).commit_id
+    return ""
 
 
 def _refuse_unmerged(history: History, project: Project, branch: str, merges: Sequence[Merge]) -> None:
@@ -128,7 +139,7 @@ def _refuse_unmerged(history: History, project: Project, branch: str, merges: Se
     tip = commit_named(project.path, f"refs/heads/{branch}") or commit_named(
         project.path, f"refs/remotes/origin/{branch}"
     )
-    lasts = [history.last_at(each.place, each.source) for each in merges]
+    lasts = [history.last_at(each.place, each.theirs) for each in merges]
     shas = {last.metadata["git_commit_id"] for last in lasts if last and "git_commit_id" in last.metadata}
     shas |= {tip} if tip else set()
     if head is None or not shas or not shas.issubset(ancestors(project.path, head)):
@@ -141,19 +152,20 @@ def _refuse_unmerged(history: History, project: Project, branch: str, merges: Se
 def _look(merge: Merge, entries: Mapping[str, str], history: History) -> None:
     """Find out what a merge brings, and in what it conflicts."""
     api, repository = merge.place[0].api, merge.place[1]
-    if not _has_branch(api, repository, merge.target):
-        merge.place[0]._create_branch(merge.target, repository=repository)
-    for branch in (merge.target, merge.source):
+    merge.ours = _head_of(api, repository, merge.target)
+    if not merge.ours:
+        merge.is_new, merge.ours = True, api.commit(repository, merge.place[0].refs.source(repository)).id
+    for branch in (merge.source,) if merge.is_new else (merge.target, merge.source):
         if has_uncommitted(api, repository, branch):
             raise DirtyBranch(
                 f"the data branch {branch!r} of {repository!r} has changes that no commit has: commit or drop them in "
                 "lakeFS first (the next `kedro run` there commits them)."
             )
     known = dict(entries)
-    for ref in (merge.target, merge.source):
+    for ref in (merge.ours, merge.theirs):
         if last := history.last_at(merge.place, ref):
             known.update({output.path: output.entry for output in last.outputs})
-    for path, kind in api.changes(repository, merge.target, merge.source, three_dot=True):
+    for path, kind in api.changes(repository, merge.ours, merge.theirs, three_dot=True):
         merge.paths.append(path)
         if kind == "conflict":
             plain = path.removeprefix(FOLDER_MARK)
@@ -173,17 +185,19 @@ def _merge(merge: Merge, choice: Choice, facts: Mapping[str, str]) -> str:
     """Merge as one commit with both parents; gives its id."""
     api, repository = merge.place[0].api, merge.place[1]
     message = f"Merge the data of {facts['kedro_merged_branch']}"
+    if merge.is_new:
+        merge.place[0]._create_branch(merge.target, repository=repository)
+    # What others have committed since it was looked at does not come, nor is it lost: lakeFS finds what conflicts.
     if not merge.conflicts:
-        return api.merge(repository, merge.source, merge.target, message, facts, None, squash=False)
+        return api.merge(repository, merge.theirs, merge.target, message, facts, None, squash=False)
     # lakeFS settles object by object, which would mix those of a folder: what is taken is put together out of sight.
     began = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     hidden = f"{run_branch(f'merge of {merge.source}', began)}-{secrets.token_hex(4)}"
-    ours = api.branch(repository, merge.target).commit_id
-    theirs = api.create_branch(repository, hidden, merge.source, hidden=True)
+    api.create_branch(repository, hidden, merge.theirs, hidden=True)
     try:
-        api.merge(repository, ours, hidden, f"{message}: settled", {}, "dest-wins", squash=False)
+        api.merge(repository, merge.ours, hidden, f"{message}: settled", {}, "dest-wins", squash=False)
         for name, path in merge.conflicts.items():
-            take(api, repository, hidden, ours if choice.of(name) == "ours" else theirs, path)
+            take(api, repository, hidden, merge.ours if choice.of(name) == "ours" else merge.theirs, path)
         with contextlib.suppress(NoChanges):
             api.create_commit(repository, hidden, f"{message}: settled", {})
         told = {

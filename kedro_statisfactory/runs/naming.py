@@ -6,7 +6,7 @@ import re
 
 from kedro_statisfactory.errors import Conflict, ObjectNotFound, RunError
 from kedro_statisfactory.project.branches import RUN_TAG
-from kedro_statisfactory.runs.past import PastRun
+from kedro_statisfactory.runs.past import PastRun, Share
 
 # `kedro run --load-versions` divides at commas and colons; the rest is what git and lakeFS do not allow in a name.
 _NOT_IN_NAMES = re.compile(r"[\x00-\x20\x7f/,:~^?*\[\\@]|\.\.|^[-.]|\.$|\.lock$")
@@ -24,17 +24,29 @@ def name_run(run: PastRun, name: str) -> list[str]:
     if _HEX.fullmatch(name) or name.startswith(RUN_TAG):
         kind = "the id of a run" if name.startswith(RUN_TAG) else "a commit"
         raise RunError(f"{name!r} could be taken for {kind}: choose another name.")
-    done: list[str] = []
-    for share in run.shares:
-        api, repository = share.place[0].api, share.repository
-        try:
-            api.create_tag(repository, name, share.commit.id)
-        except Conflict:
-            there = api.tag(repository, name)
-            if there is None or there.commit_id != share.commit.id:
-                what = "a branch" if there is None else f"the tag of the commit {there.commit_id[:12]}"
-                raise RunError(f"{name!r} is {what} in {repository!r} already: choose another name.") from None
-        except ObjectNotFound:
-            raise RunError(f"lakeFS does not allow the name {name!r}: choose another.") from None
-        done.append(repository)
-    return done
+    made: list[Share] = []
+    try:
+        for share in run.shares:
+            if _name(share, name):
+                made.append(share)
+    except BaseException:  # an interrupt, too, leaves no run with a name in one of its repositories alone
+        for share in made:
+            share.place[0].api.delete_tag(share.repository, name)
+        raise
+    return [share.repository for share in run.shares]
+
+
+def _name(share: Share, name: str) -> bool:
+    """Make a tag; gives whether it was not there before."""
+    api, repository = share.place[0].api, share.repository
+    try:
+        api.create_tag(repository, name, share.commit.id)
+    except Conflict:
+        there = api.tag(repository, name)
+        if there is None or there.commit_id != share.commit.id:
+            what = "a branch" if there is None else f"the tag of the commit {there.commit_id[:12]}"
+            raise RunError(f"{name!r} is {what} in {repository!r} already: choose another name.") from None
+        return False
+    except ObjectNotFound:
+        raise RunError(f"lakeFS does not allow the name {name!r}: choose another.") from None
+    return True

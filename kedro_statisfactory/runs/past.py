@@ -100,6 +100,11 @@ class PastRun:
         return self.shares[0].metadata
 
     @property
+    def in_repositories(self) -> frozenset[str]:
+        """Those in which something of it was found."""
+        return frozenset(share.repository for share in self.shares)
+
+    @property
     def outputs(self) -> list[Output]:
         """What it wrote, everywhere."""
         return [output for share in self.shares for output in share.outputs]

@@ -12,7 +12,7 @@ from kedro_statisfactory.backends.local.staging import staging_folder_for
 from kedro_statisfactory.errors import StatisfactoryError
 from kedro_statisfactory.project import Project
 from kedro_statisfactory.runs.leftovers import leftovers
-from kedro_statisfactory.runs.target import LOGGER, Target, command
+from kedro_statisfactory.runs.target import LOGGER, Target
 
 # Hidden branches of one repository that are looked at by one run.
 _MOST = 20
@@ -60,17 +60,16 @@ def _mark(folder: Path, target: Target) -> Path:
 def _sweep(target: Target, grace: float) -> None:
     api, repository = target.api, target.repository
     for each in list(itertools.islice(leftovers(api, repository, grace), _MOST)):
-        if each.hours < grace:
+        if each.hours < grace or each.is_at_work:
             continue
         if each.complete:
-            metadata = {"kedro_run_id": each.run_id}
             LOGGER.warning(
                 "The run %r has waited in %r for %.1f hours: `%s` lets it land, `%s` drops it.",
                 each.run_id,
                 repository,
                 each.hours,
-                command("finish", metadata),
-                command("abort", metadata),
+                each.command("finish"),
+                each.command("abort"),
             )
         else:
             api.delete_branch(repository, each.name)

@@ -28,6 +28,7 @@ CLAIMED = {
     ("Tutorial", "text"): _TUTORIAL,
     **{(heading, "bash"): _SESSION for heading in _HOW_TOS},
     ("Settle a conflict between two runs", "text"): _SESSION,
+    ("Work in two branches, and bring their data together", "text"): "test_two_people_run_compare_merge_and_prune",
     ("Move a whole catalog", "bash"): "test_the_commands_and_the_difference_of_the_readme",
     ("Move a whole catalog", "diff"): "test_the_commands_and_the_difference_of_the_readme",
     ("Development", "bash"): "test_the_commands_for_single_tests_find_tests",

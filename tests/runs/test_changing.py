@@ -11,6 +11,7 @@ from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK
 from kedro_statisfactory.errors import BackendUnreachable, Conflict
 from kedro_statisfactory.project.branches import RUN_BRANCH
+from kedro_statisfactory.runs import merging
 from tests.runs.conftest import KedroProject
 from tests.runs.test_history import answer, record
 
@@ -170,6 +171,27 @@ def test_a_merge_that_cannot_be_is_one_line(project: KedroProject) -> None:
     assert (done.exit_code, "'feature--x' of" in done.output) == (2, True), done.output
     (project.path / "conf/base/catalog.yml").write_text("{}")
     assert project.invoke("merge", "feature/x").exit_code == 2
+
+
+def test_what_is_refused_makes_no_branch_and_what_comes_meanwhile_is_not_merged(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _branched(project)
+    project.git("merge", "-q", "feature/x")
+    project.git("switch", "-qc", "fresh")
+    project.settings(source="main")
+    assert project.invoke("merge", "feature/x", "--ours-of", "c").exit_code == 2
+    assert "fresh" not in project.branches()
+    look = merging._look
+
+    def then_others_commit(*arguments: Any) -> None:
+        look(*arguments)
+        project.write("late.json", 1, "feature--x")
+        project.api.create_commit(project.repository, "feature--x", "meanwhile", {})
+
+    monkeypatch.setattr(merging, "_look", then_others_commit)
+    assert project.invoke("merge", "feature/x").exit_code == 0
+    assert project.read("fresh") == {"a": 2, "b": 20, "total": 1}
 
 
 def test_data_comes_to_a_branch_that_has_none_yet_and_that_only_the_settings_name(project: KedroProject) -> None:

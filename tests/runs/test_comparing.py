@@ -257,6 +257,15 @@ def test_a_name_that_lakefs_does_not_allow_is_refused(project: KedroProject, mon
     assert "lakeFS does not allow the name" in project.invoke("tag", run_id, "x:y").output
 
 
+def test_a_name_is_given_in_all_repositories_of_a_run_or_in_none(project: KedroProject) -> None:
+    run_id = project.run(1, pipeline="both")
+    last = max(project.repository, project.other)
+    project.api.create_branch(last, "taken", "main")
+    done = project.invoke("tag", run_id, "taken")
+    assert (done.exit_code, "is a branch in" in done.output) == (2, True), done.output
+    assert not any("taken" in project.tags(repository) for repository in (project.repository, project.other))
+
+
 def test_what_only_one_side_has_is_not_loaded(project: KedroProject) -> None:
     record(project, "empty", kedro_outputs="{}")
     project.run(1, nodes=["first"])

@@ -89,11 +89,17 @@ def test_an_entry_that_cannot_be_made_and_one_whose_keys_cannot_be_read_are_name
         "bad": {"type": ours, "filepath": "nowhere://x/y"},
         "lake": {"type": ours, "filepath": f"lakefs://{project.repository}/x"},
         "bucket": {"type": ours, "filepath": "s3://doctors-bucket/x", "credentials": "s3"},
+        "same": {"type": ours, "filepath": "s3://doctors-bucket/x", "credentials": "s3"},
+        "strange": {"type": ours, "filepath": "s3://doctors-bucket/x", "credentials": "other"},
     }
     (project.path / "conf/base/catalog.yml").write_text(yaml.safe_dump(catalog))
-    (project.path / "conf/base/credentials.yml").write_text(yaml.safe_dump({"s3": dict(seaweed.credentials)}))
+    keys = {"s3": dict(seaweed.credentials), "other": {**seaweed.credentials, "aws_secret_access_key": "another"}}
+    (project.path / "conf/base/credentials.yml").write_text(yaml.safe_dump(keys))
     monkeypatch.delenv("LAKECTL_SERVER_ENDPOINT_URL")
     done = project.invoke("doctor", "--json")
-    told = {each["what"]: each for each in json.loads(done.stdout)}
+    found = json.loads(done.stdout)
+    told = {each["what"]: each for each in found[::-1]}
+    looked_at = [each["good"] for each in found if each["what"] == "bucket doctors-bucket"]
+    assert looked_at == [True, False], "each set of keys is tried once"
     assert (told["entry bad"]["good"], told["entry lake"]["good"]) == (False, False), done.output
     assert "there is nothing at /x" in told["bucket doctors-bucket"]["told"]

@@ -19,6 +19,7 @@ from kedro_statisfactory.backends.lakefs import records
 from kedro_statisfactory.errors import RefNotFound
 from kedro_statisfactory.plugin.commands import output
 from kedro_statisfactory.project.branches import run_tag
+from kedro_statisfactory.runs import history as history_module
 from kedro_statisfactory.runs.history import History, Wanted
 from kedro_statisfactory.runs.past import PastRun, Share, mapping_in
 from kedro_statisfactory.session import Session
@@ -289,6 +290,32 @@ def test_times_are_those_of_the_run(project: KedroProject) -> None:
 def test_a_branch_up_to_which_no_run_was_made_has_none(project: KedroProject) -> None:
     with pytest.raises(RefNotFound, match="no run was made up to 'main'"):
         history(project).run("main")
+
+
+def test_a_search_for_an_entry_ends_somewhere_and_says_so(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history_module, "MOST_COMMITS", 22)  # more than the first page has
+    for number in range(23):
+        record(project, f"run-{number:02}", **({"kedro_outputs": '{"rare": {"path": "r"}}'} if number < 2 else {}))
+    done = project.invoke("runs", "--entry", "rare", "-n", "1")
+    assert "run-01" in done.stdout
+    assert done.stderr == ""
+    done = project.invoke("runs", "--entry", "rare", "--json")
+    assert [each["id"] for each in json.loads(done.stdout)] == ["run-01"]
+    assert "--since looks further back" in done.stderr
+    assert len(answer(project, "runs", "--entry", "rare", "--since", "1d")) == 2
+
+
+def test_of_two_runs_with_one_id_each_is_listed_and_shown(project: KedroProject) -> None:
+    ids = ("first", "second")
+    for number, mark in enumerate(("0a0b0c0d", "1a1b1c1d")):
+        facts = {"kedro_run_id": "same", "kedro_run_branch": f"kedro----20261127T080000Z--same--01234567-{mark}"}
+        record(project, "same" if not number else f"same-{mark}", **facts, kedro_user=ids[number])
+    listed = answer(project, "runs")
+    assert [each["id"] for each in listed] == ["same-1a1b1c1d", "same"]
+    for each, user in zip(listed[::-1], ids, strict=True):
+        assert answer(project, "show", each["id"])["user"] == user
 
 
 def test_a_tag_without_a_run_of_its_id_is_no_run(project: KedroProject) -> None:

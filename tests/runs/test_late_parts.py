@@ -103,7 +103,7 @@ def test_a_part_that_comes_after_a_finish_that_died_before_its_end_lands_with_th
     with monkeypatch.context() as patch:
         patch.setattr(LakeFSAPI, "delete_branch", fail)
         done = joined.invoke("run", "finish")
-        assert (done.exit_code, "its branch is left over" in " ".join(done.output.split())) == (1, True)
+        assert (done.exit_code, "its branch is left over" in " ".join(done.output.split())) == (2, True)
     late()
     finish(joined)
     assert joined.read() == ALL
@@ -116,7 +116,7 @@ def test_a_part_that_is_repeated_after_a_finish_that_died_goes_before_what_that_
     joined.run(3, nodes=["first", "second"])
     with monkeypatch.context() as patch:
         patch.setattr(LakeFSAPI, "delete_branch", fail)
-        assert joined.invoke("run", "finish").exit_code == 1
+        assert joined.invoke("run", "finish").exit_code == 2
     with pytest.raises(RunError, match=LATE):
         joined.run(4, nodes=["first", "second"])
     finish(joined)
@@ -146,7 +146,7 @@ def test_a_tag_stays_where_whoever_was_faster_has_landed_more(
         delete = LakeFSAPI.delete_branch
         with monkeypatch.context() as patch:
             patch.setattr(LakeFSAPI, "delete_branch", lambda self, *_: fail() if _[1] == branch else delete(self, *_))
-            assert joined.invoke("run", "finish", ID).exit_code == 1
+            assert joined.invoke("run", "finish", ID).exit_code == 2
 
     branch = run_branch(ID, JOINED)
     joined.run(3, nodes=["first", "second"])
@@ -296,7 +296,7 @@ def test_a_late_part_that_reached_one_of_two_repositories_is_not_landed_by_halve
     with monkeypatch.context() as patch:
         at(patch, "create_tag", come)
         done = joined.invoke("run", "finish")
-    assert (done.exit_code, f"to '{last}' is missing there" in " ".join(done.output.split())) == (1, True)
+    assert (done.exit_code, f"to '{last}' is missing there" in " ".join(done.output.split())) == (2, True)
     assert joined.read()["b"] == 30
     with pytest.raises(RunError, match=LATE):
         joined.run(4, pipeline="both")

@@ -60,7 +60,7 @@ def test_a_run_does_not_land_on_a_branch_that_was_made_anew(
         run.result()
     assert feature.read("x") == NEW
     run_id = id_of(run.exception())
-    assert feature.invoke("run", "finish", run_id, "--merge", "source-wins").exit_code == 1
+    assert feature.invoke("run", "finish", run_id, "--merge", "source-wins").exit_code == 2
     assert feature.read("x") == NEW
     caplog.clear()
     reset(feature)
@@ -74,7 +74,7 @@ def test_a_run_does_not_bring_a_branch_back_that_was_reset(feature: KedroProject
         reset(feature)
     with pytest.raises(RunError, match="is not the one any more"):
         run.result()
-    assert feature.invoke("run", "finish", id_of(run.exception())).exit_code == 1
+    assert feature.invoke("run", "finish", id_of(run.exception())).exit_code == 2
     assert "x" not in feature.branches()
 
 
@@ -98,7 +98,7 @@ def test_a_joined_run_that_waits_does_not_bring_a_branch_back(
     feature.run(3, nodes=FIRST)
     reset(feature)
     done = feature.invoke("run", "finish")
-    assert (done.exit_code, "is not the one any more" in " ".join(done.output.split())) == (1, True)
+    assert (done.exit_code, "is not the one any more" in " ".join(done.output.split())) == (2, True)
     assert "x" not in feature.branches()
 
 

@@ -269,7 +269,7 @@ def test_a_mixture_that_cannot_be_taken_back_is_named_and_can_be_taken_back_in_l
         with pytest.raises(RunError, match=refused) as caught:
             made.run(2)
         assert "run finish" not in str(caught.value)
-        assert made.invoke("run", "abort", id_of(caught.value)).exit_code == 1, "the mixture is there"
+        assert made.invoke("run", "abort", id_of(caught.value)).exit_code == 2, "the mixture is there"
     merge = re.findall(refused, str(caught.value))[0]
     made.server.call(
         "POST", f"/repositories/{made.repository}/branches/main/revert", {"ref": merge, "parent_number": 1}
@@ -438,7 +438,7 @@ def test_an_abort_tells_which_parts_came_after_their_run_had_landed(
     half(made)
     with monkeypatch.context() as patch:
         patch.setattr(LakeFSAPI, "create_tag", fail)
-        assert made.invoke("run", "finish").exit_code == 1
+        assert made.invoke("run", "finish").exit_code == 2
     late = made.run(3, nodes=["add"])
     done = made.invoke("run", "abort")
     assert (done.exit_code, "was on the data branch 'main'" in done.output) == (0, True)

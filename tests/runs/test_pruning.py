@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kedro_statisfactory.runs import pruning
+from kedro_statisfactory.runs import leftovers, pruning, standing
 from tests.runs.conftest import KedroProject
 from tests.runs.test_history import record
 
@@ -161,6 +161,32 @@ def test_what_killed_runs_have_left_is_dropped_as_well(project: KedroProject) ->
     project.killed_run()
     assert "would drop kedro----" in project.invoke("prune").output
     assert "dropped kedro----" in project.invoke("prune", "--yes").output
+
+
+def test_what_a_process_of_this_machine_is_making_stays_however_old(project: KedroProject) -> None:
+    project.settings(grace_hours=0)
+    with project.waiting_run("add"):
+        told = " ".join(project.invoke("status").output.split())
+        assert "is at work on this machine" in told
+        for command in (["clean"], ["clean", "--older-than", "0"], ["prune", "--yes"]):
+            assert "a process of this machine is at work there" in project.invoke(*command).output
+    assert project.read()["a"] == 1, "it has landed"
+    project.killed_run()
+    assert "is at work elsewhere or was killed" in " ".join(project.invoke("status").output.split())
+    assert "dropped kedro----" in project.invoke("clean").output
+
+
+def test_what_waits_is_told_with_commands_that_can_be_typed(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = leftovers.Leftover("branch", "it's", True, 1.0, env="my env")
+    assert told.command("finish") == """kedro statisfactory run finish --env 'my env' 'it'"'"'s'"""
+    monkeypatch.setattr(leftovers, "leftovers", lambda *_: [told])
+    monkeypatch.setattr(standing, "leftovers", lambda *_: [told])
+    for command in ("status", "clean"):
+        output = " ".join(project.invoke(command).output.split())
+        assert told.command("finish") in output
+        assert told.command("abort") in output
 
 
 def test_a_run_says_in_its_end_what_it_wrote_and_how_that_is_shown(

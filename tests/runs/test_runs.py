@@ -823,7 +823,7 @@ def test_a_journal_that_somebody_cleans_away_loses_no_run(
         journals[0].unlink()
     assert project.read() == {"a": 3, "b": 30, "total": 3}
     outputs = json.loads(project.log()[0].metadata["kedro_outputs"])
-    assert outputs["b"] == {"path": "b.json"}
+    assert outputs["b"]["path"] == "b.json"
 
 
 def test_a_journal_that_somebody_cleans_away_hides_no_failure(

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 
+from tests.readme.blocks import below
 from tests.runs.conftest import KedroProject
-from tests.runs.test_history import answer
+from tests.runs.test_history import answer, record
 
 pytestmark = pytest.mark.once
 
 BRANCH = "feature/größe"
+TYPED: set[str] = set()  # commands, as the walk types them
 
 
 def _clone(project: KedroProject, path: Path) -> KedroProject:
@@ -24,6 +29,7 @@ def _clone(project: KedroProject, path: Path) -> KedroProject:
 def _told(project: KedroProject, *arguments: str, status: int = 0) -> str:
     """What a command says to a person, on a screen with 80 columns; tables keep within it."""
     done = project.invoke(*arguments)
+    TYPED.add(" ".join(arguments))
     print(f"$ kedro statisfactory {' '.join(arguments)}\n{done.output}")
     assert done.exit_code == status, done.output
     if arguments[0] in ("runs", "status", "show", "diff"):
@@ -75,9 +81,38 @@ def test_two_people_run_compare_merge_and_prune_and_load_old_runs(
     assert f"dropped the data branch {hers}" in _told(ben, "prune", "--yes")
     assert hers not in ada.branches()
 
+    (recording,) = below("Work in two branches, and bring their data together", "text")
+    for command in re.findall(r"^\w+\$ kedro statisfactory (.+)$", recording.text, re.MULTILINE):
+        assert command.replace("feature/ben", BRANCH) in TYPED, "what the README shows is what is done here"
+
     # Old runs load as ever, by their ids, names and git commits.
     for word, number in ((on_main, 10), (on_branch, 20), ("bens-best", 20), (sha, 20)):
         ada.run(pipeline="reads", load_versions={"b": word}, expect=10 * number)
+
+
+def test_what_is_asked_does_not_grow_with_the_runs(project: KedroProject, calls: Callable[[], Counter[str]]) -> None:
+    def asked(*arguments: str) -> Counter[str]:
+        before = calls()
+        done = project.invoke(*arguments)
+        assert done.exit_code in (0, 1), done.output
+        return calls() - before
+
+    def all_asked(newest: str) -> dict[tuple[str, ...], Counter[str]]:
+        commands = (
+            *(["runs"], ["runs", "-n", "2"], ["runs", "--since", "1d"], ["runs", "--entry", "a"], ["status"]),
+            *(["show", newest], ["show", newest[:-1]], ["show", "@"], ["show", "@~1"], ["show", "main"]),
+            *(["diff", "@~1", "@"], ["diff", newest]),
+        )
+        return {tuple(command[:1] + command[2:]): asked(*command) for command in commands}
+
+    for number in range(3):
+        record(project, f"early-{number}x")
+    few = all_asked("early-2x")
+    for number in range(27):
+        record(project, f"late-{number:02}")
+    many = all_asked("late-26")
+    assert few == many
+    assert max(sum(each.values()) for each in many.values()) <= 8
 
 
 def test_names_in_any_script_stay_within_a_narrow_screen(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -139,7 +140,7 @@ def _shown(found: Comparison, contents: dict[tuple[str, str], list[str]]) -> lis
         if lines := contents.get((each.repository, each.path)):
             parts += ["", words(each.entry or each.path, "bold"), *(words(f"  {line}") for line in lines)]
     if found.reasons:
-        reasons = [(what, _told(old), _told(new)) for what, old, new in found.reasons]
+        reasons = [(what, *(_told(value, what) for value in (old, new))) for what, old, new in found.reasons]
         parts += ["", table(["what explains it", "before", "after"], reasons)]
     return parts
 
@@ -157,6 +158,8 @@ def _checksums(change: Change) -> str:
     return " -> ".join(checksum[:12] for checksum in change.checksums if checksum)
 
 
-def _told(value: Any) -> str:
+def _told(value: Any, what: str) -> str:
     text = "-" if value in (None, "") else plain(value)
+    if not what.startswith("parameter "):  # digests are told as far as people compare them
+        text = re.sub(r"\b([0-9a-f]{12})[0-9a-f]{20,}\b", r"\1", text)
     return text if len(text) <= 64 or " " in text else f"{text[:64]}…"

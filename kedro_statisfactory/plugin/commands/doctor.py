@@ -76,8 +76,8 @@ def _all(entries: list[tuple[str, ArtifactDataset]]) -> Iterator[Check]:
         yield health.Check("settings", False, str(error))
         return
     servers: set[str] = set()
-    places: set[tuple[str, str]] = set()
-    buckets: set[str] = set()
+    places: set[tuple[object, ...]] = set()
+    buckets: set[tuple[object, ...]] = set()
     for name, entry in entries:
         check = _of_entry(name, entry)
         yield check
@@ -87,12 +87,19 @@ def _all(entries: list[tuple[str, ArtifactDataset]]) -> Iterator[Check]:
             if host not in servers:
                 servers.add(host)
                 yield from health.of_server(backend)
-            if (host, repository) not in places:
-                places.add((host, repository))
+            if (with_keys := (host, repository, _keys_of(entry))) not in places:
+                places.add(with_keys)
                 yield from health.of_repository((backend, repository))
-        elif entry.location.scheme in ("s3", "s3a", "s3n") and check.is_good and entry.location.netloc not in buckets:
-            buckets.add(entry.location.netloc)
+        elif entry.location.scheme in ("s3", "s3a", "s3n") and check.is_good:
+            if (bucket := (entry.location.netloc, _keys_of(entry))) in buckets:
+                continue
+            buckets.add(bucket)
             yield health.tried(f"bucket {entry.location.netloc}", functools.partial(_reached, entry))
+
+
+def _keys_of(entry: ArtifactDataset) -> object:
+    """What tells the credentials of an entry from others: what one set of them may do, another may not."""
+    return entry.backend._session.connection("doctor", object)
 
 
 def _reached(entry: ArtifactDataset) -> str:

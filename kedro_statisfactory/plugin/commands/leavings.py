@@ -74,7 +74,9 @@ def clean_repository(backend: LakeFSBackend, repository: str, older_than: float 
     for each in list(leftovers(backend.api, repository)):
         what = f"{each.name} of {repository} ({each.hours:.1f} hours old)"
         if each.complete:
-            click.echo(f"kept {what}: end it with `kedro statisfactory run finish {each.run_id}` or `… abort`")
+            click.echo(f"kept {what}: `{each.command('finish')}` lands it, `{each.command('abort')}` drops it")
+        elif each.is_at_work:
+            click.echo(f"kept {what}: a process of this machine is at work there")
         elif each.hours < grace:
             click.echo(f"kept {what}: it may be at work")
         elif dry_run:

@@ -71,9 +71,10 @@ def runs(
     amount: int,
 ) -> None:
     """Show the runs on a data branch, newest first."""
-    from kedro_statisfactory.runs.history import History, Wanted
+    from kedro_statisfactory.runs.history import MOST_COMMITS, History, Wanted
 
-    found = History(repositories(metadata, env)).newest(amount, Wanted(branch, since, entry))
+    history = History(repositories(metadata, env))
+    found = history.newest(amount, Wanted(branch, since, entry))
     if as_json:
         print_json([run_as_json(run) for run in found])
     elif found:
@@ -82,6 +83,8 @@ def runs(
         raise Refused("there is no run here yet: `kedro run` makes one.")
     else:
         click.echo("No run is like that.")
+    if history.is_cut and len(found) < amount:
+        click.echo(f"Only the newest {MOST_COMMITS} commits were looked at: --since looks further back.", err=True)
 
 
 def _table_of(found: list[PastRun]) -> RenderableType:
@@ -105,7 +108,7 @@ def _table_of(found: list[PastRun]) -> RenderableType:
     if not any(row[5] for row in rows):
         heads.remove("pipeline")
         rows = [(*row[:5], row[6]) for row in rows]
-    return table(heads, rows, whole=("run",))
+    return table(heads, rows, whole=("run", "pipeline"))
 
 
 @click.command(name="show")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -52,7 +53,7 @@ def status(metadata: ProjectMetadata, env: str | None, pipeline: str, as_json: b
             }
         )
         return
-    show(*(part for each in found for part in _shown(git, each)), *shown_nodes(plan))
+    show(*(part for each in found for part in _shown(git, each, env)), *shown_nodes(plan))
 
 
 def _as_json(each: Standing) -> dict[str, Any]:
@@ -63,13 +64,19 @@ def _as_json(each: Standing) -> dict[str, Any]:
         "last_run": each.last.metadata["kedro_run_id"] if each.last else None,
         "uncommitted": each.uncommitted,
         "waiting": [
-            {"run": left.run_id, "branch": left.name, "complete": left.complete, "hours": left.hours}
+            {
+                "run": left.run_id,
+                "branch": left.name,
+                "complete": left.complete,
+                "hours": left.hours,
+                "at_work_here": left.is_at_work,
+            }
             for left in each.waiting
         ],
     }
 
 
-def _shown(git: Checkout, each: Standing) -> list[RenderableType]:
+def _shown(git: Checkout, each: Standing, env: str | None) -> list[RenderableType]:
     from kedro_statisfactory.runs.standing import MOST
 
     commit = (git.head.commit or "no commit")[:12]
@@ -89,10 +96,14 @@ def _shown(git: Checkout, each: Standing) -> list[RenderableType]:
     parts: list[RenderableType] = [facts]
     for left in each.waiting:
         if left.complete:
-            way = f"`kedro statisfactory run finish {left.run_id}` lands it, `… abort` drops it"
+            ways = f"`{left.command('finish')}` lands it, `{left.command('abort')}` drops it"
+            told = f"waits since {left.hours:.1f} hours: {ways}"
+        elif left.is_at_work:
+            told = f"is at work on this machine, since {left.hours:.1f} hours"
         else:
-            way = "it is at work, or was killed: `kedro statisfactory clean` drops it later"
-        parts.append(words(f"The run {left.run_id} waits since {left.hours:.1f} hours: {way}."))
+            clean = f"kedro statisfactory clean{f' --env {shlex.quote(env)}' if env else ''}"
+            told = f"began {left.hours:.1f} hours ago, and is at work elsewhere or was killed: `{clean}` drops it later"
+        parts.append(words(f"The run {left.run_id} {told}."))
     return [*parts, ""]
 
 
