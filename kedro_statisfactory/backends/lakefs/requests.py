@@ -198,7 +198,7 @@ class LakeFSRequests:
         url = f"{client.configuration.host}{where}{'?' + urlencode(query, quote_via=quote) if query else ''}"
         waits = patience.within(self._session.in_run)
         peer = Peer(
-            f"the lakeFS server {self.host}",
+            f"the lakeFS server {client.configuration.host}",  # to find it out once more would take a while
             "check endpoint_url, and that the server runs",
             _may_soon_do_it,
             waits=waits,
