@@ -205,3 +205,18 @@ def test_a_link_goes_and_what_it_leads_to_stays(tmp_path: Path) -> None:
     made.remove()
     assert names(tmp_path) == ["data"]
     assert names(tmp_path / "data") == ["x"]
+
+
+def test_who_is_at_work_is_known_by_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = temporary.new_folder()
+    assert not temporary.is_held("at-work")
+    (folder.path / "at-work").touch()
+    assert temporary.is_held("at-work")
+    assert folder.lock is not None
+    os.close(folder.lock)
+    folder.lock = None
+    assert not temporary.is_held("at-work"), "its process has ended"
+    monkeypatch.setattr(temporary, "_HAS_LOCKS", False)
+    assert not temporary.is_held("at-work"), "nobody knows"
+    folder.remove()
