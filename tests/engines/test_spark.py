@@ -1,68 +1,93 @@
-"""Entries of Spark, with a real Spark: on this machine they work like any other, and on a cluster they are refused."""
+"""Spark itself: on this machine its entries work like any other; on a cluster it goes to the data, or is refused."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
+import json
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kedro.io import DatasetError
+from kedro.pipeline import Node, Pipeline
 
 from kedro_statisfactory import ArtifactDataset
+from kedro_statisfactory.errors import MergeConflict
+from tests.engines.test_columns import bytes_for
+from tests.engines.test_native_in_runs import paths
+from tests.runs.conftest import KedroProject
+from tests.runs.conftest import calls as calls
+from tests.runs.conftest import environment as environment
+from tests.runs.conftest import project as project
+from tests.runs.project import pipeline_registry
+from tests.runs.test_collections import edit
+from tests.servers.faults import Proxy, proxy
 from tests.servers.s3 import S3Server
+from tests.servers.spark import CLUSTER, NoSpark, has_delta, spark, without_s3fs
 
 pytestmark = [
     pytest.mark.once,
-    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
+    pytest.mark.timeout(900),  # a JVM of its own, and two for its workers
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::FutureWarning"),
 ]
 
-# The one of the two that needs no client of HDFS, nor s3fs.
-SPARK = "spark.spark_dataset_v2.SparkDatasetV2"
+V1, V2 = "spark.SparkDataset", "spark.spark_dataset_v2.SparkDatasetV2"
+COLUMNS, ROWS = 50, 20_000
 
 
-def session(master: str) -> Any:
-    from pyspark.sql import SparkSession
-
-    quiet: dict[str, Any] = {
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.ui.enabled": "false",
-        "spark.sql.shuffle.partitions": "1",
-    }
-    return SparkSession.builder.master(master).config(map=quiet).getOrCreate()
+@pytest.fixture(autouse=True)
+def _without_s3fs() -> Iterator[None]:
+    with without_s3fs():
+        yield
 
 
-@pytest.fixture
-def start() -> Iterator[Any]:
-    """Starts a session; it is stopped afterwards, and its JVM ends with this process."""
-    started: list[Any] = []
-
-    def begin(master: str) -> Any:
-        for each in started:
-            each.stop()
-        started[:] = [session(master)]
-        return started[0]
-
-    yield begin
-    for each in started:
-        each.stop()
+def test_spark(
+    project: KedroProject,
+    calls: Any,
+    seaweed: S3Server,
+    bucket: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    pytestconfig: pytest.Config,
+) -> None:
+    """One test, because a JVM takes long to start; each step is a promise."""
+    logger = logging.getLogger("kedro.io.core")
+    caplog.set_level("DEBUG", logger.name)
+    monkeypatch.setattr(logger, "handlers", [*logger.handlers, caplog.handler])
+    try:
+        with spark("local[2]", tmp_path) as here:
+            entries_work_on_this_machine_like_any_other(here, seaweed, bucket, tmp_path)
+    except NoSpark as error:
+        pytest.skip(f"NOT TESTED: {error}")
+    with spark(CLUSTER, tmp_path) as cluster, proxy(seaweed.endpoint_url) as between:
+        s3 = {**seaweed.credentials, "endpoint_url": between.endpoint_url}
+        workers_see_nothing_of_the_driver_and_staging_is_refused(cluster, tmp_path)
+        formats_are_read_and_written_where_the_data_is(cluster, f"s3://{bucket}/native", s3)
+        formats_are_read_and_written_where_the_data_is(cluster, f"lakefs://{project.other}", project.server.credentials)
+        no_secret_is_told(cluster, f"s3://{bucket}/native/table.parquet", s3, capfd, caplog)
+        a_column_costs_a_column(cluster, bucket, s3, between)
+        if pytestconfig.getoption("--spark"):
+            a_run_lands_whole_or_not_at_all(project, monkeypatch)
+            two_runs_that_write_one_folder_conflict(project)
+            a_load_costs_two_requests_and_a_save_five(project, cluster, calls)
+            delta_keeps_its_history_or_its_jar_is_asked_for(cluster, f"lakefs://{project.other}")
 
 
 def rows(entry: Any) -> list[Any]:
+    """What an entry holds."""
     return sorted(tuple(row) for row in entry.load().collect())
 
 
-def test_spark_on_this_machine_and_on_a_cluster(start: Any, seaweed: S3Server, bucket: str, tmp_path: Path) -> None:
-    if shutil.which("java") is None:
-        pytest.skip("NOT TESTED: Spark needs Java, and there is no `java` on this machine.")
-    spark = start("local[2]")
-    one, two = (spark.createDataFrame([(number, f"day{number}")], ["a", "day"]) for number in (1, 2))
+def entries_work_on_this_machine_like_any_other(here: Any, seaweed: S3Server, bucket: str, tmp_path: Path) -> None:
+    """By a copy, in each mode."""
+    one, two = (here.createDataFrame([(number, f"day{number}")], ["a", "day"]) for number in (1, 2))
     for root, credentials in ((str(tmp_path), None), (f"s3://{bucket}", seaweed.credentials)):
 
         def entry(name: str, root: str = root, credentials: Any = credentials, **save_args: Any) -> Any:
-            dataset = {"type": SPARK, "file_format": "parquet", "save_args": save_args}
+            dataset = {"type": V2, "file_format": "parquet", "save_args": save_args}
             return ArtifactDataset(filepath=f"{root}/{name}", dataset=dataset, credentials=credentials)
 
         entry("table").save(one)
@@ -70,7 +95,7 @@ def test_spark_on_this_machine_and_on_a_cluster(start: Any, seaweed: S3Server, b
             entry("table").save(two)  # Spark's default
         entry("table", mode="ignore").save(two)
         assert rows(entry("table")) == [(1, "day1")]
-        entry("table", mode="append").save(two)
+        entry("table", mode="Append").save(two)
         assert rows(entry("table")) == [(1, "day1"), (2, "day2")]
         entry("table", mode="overwrite").save(two)
         assert rows(entry("table")) == [(2, "day2")]
@@ -81,12 +106,164 @@ def test_spark_on_this_machine_and_on_a_cluster(start: Any, seaweed: S3Server, b
         entry("data[1].parquet").save(one)
         assert rows(entry("data[1].parquet")) == [(1, "day1")]
 
-    cluster = start("local-cluster[1,1,1024]")
-    table = ArtifactDataset(
-        filepath=str(tmp_path / "table"),
-        dataset={"type": SPARK, "file_format": "parquet", "save_args": {"mode": "overwrite"}},
-    )
-    with pytest.raises(DatasetError, match="works on the Spark master 'local-cluster"):
-        table.save(cluster.createDataFrame([(3, "day3")], ["a", "day"]))
-    start("local[1]")
-    assert rows(table) == [(2, "day2")]
+
+def workers_see_nothing_of_the_driver_and_staging_is_refused(cluster: Any, tmp_path: Path) -> None:
+    """What they write to a folder of the driver is not there."""
+    overwrite = {"type": V2, "file_format": "parquet", "save_args": {"mode": "overwrite"}}
+    cluster.range(3).write.parquet(str(tmp_path / "gone"))
+    assert [path.name for path in (tmp_path / "gone").iterdir() if path.name[0] != "."] == ["_SUCCESS"]
+    staged = ArtifactDataset(filepath=str(tmp_path / "table"), dataset=overwrite)
+    with pytest.raises(DatasetError, match=r"works on the Spark master 'local-cluster.* set `native: true`"):
+        staged.save(cluster.range(3))
+    native = ArtifactDataset(filepath=str(tmp_path / "other"), dataset=overwrite, native=True)
+    with pytest.raises(DatasetError, match="without any file beside `_SUCCESS`"):
+        native.save(cluster.range(3))
+
+
+def formats_are_read_and_written_where_the_data_is(cluster: Any, root: str, credentials: dict[str, str]) -> None:
+    """Parquet, CSV and JSON: replaced, added to, protected."""
+
+    def entry(kind: str, file_format: str, mode: str) -> Any:
+        name = f"{'data[1] %a' if file_format == 'csv' else 'table'}.{file_format}"
+        args = {"load_args": {"inferSchema": True}} if file_format == "csv" else {}
+        dataset = {"type": kind, "file_format": file_format, "save_args": {"mode": mode}, **args}
+        return ArtifactDataset(filepath=f"{root}/{name}", dataset=dataset, credentials=credentials, native=True)
+
+    for kind, file_format in ((V1, "parquet"), (V2, "csv"), (V2, "json")):
+        table = entry(kind, file_format, "overwrite")
+        table.save(cluster.range(9).repartition(3))
+        table.save(cluster.range(4).coalesce(1))
+        assert rows(table) == [(number,) for number in range(4)]
+        entry(kind, file_format, "append").save(cluster.range(4, 6))
+        entry(kind, file_format, "ignore").save(cluster.range(1))
+        assert table.load().count() == 6
+    with pytest.raises(DatasetError, match="something is there already"):
+        entry(V1, "parquet", "error").save(cluster.range(1))
+    parquet = entry(V1, "parquet", "overwrite")
+    with pytest.raises(DatasetError, match="is read, when it is written, from what it would replace"):
+        parquet.save(parquet.load().limit(1))
+    assert parquet.load().count() == 6
+    names = [info.path for info in parquet.backend.list(fragment=parquet.location)]
+    assert not [name for name in names if name.endswith("/") or "_temporary" in name]
+    assert parquet.exists()
+
+
+def delta_keeps_its_history_or_its_jar_is_asked_for(cluster: Any, root: str) -> None:
+    """A jar is made for each Spark, some time after that."""
+
+    def entry(**save_args: Any) -> Any:
+        dataset = {"type": V1, "file_format": "delta", "save_args": save_args}
+        return ArtifactDataset(filepath=f"{root}/delta", dataset=dataset, native=True)
+
+    if not has_delta():
+        with pytest.raises(
+            DatasetError, match=r"needs a jar that the Spark session in use has not: io\.delta:delta-spark"
+        ):
+            entry(mode="overwrite").save(cluster.range(3))
+        return
+    for number in range(2):
+        entry(mode="overwrite").save(cluster.range(3 + number))
+    entry(mode="append").save(cluster.range(10, 12))
+    entry(mode="overwrite", replaceWhere="id >= 10").save(cluster.range(10, 11))
+    assert rows(entry()) == [(0,), (1,), (2,), (3,), (10,)]
+    backend, where = entry().backend, entry().location
+    log = [info.path for info in backend.list(fragment=where) if info.path.endswith(".json")]
+    assert len(log) == 4
+
+
+def frame(parameters: dict[str, Any]) -> Any:
+    """Make a table in so many parts."""
+    from pyspark.sql import SparkSession
+
+    pipeline_registry.act("frame", parameters)
+    return SparkSession.active().range(parameters["value"]).repartition(parameters["parts"])
+
+
+def total(table: Any, parameters: dict[str, Any]) -> dict[str, int]:
+    """Add up a column of it."""
+    pipeline_registry.act("total", parameters)
+    return {"n": table.groupBy().sum("id").first()[0]}
+
+
+def a_run_lands_whole_or_not_at_all(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parts, in so many as Spark has written, and no marker of a folder."""
+    made = Node(frame, "parameters", "table", name="frame")
+    summed = Node(total, ["table", "parameters"], "a", name="total")
+    pipelines = {"both": Pipeline([made, summed]), "frame": Pipeline([made])}
+    monkeypatch.setattr(pipeline_registry, "register_pipelines", lambda: pipelines)
+    dataset = {"type": V1, "save_args": {"mode": "overwrite"}}
+    where = f"lakefs://{project.repository}/deep/er/table"
+    entry = {"type": "kedro_statisfactory.ArtifactDataset", "filepath": where, "dataset": dataset, "native": True}
+    edit(project, "table", entry)
+    with pytest.raises(RuntimeError):
+        project.run(pipeline="both", value=8, parts=2, fail=["total"])
+    assert paths(project, "deep/") == []
+    assert project.branches() == ["main"]
+    project.run(pipeline="both", value=8, parts=4)
+    first = paths(project, "deep/")
+    assert len(first) == 5
+    assert first[0] == "deep/er/table/_SUCCESS"
+    with pytest.raises(RuntimeError):
+        project.run(pipeline="both", value=9, parts=3, fail=["total"])
+    assert paths(project, "deep/") == first
+    project.run(pipeline="both", value=3, parts=1)
+    assert len(paths(project, "deep/")) == 2
+    assert project.catalog().load("a") == {"n": 3}
+    assert json.loads(project.log()[0].metadata["kedro_outputs"])["table"]["objects"] == "2"
+
+
+def two_runs_that_write_one_folder_conflict(project: KedroProject) -> None:
+    """And are not merged into a table with the rows of both."""
+    with project.waiting_run("frame", pipeline="frame", value=5, parts=1) as one:
+        project.run(pipeline="frame", value=7, parts=1)
+    with pytest.raises(MergeConflict, match="table"):
+        one.result()
+    assert project.catalog().load("table").count() == 7
+
+
+def a_load_costs_two_requests_and_a_save_five(project: KedroProject, cluster: Any, calls: Any) -> None:
+    """Whatever the number of parts."""
+    entry: Any = project.catalog().get("table")
+    entry.bind(entry.backend.project)
+    before = calls().total()
+    entry.load()
+    assert calls().total() - before <= 2
+    before = calls().total()
+    entry.save(cluster.range(20).repartition(20))
+    assert calls().total() - before <= 6  # outside of a run one more, which looks for the branch
+
+
+def no_secret_is_told(
+    cluster: Any, url: str, s3: dict[str, str], capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """In no error, log or plan."""
+    table: Any = ArtifactDataset(filepath=url, dataset=V1, credentials=s3, native=True)
+    table.load().explain(True)
+    wrong = {"type": V1, "file_format": "nonsense", "save_args": {"mode": "append"}}
+    with pytest.raises(DatasetError, match="nonsense") as error:
+        ArtifactDataset(filepath=url, dataset=wrong, credentials=s3, native=True).save(cluster.range(1))
+    told = capfd.readouterr()
+    assert "Physical Plan" in told.out
+    assert "SparkDataset" in caplog.text
+    for text in (told.out, told.err, caplog.text, str(error.value), repr(table)):
+        assert "secret-of-the-tests" not in text
+
+
+def a_column_costs_a_column(cluster: Any, bucket: str, s3: dict[str, str], between: Proxy) -> None:
+    """What it costs Spark by hand."""
+    import pyspark.sql.functions as f
+
+    dataset = {"type": V1, "save_args": {"mode": "overwrite"}}
+    table: Any = ArtifactDataset(filepath=f"s3://{bucket}/wide", dataset=dataset, credentials=s3, native=True)
+    columns = (f.rand(number).alias(f"c{number}") for number in range(COLUMNS))
+    table.save(cluster.range(0, ROWS, 1, 1).select(*columns))
+
+    def column(load: Callable[[], Any]) -> int:
+        return bytes_for(between, lambda: float(load().select("c7").groupBy().sum().first()[0]))
+
+    # The keys are told already: S3A keeps them for this bucket.
+    itself = column(lambda: cluster.read.parquet(f"s3a://{bucket}/wide"))
+    ours = column(table.load)
+    print(f"{ours} bytes of ours, {itself} by Spark itself, {ROWS * COLUMNS * 8} in all")
+    assert ours <= 1.2 * itself
+    assert ours < ROWS * COLUMNS * 8

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from tests.servers.cache import alone, cache_folder
@@ -36,12 +39,28 @@ _POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
   </dependencies>
 </project>
 """
+# By the version of Spark, as far as there is one: each with what it needs beside Spark.
+_DELTA = {
+    "4.2": [
+        ("delta-spark_4.2_2.13", "4.4.0"),
+        ("delta-storage", "4.4.0"),
+        ("delta-kernel-api", "4.4.0"),
+        ("delta-kernel-defaults", "4.4.0"),
+        ("delta-kernel-unitycatalog", "4.4.0"),
+    ]
+}
+_OF_DELTA = """<dependency>
+      <groupId>io.delta</groupId><artifactId>{name}</artifactId><version>{version}</version>
+      <exclusions><exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion></exclusions>
+    </dependency>"""
 _MODULE = """<dependency>
       <groupId>software.amazon.awssdk</groupId><artifactId>{name}</artifactId>
       <version>${{aws-java-sdk-v2.version}}</version>
     </dependency>"""
 _MODULES = ("s3", "s3-transfer-manager", "sts")
 _OF_SPARK = ("commons-codec-", "commons-logging-", "slf4j-")
+# For processes that do not live long enough to be worth the best code.
+_SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 _FETCHED_WITHIN = 600.0  # seconds
 
 
@@ -60,21 +79,33 @@ def jars() -> list[Path]:
     client = next(Path(pyspark.__path__[0], "jars").glob("hadoop-client-api-*.jar"))
     hadoop = client.stem.rpartition("-")[2]
     cache = cache_folder()
-    kept = cache / f"hadoop-aws-{hadoop}"
+    kept = cache / f"spark-{pyspark.__version__}-jars"
     if not kept.exists():
         with alone(cache / "fetching"):
             if not kept.exists():
-                _fetch(hadoop, kept)
+                _fetch(hadoop, _delta(), kept)
     return sorted(each for each in kept.glob("*.jar") if not each.name.startswith(_OF_SPARK))
 
 
-def _fetch(hadoop: str, target: Path) -> None:
+def has_delta() -> bool:
+    """Whether there is a Delta for the installed Spark."""
+    return bool(_delta())
+
+
+def _delta() -> list[tuple[str, str]]:
+    import pyspark
+
+    return _DELTA.get(".".join(pyspark.__version__.split(".")[:2]), [])
+
+
+def _fetch(hadoop: str, delta: list[tuple[str, str]], target: Path) -> None:
     maven = shutil.which("mvn")
     if maven is None:
         raise NoSpark("there is no Maven on PATH, by which the jars for S3 are fetched.")
     with tempfile.TemporaryDirectory(prefix="jars-", dir=target.parent) as folder:
-        modules = "\n    ".join(_MODULE.format(name=name) for name in _MODULES)
-        Path(folder, "pom.xml").write_text(_POM.format(hadoop=hadoop, modules=modules))
+        more = [_MODULE.format(name=name) for name in _MODULES]
+        more += [_OF_DELTA.format(name=name, version=version) for name, version in delta]
+        Path(folder, "pom.xml").write_text(_POM.format(hadoop=hadoop, modules="\n    ".join(more)))
         strictly = [maven, "-q", "-B", "-C", "dependency:copy-dependencies", "-DincludeScope=runtime"]
         done = subprocess.run(
             [*strictly, f"-DoutputDirectory={folder}/jars"],
@@ -89,15 +120,14 @@ def _fetch(hadoop: str, target: Path) -> None:
 
 
 @contextlib.contextmanager
-def spark(master: str, folder: Path, **options: str) -> Iterator[Any]:
+def spark(master: str, folder: Path) -> Iterator[Any]:
     """A session of Spark until the block is left.
 
     Args:
-        master: Where it works. In a cluster, workers have the folder for temporary files for themselves, so that the
-            driver's are empty.
-        folder: For what the workers need.
-        options: More of the session, with ``_`` for each dot.
+        master: Where it works.
+        folder: Of the driver, for all that it has. In a cluster it is empty for the workers.
     """
+    import pyspark
     from pyspark.sql import SparkSession
 
     java = shutil.which("java")
@@ -107,10 +137,12 @@ def spark(master: str, folder: Path, **options: str) -> Iterator[Any]:
     if not home.exists():
         (home / "bin").mkdir(parents=True)
         own = "--mount" if os.geteuid() == 0 else "--user --map-root-user --mount"
-        command = f'mount -t tmpfs tmpfs {tempfile.gettempdir()} && cd / && exec {java} "$@"'
+        command = f'mount -t tmpfs tmpfs {folder} && cd / && exec {java} "$@"'
         (home / "bin/java").write_text(f"#!/bin/sh\nexec unshare {own} sh -c '{command}' java \"$@\"\n")
         (home / "bin/java").chmod(0o755)
     config: dict[str, Any] = {
+        "spark.driver.extraJavaOptions": _SHORT_LIVED,
+        "spark.executor.extraJavaOptions": _SHORT_LIVED,
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.executor.memory": "512m",
@@ -118,10 +150,47 @@ def spark(master: str, folder: Path, **options: str) -> Iterator[Any]:
         "spark.jars": ",".join(map(str, jars())),
         "spark.sql.shuffle.partitions": "1",
         "spark.ui.enabled": "false",
-        **{name.replace("_", "."): value for name, value in options.items()},
     }
+    if has_delta():
+        config["spark.databricks.delta.snapshotPartitions"] = "1"  # a task for each of 50 would take most of the time
+        config["spark.sql.extensions"] = "io.delta.sql.DeltaSparkSessionExtension"
+        config["spark.sql.catalog.spark_catalog"] = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
     session = SparkSession.builder.master(master).config(map=config).getOrCreate()
+    logs = Path(pyspark.__path__[0], "work", session.sparkContext.applicationId)  # of the workers
     try:
         yield session
     finally:
         session.stop()
+        shutil.rmtree(logs, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def without_s3fs() -> Iterator[None]:
+    """Stand in for what kedro-datasets imports for Spark, and uses for versions in folders alone.
+
+    s3fs of these days cannot be installed beside a boto3 of these days.
+    """
+    known: dict[str, Any] = importlib.import_module("fsspec.registry")._registry
+
+    class Nothing:
+        def __init__(self, **_: Any) -> None: ...
+
+        def exists(self, *_: Any, **__: Any) -> Any:
+            raise AssertionError("this goes past Spark")
+
+        glob = exists
+
+    s3fs, hdfs = ModuleType("s3fs"), ModuleType("hdfs")
+    vars(s3fs).update(S3FileSystem=Nothing, __version__="2026.9.0")
+    vars(hdfs).update(HdfsError=Exception, InsecureClient=object)
+    before = dict(known)
+    real = {name: sys.modules.get(name) for name in ("s3fs", "hdfs")}
+    sys.modules.update(s3fs=s3fs, hdfs=hdfs)
+    try:
+        yield
+    finally:
+        for name in known.keys() - before.keys():
+            del known[name]
+        for name in (*real, "kedro_datasets.spark.spark_dataset"):
+            sys.modules.pop(name, None)
+        sys.modules.update({name: module for name, module in real.items() if module})
