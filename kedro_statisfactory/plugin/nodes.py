@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kedro.io import DatasetError
@@ -76,7 +76,7 @@ def code_reader(project: Project) -> CodeReader:
 def code_of_nodes(pipeline: Pipeline, project: Project) -> dict[str, NodeCode | UnknownCode]:
     """The code of the nodes of a pipeline as it is now, by name."""
     reader = code_reader(project)
-    return {node.name: reader.read(original(node.func)) for node in pipeline.nodes}
+    return {node.name: _code(original(node.func), reader) for node in pipeline.nodes}
 
 
 class Answer:
@@ -128,6 +128,16 @@ def _value_of(entry: Any) -> str | None:
         return None
 
 
+def _code(function: Callable[..., Any], reader: CodeReader) -> NodeCode | UnknownCode:
+    """The code of a function or class; to look at it never ends a run."""
+    from kedro_statisfactory.project.code import UnknownCode
+
+    try:
+        return reader.read(function)
+    except Exception as error:  # whatever functions and files of somebody else's make of being looked at
+        return UnknownCode(f"{type(error).__name__}: {error}")
+
+
 def _node(node: KedroNode, parameters: Mapping[str, str | None], reader: CodeReader) -> Node:
     from kedro_statisfactory.runs.nodes.pipeline import Node
 
@@ -137,7 +147,7 @@ def _node(node: KedroNode, parameters: Mapping[str, str | None], reader: CodeRea
         tuple(name for name in node.inputs if not _is_parameter(name)),
         tuple(node.outputs),
         json.loads(json.dumps(wiring)),
-        reader.read(original(node.func)),
+        _code(original(node.func), reader),
         {name: parameters[name] for name in node.inputs if _is_parameter(name)},
         ALWAYS in node.tags,
     )
@@ -197,7 +207,7 @@ def _settings(entry: Any, kinds: Sequence[type], reader: CodeReader) -> str | No
     for kind in dict.fromkeys([type(entry), *kinds]):
         if kind.__module__.partition(".")[0] in _WELL_KNOWN:
             continue
-        code = reader.read(kind)
+        code = _code(kind, reader)
         if isinstance(code, UnknownCode):
             return None
         codes.append(code.digest)

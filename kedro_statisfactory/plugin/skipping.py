@@ -111,10 +111,10 @@ def kept_inputs(node: KedroNode, catalog: Any) -> dict[str, Any] | None:
         node: The node, whose inputs were made already.
         catalog: Of the run, in whichever of its processes.
     """
-    from kedro_statisfactory.datasets.artifact import ArtifactDataset
-
     if not isinstance(node.func, Skippable):
         return None
+    from kedro_statisfactory.datasets.artifact import ArtifactDataset
+
     entries = [catalog.get(name) for name in node.outputs]
     if not all(isinstance(each, ArtifactDataset) for each in entries):
         return None

@@ -20,7 +20,7 @@ from kedro_statisfactory.plugin.commands.nodes import _entries, shown_nodes
 from kedro_statisfactory.plugin.nodes import nodes_of
 from kedro_statisfactory.plugin.skipping import Skippable, kept_inputs, original
 from kedro_statisfactory.project import Project
-from kedro_statisfactory.project.code import NodeCode
+from kedro_statisfactory.project.code import CodeReader, NodeCode, UnknownCode
 from kedro_statisfactory.runs.nodes.pipeline import NodePipeline
 from kedro_statisfactory.runs.nodes.state import Plan
 from kedro_statisfactory.session import Session
@@ -113,6 +113,13 @@ def test_nodes_are_told_in_plain_values(tmp_path: Path, monkeypatch: pytest.Monk
     again = nodes_of(nodes, catalog, {"made": [entry, entry], "none": [versions]}, Project(tmp_path))
     assert [again.data[name].settings for name in ("odd", "made")] == [None, None], "nobody knows what it does"
     assert isinstance(one.code, NodeCode)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("odd")
+
+    monkeypatch.setattr(CodeReader, "read", fail)
+    unknown = nodes_of(nodes, catalog, {"made": [entry], "none": [versions]}, Project(tmp_path)).nodes[0].code
+    assert unknown == UnknownCode("RuntimeError: odd"), "to look at code never ends a run"
 
 
 def test_an_entry_that_cannot_be_made_leaves_the_rest_of_the_status_as_it_is(tmp_path: Path) -> None:
