@@ -22,6 +22,8 @@ _NOT_TOLD = {
     "SPARK_REMOTE": "Spark's own, which is only looked at",
     "FULL_OBJECT": "a kind of checksum of S3",
     "O_BINARY": "a flag of open()",
+    "SC_CLK_TCK": "a setting of the system",
+    "TYPE_CHECKING": "a name of the module typing",
     "O_DIRECTORY": "a flag of open()",
     "RUN_ID": "a name of the module",
     "WRONG_VERSION": "a reason of OpenSSL's",

@@ -40,6 +40,8 @@ from kedro_statisfactory.errors import (
     TransferError,
 )
 
+_LOCAL = "local://"  # how addresses begin on a server that keeps its objects in a folder
+
 
 class LakeFSAPI(LakeFSUploads):
     """One lakeFS server, asked with the credentials of a session.
@@ -364,7 +366,7 @@ class LakeFSAPI(LakeFSUploads):
         """Put an object on a branch whose bytes the server has already, as it was described."""
         where = api_path("repositories", repository, "branches", branch, "objects")
         body = {
-            "physical_address": stat.address,
+            "physical_address": self._address(repository, stat.address),
             "checksum": stat.checksum,
             "size_bytes": stat.size,
             "mtime": stat.mtime,
@@ -372,6 +374,18 @@ class LakeFSAPI(LakeFSUploads):
             "content_type": stat.content_type,
         }
         self._server.json("PUT", where, lambda found: stat_of(found, stat.path), {"path": stat.path}, json_body=body)
+
+    def _address(self, repository: str, address: str) -> str:
+        """The address of an object's bytes as the server takes it.
+
+        A server that keeps its objects in a folder tells that folder twice for what was put somewhere by its address.
+        """
+        if not address.startswith(_LOCAL):
+            return address
+        name = self.storage_namespace(repository).removeprefix(_LOCAL).strip("/")
+        folder, _, rest = address.removeprefix(_LOCAL).rpartition(f"/{name}/")
+        half = folder[: len(folder) // 2]
+        return f"{_LOCAL}{half if folder == half + half else folder}/{name}/{rest}"
 
     def delete(self, repository: str, branch: str, paths: Sequence[str]) -> None:
         """Remove objects from a branch; it is no error when one of them is not there.

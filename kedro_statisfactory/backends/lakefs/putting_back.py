@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import Stat
 from kedro_statisfactory.errors import IntegrityError, ObjectNotFound, PermissionDenied, StatisfactoryError
-
-_LOCAL = "local://"
 
 
 class PuttingBack:
@@ -80,8 +77,7 @@ class PuttingBack:
                 if before is None:
                     self._api.delete(self.repository, self.branch, [damaged.path])
                 else:
-                    address = self._address(before, damaged)
-                    self._api.stage(self.repository, self.branch, dataclasses.replace(before, address=address))
+                    self._api.stage(self.repository, self.branch, before)
             except StatisfactoryError as error:
                 raise IntegrityError(
                     f"{damaged.path!r} arrived damaged on the branch {self.branch!r} of {self.repository!r}, and "
@@ -89,14 +85,3 @@ class PuttingBack:
                 ) from None
 
         return put_back
-
-    def _address(self, stat: Stat, damaged: Stat) -> str:
-        """The address of an object's bytes as the server takes it.
-
-        A server that keeps its objects in a folder tells that folder twice for what was put back before.
-        """
-        if not stat.address.startswith(_LOCAL):
-            return stat.address
-        name = self._api.storage_namespace(self.repository).removeprefix(_LOCAL).strip("/")
-        folder = damaged.address.removeprefix(_LOCAL).rpartition(f"/{name}/")[0]
-        return stat.address.replace(f"{_LOCAL}{folder}{folder}/", f"{_LOCAL}{folder}/")

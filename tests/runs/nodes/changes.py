@@ -1,0 +1,178 @@
+"""A history of edits, each followed by a run of what has changed, in a process that has loaded nothing before."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import yaml
+
+from kedro_statisfactory.project import announce
+from kedro_statisfactory.project.branches import data_branch
+from kedro_statisfactory.project.code import files
+from tests.runs.conftest import KedroProject, kedro_project
+from tests.runs.nodes.programs import PACKAGE, RAW, Program
+from tests.servers.lakefs import LakeFSServer
+
+Patch = Callable[[], object]
+
+
+def fresh_run(project: KedroProject, *patches: Patch) -> None:
+    """Run what has changed, in a process that has loaded nothing of the project before."""
+    log = project.path / ".log"
+    child = os.fork()
+    if child == 0:
+        try:
+            with log.open("w") as output:
+                os.dup2(output.fileno(), 1)
+                os.dup2(output.fileno(), 2)
+                _run(project, patches)
+                os._exit(0)
+        except BaseException:
+            log.write_text(log.read_text() + traceback.format_exc())
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, log.read_text()
+
+
+def _run(project: KedroProject, patches: tuple[Patch, ...]) -> None:
+    # Python would take bytecode of the source before, where both are of one second and one size.
+    sys.dont_write_bytecode = True
+    sys.path[:0] = [str(project.path / "src"), str(project.path / "site-packages")]
+    # The process from which this one was forked has loaded none of the modules.
+    files._began = lambda: time.time() + 1
+    logging.disable(logging.INFO)  # to print it takes half of the time
+    for patch in patches:
+        patch()
+    project.run(missing=True)
+
+
+class Changes:
+    """A project on disk, in git and on lakeFS, that is edited and run.
+
+    Args:
+        project: The project.
+    """
+
+    def __init__(self, project: KedroProject) -> None:
+        self.project = project
+        self.branch, self.widget = "main", 0
+        self._written: dict[str, str] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        def entry(url: str) -> dict[str, str]:
+            return {"type": "kedro_statisfactory.ArtifactDataset", "filepath": url, "dataset": "json.JSONDataset"}
+
+        path, lakefs = self.project.path, f"lakefs://{self.project.repository}"
+        catalog = {"raw_a": entry(f"{lakefs}/raw_a.json"), "raw_b": entry("data/raw_b.json")}
+        catalog |= {
+            "out_{number}": entry(f"{lakefs}/out_{{number}}.json"),
+            "loc_{number}": entry("data/loc_{number}.json"),
+        }
+        (path / "conf/base/catalog.yml").write_text(yaml.safe_dump(catalog))
+        (path / "pyproject.toml").write_text(
+            f'[tool.kedro]\npackage_name = "{PACKAGE}"\nproject_name = "changing"\nkedro_init_version = "1.7.0"\n'
+        )
+        (path / ".gitignore").write_text("data/\nsite-packages/\n.ran\n.log\n")
+        self.write_raw("raw_a", 1)
+        self.write_raw("raw_b", 1)
+        self.set_widget(0)
+
+    # -- what is edited ----------------------------------------------------------------------------------------------
+
+    def write(self, program: Program) -> None:
+        """Write those files of a program that have changed."""
+        wanted = program.files()
+        for name, text in wanted.items():
+            if self._written.get(name) != text:
+                file = self.project.path / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text)
+        for name in self._written.keys() - wanted.keys():
+            (self.project.path / name).unlink()
+        self._written = wanted
+
+    def write_raw(self, name: str, number: int) -> None:
+        """Change an input."""
+        if name == "raw_a":
+            self.project.write("raw_a.json", number, self.data_branch)
+        else:
+            (self.project.path / "data").mkdir(exist_ok=True)
+            (self.project.path / "data/raw_b.json").write_text(json.dumps({"n": number}))
+
+    def set_widget(self, version: int) -> None:
+        """Install another version of a distribution."""
+        site = self.project.path / "site-packages"
+        shutil.rmtree(site, ignore_errors=True)
+        (site / f"widget-1.{version}.0.dist-info").mkdir(parents=True)
+        (site / "widget.py").write_text(f"VALUE = {version}\n")
+        self.widget = version
+
+    def switch(self, branch: str) -> None:
+        """Check out a git branch, which is made where we are if there is none."""
+        heads = self.project.path / ".git/refs/heads"
+        if not (heads / branch).exists():
+            shutil.copy(heads / self.branch, heads / branch)
+        (self.project.path / ".git/HEAD").write_text(f"ref: refs/heads/{branch}\n")
+        self.branch = branch
+
+    # -- runs --------------------------------------------------------------------------------------------------------
+
+    @property
+    def data_branch(self) -> str:
+        """The data branch, or `main` as long as there is none."""
+        name = data_branch(self.branch)
+        return name if name == "main" or name in self.project.branches() else "main"
+
+    def run(self, *patches: Patch) -> list[str]:
+        """Run what has changed; gives the functions that were called.
+
+        Args:
+            patches: Called in the process of the run before it begins.
+        """
+        ran = self.project.path / ".ran"
+        ran.write_text("")
+        os.environ["CHANGING_RAN"] = str(ran)
+        try:
+            fresh_run(self.project, *patches)
+        finally:
+            del os.environ["CHANGING_RAN"]
+        return ran.read_text().split()
+
+    def stored(self) -> dict[str, int]:
+        """What all entries hold that are stored somewhere."""
+        found = self.project.read(self.data_branch)
+        for file in (self.project.path / "data").glob("*.json"):
+            found[file.stem] = json.loads(file.read_text())["n"]
+        return found
+
+    def wrong(self, program: Program) -> dict[str, tuple[int | None, int]]:
+        """The entries that are not what a full run from nothing makes: what they are, and what they should be."""
+        stored = self.stored()
+        made = program.results({name: stored[name] for name in RAW}, self.widget)
+        kept = {name: value for name, value in made.items() if not name.startswith("mem")}
+        return {name: (stored.get(name), value) for name, value in kept.items() if stored.get(name) != value}
+
+
+@contextlib.contextmanager
+def changes(server: LakeFSServer) -> Iterator[Changes]:
+    """A project for one history."""
+    folder = Path(tempfile.mkdtemp(prefix="changes-"))
+    try:
+        os.chdir(folder)
+        with kedro_project(folder, server) as project:
+            yield Changes(project)
+    finally:
+        announce(None)
+        os.chdir("/")
+        shutil.rmtree(folder, ignore_errors=True)
