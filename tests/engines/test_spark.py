@@ -69,10 +69,10 @@ def test_spark(
         formats_are_read_and_written_where_the_data_is(cluster, f"lakefs://{project.other}", project.server.credentials)
         no_secret_is_told(cluster, f"s3://{bucket}/native/table.parquet", s3, capfd, caplog)
         a_column_costs_a_column(cluster, bucket, s3, between)
+        a_run_lands_whole_or_not_at_all(project, monkeypatch)
+        two_runs_that_write_one_folder_conflict(project)
+        a_load_costs_two_requests_and_a_save_five(project, cluster, calls)
         if pytestconfig.getoption("--spark"):
-            a_run_lands_whole_or_not_at_all(project, monkeypatch)
-            two_runs_that_write_one_folder_conflict(project)
-            a_load_costs_two_requests_and_a_save_five(project, cluster, calls)
             delta_keeps_its_history_or_its_jar_is_asked_for(cluster, f"lakefs://{project.other}")
 
 
