@@ -122,6 +122,7 @@ class Changes:
         """Check out a git branch, which is made where we are if there is none."""
         heads = self.project.path / ".git/refs/heads"
         if not (heads / branch).exists():
+            (heads / branch).parent.mkdir(exist_ok=True)
             shutil.copy(heads / self.branch, heads / branch)
         (self.project.path / ".git/HEAD").write_text(f"ref: refs/heads/{branch}\n")
         self.branch = branch
