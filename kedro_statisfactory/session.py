@@ -6,6 +6,7 @@ them here.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -134,6 +135,26 @@ class Session:
         if self._as_key is None:
             self._as_key = Hidden(_frozen(self.credentials))
         return os.getpid(), kind, self._as_key
+
+
+def environment(names: tuple[str, ...]) -> Hidden[Hashable]:
+    """What environment variables say, for the ``kind`` of a connection that depends on them.
+
+    It is asked for several times for each object, and ``os.environ`` takes some microseconds for each variable that is
+    not set.
+
+    Args:
+        names: Of the variables.
+    """
+    kept = getattr(os.environ, "_data", None)  # where Python keeps them; nowhere, if it does so otherwise one day
+    if isinstance(kept, dict):
+        return Hidden(tuple(map(kept.get, _as_kept(names))))
+    return Hidden(tuple(map(os.environ.get, names)))
+
+
+@functools.cache
+def _as_kept(names: tuple[str, ...]) -> tuple[Any, ...]:
+    return tuple(map(os.environ.encodekey, names))
 
 
 def _secrets(credentials: Mapping[Any, Any]) -> set[Hidden[str]]:

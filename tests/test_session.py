@@ -10,7 +10,7 @@ import pytest
 
 from kedro_statisfactory import session as session_module
 from kedro_statisfactory.backends.s3.credentials import s3_configuration
-from kedro_statisfactory.session import Session
+from kedro_statisfactory.session import Session, environment
 
 S3FS = {"key": "AK", "secret": "SK", "client_kwargs": {"endpoint_url": "http://127.0.0.1:1"}}
 
@@ -69,6 +69,29 @@ def test_a_child_forgets_what_its_parent_connected(monkeypatch: pytest.MonkeyPat
     one = Session({"a": 1}).connection("test", object)
     session_module._forget_connections()
     assert Session({"a": 1}).connection("test", object) is not one
+
+
+@pytest.mark.parametrize("kept_otherwise", [False, True])
+def test_each_change_of_a_variable_is_another_environment(
+    kept_otherwise: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kept_otherwise:  # than the Python of today does it
+        monkeypatch.setattr(os, "environ", dict(os.environ))
+    names = ("STATISFACTORY_ONE", "STATISFACTORY_OTHER")
+    unset = environment(names)
+    monkeypatch.setenv(names[0], "hush")
+    one = environment(names)
+    monkeypatch.setenv(names[1], "hush")
+    both = environment(names)
+    monkeypatch.delenv(names[0])
+    other = environment(names)
+    assert len({unset, one, both, other}) == 4
+    assert "hush" not in repr(both)
+    monkeypatch.setenv(names[0], "hush")
+    assert environment(names) == both
+    monkeypatch.delenv(names[0])
+    monkeypatch.delenv(names[1])
+    assert environment(names) == unset
 
 
 def test_no_secret_shows() -> None:

@@ -9,10 +9,15 @@ import logging
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
+
+from kedro_statisfactory.hidden import Hidden
+from kedro_statisfactory.session import environment
 
 #: Variable that names the folder of the cache, or is ``off``.
 VARIABLE = "STATISFACTORY_CACHE"
+# The variables that say where it is.
+_VARIABLES = (VARIABLE, "XDG_CACHE_HOME", "HOME", "LOCALAPPDATA", "USERPROFILE")
 #: The folder in it which all is in. Another layout will have another name, so that two versions of this package do not
 #: take each other's files for their own.
 LAYOUT = "v1"
@@ -28,14 +33,15 @@ class Untrusted(OSError):
 
 def cache_folder() -> str | None:
     """The folder of the cache, which need not exist; ``None``: the cache is off, or the user has no home."""
-    return _cache_folder(os.environ.get(VARIABLE, ""), os.environ.get("XDG_CACHE_HOME", ""), os.environ.get("HOME"))
+    return _cache_folder(environment(_VARIABLES))
 
 
 @functools.lru_cache(maxsize=8)  # it is asked for with each object
-def _cache_folder(named: str, of_user: str, _: str | None) -> str | None:
-    if named.strip().lower() == "off":
+def _cache_folder(_: Hidden[Hashable]) -> str | None:
+    named = os.environ.get(VARIABLE, "").strip()
+    if named.lower() == "off":
         return None
-    folder = os.path.expanduser(named.strip() or os.path.join(_folder_of_user(of_user), _OURS))
+    folder = os.path.expanduser(named or os.path.join(_folder_of_user(os.environ.get("XDG_CACHE_HOME", "")), _OURS))
     return None if folder.startswith("~") else os.path.abspath(folder)
 
 

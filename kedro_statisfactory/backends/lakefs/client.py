@@ -14,7 +14,7 @@ from kedro_statisfactory.backends.lakefs.credentials import (
 )
 from kedro_statisfactory.errors import InvalidCredentials
 from kedro_statisfactory.hidden import Hidden, HiddenDict
-from kedro_statisfactory.session import Session
+from kedro_statisfactory.session import Session, environment
 
 if TYPE_CHECKING:
     from lakefs_client import ApiClient
@@ -28,8 +28,7 @@ def lakefs_client(session: Session) -> ApiClient:
         MissingCredentials, UnknownCredential, InvalidCredentials: As for
             :func:`~kedro_statisfactory.backends.lakefs.credentials.lakefs_configuration`.
     """
-    environment = Hidden(tuple(map(os.environ.get, VARIABLES)))
-    return session.connection(("lakefs", environment), lambda: _make_client(session))
+    return session.connection(("lakefs", environment(VARIABLES)), lambda: _make_client(session))
 
 
 def with_address(session: Session) -> Mapping[str, Any]:
@@ -37,7 +36,7 @@ def with_address(session: Session) -> Mapping[str, Any]:
 
     What a run has pinned is known by that address, which the variables of another host may not name, or name otherwise.
     """
-    made = session.made(("lakefs", Hidden(tuple(map(os.environ.get, VARIABLES))))) if session.in_run else None
+    made = session.made(("lakefs", environment(VARIABLES))) if session.in_run else None
     if made is None or "endpoint_url" in checked_lakefs_credentials(session.credentials):
         return session.credentials
     return HiddenDict({**session.credentials, "endpoint_url": made.configuration.host})
@@ -55,7 +54,7 @@ def object_store(session: Session, origin: str) -> PoolManager:
     Raises:
         InvalidCredentials: The file of ``ssl_ca_cert`` cannot be read.
     """
-    kind = ("lakefs object store", origin, Hidden(tuple(map(os.environ.get, VARIABLES))))
+    kind = ("lakefs object store", origin, environment(VARIABLES))
     return session.connection(kind, lambda: _make_pool(session, origin))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -15,8 +14,8 @@ from kedro_statisfactory.backends.s3.objects import S3Objects
 from kedro_statisfactory.backends.s3.plain import CRC32_HEADER, MOST_SENT, plain_service
 from kedro_statisfactory.backends.transfer import Stopped, raise_if_stopped
 from kedro_statisfactory.errors import UnknownCredential
-from kedro_statisfactory.hidden import Hidden, HiddenDict
-from kedro_statisfactory.session import Session
+from kedro_statisfactory.hidden import HiddenDict
+from kedro_statisfactory.session import Session, environment
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -64,8 +63,7 @@ def s3_client(session: Session) -> S3Client:
 
 def s3_objects(session: Session) -> S3Objects:
     """Requests for single objects, of which most need no boto3; credentials and errors as for :func:`s3_client`."""
-    environment = Hidden(tuple(map(os.environ.get, _VARIABLES)))
-    return session.connection(("s3", environment), lambda: _make(session.credentials))
+    return session.connection(("s3", environment(_VARIABLES)), lambda: _make(session.credentials))
 
 
 def _make(credentials: Mapping[str, Any]) -> S3Objects:
