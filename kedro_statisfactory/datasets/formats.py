@@ -148,7 +148,8 @@ class Format:
             DatasetError: The class cannot be made with these arguments.
         """
         make = functools.partial(self._made, path, url)
-        if not self.kind.__module__.startswith(_OF_KEDRO):  # its constructor may do anything
+        # Other constructors may do anything: that of Delta tables opens the table, or finds that there is none yet.
+        if not (self.kind.__module__.startswith(_OF_KEDRO) and issubclass(self.kind, AbstractVersionedDataset)):
             return make(copy.deepcopy(dict(self.args)))
         return self._template.on(str(path), lambda: make(copy.deepcopy(dict(self.args))))
 
