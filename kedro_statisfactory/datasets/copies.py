@@ -9,7 +9,7 @@ import glob
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,9 @@ from kedro_statisfactory.datasets.staging import (
 )
 from kedro_statisfactory.errors import InvalidFormat
 from kedro_statisfactory.location import basename, beside
+
+# Where Linux says what a process has open.
+_OPEN = "/proc/self/fd"
 
 # Path, time of the last write in nanoseconds, and size of each of some files.
 Lent = tuple[tuple[str, int, int], ...]
@@ -160,6 +163,30 @@ def is_unchanged(lent: Lent) -> bool:
     """Whether files that were lent are as they were then."""
     with contextlib.suppress(FileNotFoundError):
         return all(_state_of(path, os.lstat(path)) == (path, *state) for path, *state in lent)
+    return False
+
+
+def are_open_for_writing(lent: Lent) -> bool:
+    """Whether this process may still write to files that were lent; it is not known everywhere, and assumed there.
+
+    Their mode does not keep the superuser from that, as which much runs in containers.
+    """
+    if not any(os.access(path, os.W_OK) for path, *_ in lent):
+        return False
+    try:
+        inodes = {os.stat(path).st_ino for path, *_ in lent}
+        return any(_is_writable(each, inodes) for each in os.listdir(_OPEN))
+    except OSError:
+        return True
+
+
+def _is_writable(descriptor: str, inodes: Collection[int]) -> bool:
+    """Whether a descriptor of this process is one of a file by which that can be changed."""
+    import fcntl
+
+    with contextlib.suppress(OSError):  # another thread has closed it
+        is_one = os.fstat(int(descriptor)).st_ino in inodes
+        return is_one and fcntl.fcntl(int(descriptor), fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
     return False
 
 

@@ -13,17 +13,23 @@ from urllib.parse import ParseResult
 from kedro.io.core import AbstractDataset, AbstractVersionedDataset
 
 from kedro_statisfactory.backends import Backend
-from kedro_statisfactory.datasets.copies import Copy, Lent, is_unchanged, local_copy
+from kedro_statisfactory.datasets.copies import Copy, Lent, are_open_for_writing, is_unchanged, local_copy
 from kedro_statisfactory.datasets.formats import Format
-from kedro_statisfactory.datasets.kept import keep_for_lazy
+from kedro_statisfactory.datasets.kept import is_eager, keep_for_lazy
 from kedro_statisfactory.datasets.staging import StagingFolders
 
 # Formats that change what they read: they get copies of their own.
 _changing: set[type[AbstractDataset[Any, Any]]] = set()
+# Formats that give what is a way to write to the file: they get copies of their own, each content once.
+_handing_on: set[type[AbstractDataset[Any, Any]]] = set()
 
 
 class _Changed(Exception):
     """A format may have changed what others read, too."""
+
+
+class _HandedOn(Exception):
+    """Whoever has what a format has loaded may change what others read, too."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +72,21 @@ class FormatReader:
             FileNotFoundError: Nothing is there.
             DatasetError: The format failed.
         """
-        if self._format.kind not in _changing:
-            with local_copy(backend, where, options, self._format, folders=self._folders) as copy:
-                copy = copy.or_the_same(self._url)  # which has to stay for what was loaded before
-                with contextlib.suppress(_Changed):
-                    return self._read(copy, copy.lent())
+        kind = self._format.kind
+        while kind not in _changing:
+            shared = kind not in _handing_on
+            with local_copy(backend, where, options, self._format, shared=shared, folders=self._folders) as copy:
+                same = copy.or_the_same(self._url)  # which has to stay for what was loaded before
+                lent = same.lent()
+                try:
+                    return self._read(same, lent) if shared or not lent else self._read(copy)
+                except _HandedOn:
+                    _handing_on.add(kind)
+                except _Changed:
+                    break
         with local_copy(backend, where, options, self._format, shared=False, folders=self._folders) as copy:
             data = self._read(copy)
-            _changing.add(self._format.kind)
+            _changing.add(kind)
             return data
 
     def _read(self, copy: Copy, lent: Lent = ()) -> Any:
@@ -85,6 +98,7 @@ class FormatReader:
 
         Raises:
             _Changed: It has changed that, or would, as it seems; or another has.
+            _HandedOn: What it gives may be used to change that.
         """
         # A dataset on the same local file can be used again, unless it remembers what it has read; to make one
         # costs more than to read a small file.
@@ -94,6 +108,8 @@ class FormatReader:
         before = dict(vars(inner))
         with _refusing_changes(lent):
             data = self._format.load(inner, path, self._url)
+        if lent and not is_eager(data) and are_open_for_writing(lent):
+            raise _HandedOn
         self._last = _Last(copy, inner, _is_as_before(inner, before))
         keep_for_lazy(copy.folder, copy.whole, self._url, data, inner)
         return data

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +14,7 @@ import pytest
 from kedro.io import AbstractDataset, DatasetError
 
 from kedro_statisfactory import ArtifactDataset, Backend
-from kedro_statisfactory.datasets import reading
+from kedro_statisfactory.datasets import copies, reading
 
 
 class Text(AbstractDataset[str, str]):
@@ -77,6 +79,22 @@ class Removing(Text):
             self._path.unlink()
 
 
+class HandingOn(AbstractDataset[Any, Any]):
+    """Gives a way to read the file, or one to change it."""
+
+    def __init__(self, filepath: str, mode: str) -> None:
+        self._path, self._mode = Path(filepath), mode
+
+    def _load(self) -> mmap.mmap:
+        with self._path.open(self._mode) as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ if self._mode == "rb" else mmap.ACCESS_WRITE)
+
+    def _save(self, data: Any) -> None: ...
+
+    def _describe(self) -> dict[str, Any]:
+        return {}
+
+
 class Broken(Text):
     """Cannot read."""
 
@@ -107,6 +125,7 @@ def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     Text.links.clear()
     yield file
     reading._changing.clear()
+    reading._handing_on.clear()
 
 
 def entry(kind: Any) -> ArtifactDataset:
@@ -142,6 +161,30 @@ def test_what_the_cache_drops_meanwhile_is_read_to_its_end(shared: Path) -> None
 def test_a_format_that_removes_what_it_reads_gets_a_copy_of_its_own(shared: Path) -> None:
     assert entry(Removing).load() == "content"
     assert Text.links == [2, 1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody knows what is open")
+@pytest.mark.parametrize(("mode", "is_shared"), [("rb", True), ("r+b", False)])
+def test_what_gives_a_way_to_change_a_file_gets_a_copy_of_its_own(shared: Path, mode: str, is_shared: bool) -> None:
+    for _ in range(2):
+        with entry({"type": HandingOn, "mode": mode}).load() as data:
+            assert data.read(7) == b"content"
+            assert (shared.stat().st_nlink > 1) == is_shared
+            if not is_shared:
+                data[:] = b"changed"
+                data.flush()
+    assert shared.read_text() == "content"
+
+
+def test_where_nobody_knows_what_is_open_it_may_be(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lent = ((str(shared), 0, 0),)
+    monkeypatch.setattr(os, "access", lambda *_: True)
+    monkeypatch.setattr(copies, "_OPEN", "/nowhere")
+    assert copies.are_open_for_writing(lent)
+    monkeypatch.undo()
+    assert not copies._is_writable("999999", ())
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert not copies.are_open_for_writing(lent)
 
 
 def test_a_format_that_cannot_read_says_why(shared: Path) -> None:
