@@ -26,6 +26,7 @@ _PUBLIC_KEYS = frozenset(
     "region_name profile_name profile endpoint_url api_version verify endpoint host ssl_ca_cert config_kwargs".split()
 )
 _SHORTEST_SECRET = 4
+_NONE: Any = object()  # no connection, where None may be one
 
 
 class _Connections:
@@ -118,13 +119,14 @@ class Session:
             make: Makes the connection; called under a lock of its own, at most once per process and configuration.
         """
         shared, key = _connections, Hidden(self._key(kind))
-        if key not in shared.made:
+        made: _Connection = shared.made.get(key, _NONE)  # looked up once: to compare keys takes a while
+        if made is _NONE:
             with shared.lock:
                 lock = shared.locks.setdefault(key, threading.Lock())
             with lock:
                 if key not in shared.made:
                     shared.made[key] = make()
-        made: _Connection = shared.made[key]
+            made = shared.made[key]
         return made
 
     def made(self, kind: Hashable) -> Any:

@@ -7,6 +7,7 @@ hold payloads in memory twice, refuse values that a younger server has added, se
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from json import dumps, loads
@@ -291,6 +292,7 @@ def batches(items: Sequence[str]) -> Iterator[Sequence[str]]:
         yield items[start : start + PAGE]
 
 
+@functools.lru_cache(maxsize=256)
 def api_path(*segments: str) -> str:
     """The path of a call: ``segments`` with all characters quoted that mean something in a URL."""
     # A dot or two would be resolved away on the way.

@@ -134,7 +134,7 @@ class LeanSender:
             place,
             request.method,
             Hidden(target),
-            HiddenDict({"User-Agent": config.user_agent, **signed.headers}),
+            HiddenDict([("User-Agent", config.user_agent), *signed.headers.items()]),
             body=None if body is None else lambda: body,
             stream=request.operation == "GetObject",
             connect=config.connect_timeout,
@@ -190,16 +190,16 @@ def _read(request: Request, response: BaseHTTPResponse) -> Mapping[str, Any]:
     """
     if request.operation == "ListObjectsV2":
         return read_listing(response.data)
-    headers = response.headers
-    answer: dict[str, Any] = {"ETag": headers["ETag"]}
+    named = list(response.headers.itermerged())  # once: each look at these takes a while
+    headers = {name.lower(): value for name, value in named}
+    answer: dict[str, Any] = {"ETag": headers["etag"]}
     answer |= {member: headers[name] for name, member in _MEMBERS.items() if name in headers}
     if request.method == "PUT":
         return answer
-    metadata = [name for name in headers if name.lower().startswith(_METADATA)]
-    answer["Metadata"] = {name[len(_METADATA) :]: headers[name] for name in metadata}
-    answer["ContentLength"] = length = int(headers["Content-Length"])
-    if "Last-Modified" in headers:
-        answer["LastModified"] = parsedate_to_datetime(headers["Last-Modified"])
+    answer["Metadata"] = {name[len(_METADATA) :]: value for name, value in named if name.lower().startswith(_METADATA)}
+    answer["ContentLength"] = length = int(headers["content-length"])
+    if "last-modified" in headers:
+        answer["LastModified"] = parsedate_to_datetime(headers["last-modified"])
     if request.method == "GET":
         checksum = _checksum_of(headers)
         # What comes in parts is verified by who puts them together.
@@ -211,15 +211,18 @@ def _read(request: Request, response: BaseHTTPResponse) -> Mapping[str, Any]:
 def _checksum_of(headers: Mapping[str, str]) -> tuple[str, str] | None:
     """Name and value of the checksum by which a content is verified, as boto3 does it; ``None``: it has none.
 
+    Args:
+        headers: Of the answer, their names in small letters.
+
     Raises:
         LookupError: It has one that boto3 can verify, and this module cannot.
     """
     from botocore.compat import HAS_CRT
 
     found = {
-        name.lower().removeprefix(_CHECKSUM): value
+        name.removeprefix(_CHECKSUM): value
         for name, value in headers.items()
-        if name.lower().startswith(_CHECKSUM) and "-" not in value  # of parts: it says nothing of the whole
+        if name.startswith(_CHECKSUM) and "-" not in value  # of parts: it says nothing of the whole
     }
     for name in ("crc32", *_HEX_DIGESTS):
         if name in found:
