@@ -374,7 +374,7 @@ class S3Backend(Backend, prefix="s3", aliases=("s3a", "s3n")):
     ) -> None:
         """Keep in the cache what was stored just now, if something was that nobody changes any more."""
         if stored:
-            place = key_as_written(self._client, *bucket_and_key(fragment), options)
+            place = key_as_written(s3_objects(self._session), *bucket_and_key(fragment), options)
             keep(self._cache, place, source, stored.etag, stored.crc32)
 
     def _below(self, bucket: str, prefix: str, options: Mapping[str, Any], **more: Any) -> Iterator[ObjectInfo]:

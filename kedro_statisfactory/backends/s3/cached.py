@@ -10,7 +10,8 @@ from kedro_statisfactory.backends.cache.place import cache_folder
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
-    from mypy_boto3_s3 import S3Client
+
+    from kedro_statisfactory.backends.s3.objects import S3Objects
 
 _VERSION = "VersionId"
 # Arguments of a read that change nothing of what comes. Others are conditions of the user's, or keys of encryption.
@@ -24,11 +25,11 @@ _NOT_MODIFIED = 304
 _OF_CONDITIONS = frozenset((_NOT_MODIFIED, 400, 405, 412, 501))
 
 
-def key_to_read(client: S3Client, bucket: str, key: str, options: Mapping[str, Any]) -> Key | None:
+def key_to_read(objects: S3Objects, bucket: str, key: str, options: Mapping[str, Any]) -> Key | None:
     """Where the cache has an object.
 
     Args:
-        client: Of the service.
+        objects: Requests to the service.
         bucket: Where the object is.
         key: Where it is.
         options: With which it is read.
@@ -38,21 +39,22 @@ def key_to_read(client: S3Client, bucket: str, key: str, options: Mapping[str, A
     """
     if cache_folder() is None or not options.keys() <= _HARMLESS:
         return None
-    return _key(client, bucket, key, options.get(_VERSION, ""))
+    return _key(objects, bucket, key, options.get(_VERSION, ""))
 
 
-def key_as_written(client: S3Client, bucket: str, key: str, options: Mapping[str, Any]) -> Key | None:
+def key_as_written(objects: S3Objects, bucket: str, key: str, options: Mapping[str, Any]) -> Key | None:
     """The same for an object that is written with some options."""
     if cache_folder() is None or any(name.startswith(_CUSTOMERS_KEY) for name in options):
         return None
-    return _key(client, bucket, key, "")
+    return _key(objects, bucket, key, "")
 
 
-def _key(client: S3Client, bucket: str, key: str, version: str) -> Key | None:
-    if any(each in bucket for each in _TRANSFORMING):
+def _key(objects: S3Objects, bucket: str, key: str, version: str) -> Key | None:
+    # What the handlers of one client make of a content is nothing for the others that ask the same service.
+    if any(each in bucket for each in _TRANSFORMING) or not objects.is_untouched:
         return None
     # No name of a bucket and no version has a line of its own in it; keys may.
-    return Key(f"s3 {client.meta.endpoint_url}", "\n".join((bucket, version, key)))
+    return Key(f"s3 {objects.client.meta.endpoint_url}", "\n".join((bucket, version, key)))
 
 
 def is_the_same(error: ClientError, etag: str) -> bool:

@@ -49,6 +49,11 @@ class S3Objects:
         self._of_boto3: set[str] = set()  # buckets
         self.ways: Counter[tuple[str, str]] = Counter()
 
+    @property
+    def is_untouched(self) -> bool:
+        """Whether no user has registered handlers at the client's events: these may change what is sent or comes."""
+        return self._handlers.are_ours()
+
     def get_object(self, **request: Any) -> GetObjectOutputTypeDef:
         """As boto3's; the ``Body`` verifies itself when it is read to its end."""
         return self._ask("GetObject", request, self.client.get_object)
@@ -71,7 +76,7 @@ class S3Objects:
 
     def _ask(self, operation: str, request: Mapping[str, Any], by_boto3: Callable[..., _Answer]) -> _Answer:
         lean, bucket = self._lean, request["Bucket"]
-        if lean is not None and bucket not in self._of_boto3 and self._handlers.are_ours():
+        if lean is not None and bucket not in self._of_boto3 and self.is_untouched:
             plain = lean.service.request(operation, request)
             if plain is not None:
                 self._count(operation, LEAN)

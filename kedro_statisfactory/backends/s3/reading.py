@@ -51,7 +51,7 @@ class S3Reader:
     def read(self, bucket: str, key: str, options: Mapping[str, Any]) -> bytes:
         """Fetch one object into memory; arguments as for :meth:`download`."""
         request = {**options, "Bucket": bucket, "Key": key}
-        place = key_to_read(self._objects.client, bucket, key, options)
+        place = key_to_read(self._objects, bucket, key, options)
 
         def take(response: GetObjectOutputTypeDef) -> bytes:
             crc32 = None
@@ -87,7 +87,7 @@ class S3Reader:
             etag: What the service has just said that the object is.
         """
         request = {**options, "Bucket": bucket, "Key": key}
-        place = key_to_read(self._objects.client, bucket, key, options)
+        place = key_to_read(self._objects, bucket, key, options)
 
         progress = Progress()
 

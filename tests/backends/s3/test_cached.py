@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.response import StreamingBody
 from mypy_boto3_s3 import S3Client
 
 from kedro_statisfactory.backends import S3Backend, transfer
 from kedro_statisfactory.backends.cache.copies import LEAST
 from kedro_statisfactory.backends.s3.cached import key_as_written, key_to_read
-from kedro_statisfactory.backends.s3.client import s3_client
+from kedro_statisfactory.backends.s3.client import s3_client, s3_objects
 from kedro_statisfactory.errors import ObjectNotFound, TransferError
 from kedro_statisfactory.location import parse
 from kedro_statisfactory.project import Project
@@ -196,21 +198,47 @@ def test_a_record_of_a_run_has_all_that_it_would_have_without_the_cache(
 
 @pytest.mark.once
 def test_what_has_a_key_of_the_customers_or_a_condition_of_the_users_is_not_in_the_cache(
-    client: S3Client, cache: Path, monkeypatch: pytest.MonkeyPatch
+    seaweed: S3Server, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    objects = s3_objects(Session(seaweed.credentials))
     plain: dict[str, Any] = {"ExpectedBucketOwner": "me"}
     secret: dict[str, Any] = {"SSECustomerKey": "secret", "SSECustomerAlgorithm": "AES256"}
-    assert key_to_read(client, "b", "k", plain) == key_as_written(client, "b", "k", {"StorageClass": "STANDARD"})
-    assert key_to_read(client, "b", "k", plain) != key_to_read(client, "b", "k", {"VersionId": "1"})
-    assert key_to_read(client, "b", "k", secret) is None
-    assert key_as_written(client, "b", "k", secret) is None
-    assert key_to_read(client, "b", "k", {"IfNoneMatch": "etag"}) is None
+    assert key_to_read(objects, "b", "k", plain) == key_as_written(objects, "b", "k", {"StorageClass": "STANDARD"})
+    assert key_to_read(objects, "b", "k", plain) != key_to_read(objects, "b", "k", {"VersionId": "1"})
+    assert key_to_read(objects, "b", "k", secret) is None
+    assert key_as_written(objects, "b", "k", secret) is None
+    assert key_to_read(objects, "b", "k", {"IfNoneMatch": "etag"}) is None
     for transforming in ("arn:aws:s3-object-lambda:eu-west-1:123456789012:accesspoint/a", "a-b--ol-s3"):
-        assert key_to_read(client, transforming, "k", {}) is None
-        assert key_as_written(client, transforming, "k", {}) is None
+        assert key_to_read(objects, transforming, "k", {}) is None
+        assert key_as_written(objects, transforming, "k", {}) is None
     monkeypatch.setenv("STATISFACTORY_CACHE", "off")
-    assert key_to_read(client, "b", "k", plain) is None
-    assert key_as_written(client, "b", "k", {}) is None
+    assert key_to_read(objects, "b", "k", plain) is None
+    assert key_as_written(objects, "b", "k", {}) is None
+
+
+def test_what_a_handler_of_the_users_may_have_changed_is_not_in_the_cache(
+    session: Session, between: Gateway, client: S3Client, bucket: str, cache: Path
+) -> None:
+    backend, where = S3Backend(session), parse(f"s3://{bucket}/x")
+    client.put_object(Bucket=bucket, Key="x", Body=CONTENT)
+    assert backend.get(fragment=where) == CONTENT
+    (kept,) = copies(cache)
+    events: Any = s3_client(session).meta.events
+
+    def turn_round(parsed: dict[str, Any], **_: Any) -> None:
+        content = parsed["Body"].read()[::-1]
+        parsed["Body"] = StreamingBody(io.BytesIO(content), len(content))
+
+    events.register("after-call.s3.GetObject", turn_round)
+    try:
+        assert backend.get(fragment=where) == CONTENT[::-1]
+        backend.put(payload=CONTENT[::-1], fragment=parse(f"s3://{bucket}/y"))
+        assert copies(cache) == [kept]
+    finally:
+        events.unregister("after-call.s3.GetObject", turn_round)
+    asked(between)
+    assert backend.get(fragment=where) == CONTENT
+    assert asked(between) == ["GET?"]
 
 
 def test_a_condition_of_the_users_is_answered_as_it_was(session: Session, bucket: str) -> None:
