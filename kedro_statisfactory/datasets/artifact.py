@@ -31,7 +31,7 @@ from kedro_statisfactory.datasets.versions import never_overwritten
 from kedro_statisfactory.errors import InvalidFormat, InvalidURL
 from kedro_statisfactory.hidden import HiddenDict, hidden
 from kedro_statisfactory.location import parse, shown, unparse
-from kedro_statisfactory.project import Project, announced_project
+from kedro_statisfactory.project import Project, current_project
 from kedro_statisfactory.session import Session
 
 _Data = TypeVar("_Data")
@@ -311,7 +311,7 @@ class ArtifactDataset(EntryOfRun):
         # Connections stay in their process, and so does whatever a format has opened. Which project it is must
         # travel: a process that was spawned has announced none.
         travels = self.filepath and (self._backend().follows_git or self._backend().keeps_copies)
-        project = self._project or (announced_project() if travels else None)
+        project = self._project or (current_project() if travels else None)
         stays = {"_transport": None, "_reader": None, "_parts": None, "_answer": None, "_keeps": False}
         state = {**self.__dict__, **stays, "_project": project}
         return {**state, "_credentials": self._backend().travelling_credentials()} if travels else state

@@ -20,6 +20,7 @@ from kedro_statisfactory.datasets.formats import Format, argument_names, type_na
 from kedro_statisfactory.datasets.noting import noting_in_place
 from kedro_statisfactory.datasets.object_store import in_object_store, of_requests
 from kedro_statisfactory.datasets.replaced import Replaced
+from kedro_statisfactory.datasets.rereading import is_of_dask, reads_from, without_reading
 from kedro_statisfactory.datasets.staging import staged_path, staging_folder
 from kedro_statisfactory.errors import InvalidFormat, PreconditionFailed
 from kedro_statisfactory.hidden import Hidden, HiddenDict
@@ -180,6 +181,9 @@ class NativeFormat:
         elif not adds and (parent := backend.staging_parent(fragment=where)) is not None:
             self._save_beside(data, parent, replaced)
             return
+        elif not adds:
+            data = without_reading(data)
+            self._refuse_rereading(data, replaced)
         access = backend.engine_access(fragment=where, saving="add" if adds else "replace", **options)
         self._call(self._place(access, where), lambda inner: inner.save(data))
         if not backend.end_engine_save(fragment=where, **options):
@@ -204,12 +208,13 @@ class NativeFormat:
 
     def _refuse_rereading(self, data: Any, replaced: Replaced) -> None:
         """Refuse to remove what an engine is going to read for the very save that replaces it."""
-        files = hadoop.files_of(data)
-        if not files:
+        files = hadoop.files_of(data) if self._shape == "hadoop" else []
+        if not files and not is_of_dask(data):
             return
         access = replaced.backend.engine_access(fragment=replaced.where, saving="add", **replaced.save_args)
         place = self._place(access, replaced.where).path
-        if any(f"{file}/".startswith(f"{place}/") for file in files):
+        is_read = any(f"{file}/".startswith(f"{place}/") for file in files)
+        if is_read or (isinstance(access, S3Access) and reads_from(data, access)):
             raise InvalidFormat(
                 f"what is saved at {self._url!r} is read, when it is written, from what it would replace: save it "
                 "elsewhere first, or add to it by a mode."

@@ -57,6 +57,16 @@ def test_a_process_that_is_spawned_knows_how_large_the_cache_may_be(tmp_path: Pa
     assert pickle.loads(sent).backend._session.project.settings.cache_size == 0
 
 
+def test_an_entry_that_nobody_bound_stays_in_its_project_wherever_it_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    announce(None)
+    monkeypatch.chdir(tmp_path)
+    sent = pickle.dumps(ArtifactDataset(filepath="lakefs://repository/x"))
+    monkeypatch.chdir("/")
+    assert pickle.loads(sent).backend._session.project.path == tmp_path, "or it wrote to the branch of another"
+
+
 def test_an_entry_in_lakefs_knows_its_project() -> None:
     project = load("lakefs").backend.project
     assert project.settings == Settings(mode="direct", branches={"x": "y---git"})

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from kedro.io import DatasetError
 from kedro.pipeline import Node, Pipeline
 
 from kedro_statisfactory import ArtifactDataset
@@ -109,3 +110,7 @@ def test_dask_reads_and_writes_on_s3(seaweed: Any, bucket: str) -> None:
         assert entry.load()["n"].sum().compute() == 15
         assert len(list(entry.backend.list(fragment=entry.location))) == 2
         assert entry.exists()
+        loaded = entry.load()
+        with pytest.raises(DatasetError, match="is read, when it is written, from what it would replace"):
+            entry.save(loaded.assign(m=loaded["n"] * 2))
+        assert entry.load()["n"].sum().compute() == 15
