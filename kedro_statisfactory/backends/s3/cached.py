@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro_statisfactory.backends.cache import Key
 from kedro_statisfactory.backends.cache.place import cache_folder
+from kedro_statisfactory.backends.md5 import md5_of
+from kedro_statisfactory.backends.s3.checksums import base64_crc32, crc32_of_answer
+from kedro_statisfactory.backends.s3.objects import S3Objects, is_verified_as_a_whole
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
-
-    from kedro_statisfactory.backends.s3.objects import S3Objects
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
 _VERSION = "VersionId"
 # Arguments of a read that change nothing of what comes. Others are conditions of the user's, or keys of encryption.
@@ -55,6 +59,24 @@ def _key(objects: S3Objects, bucket: str, key: str, version: str) -> Key | None:
         return None
     # No name of a bucket and no version has a line of its own in it; keys may.
     return Key(f"s3 {objects.client.meta.endpoint_url}", "\n".join((bucket, version, key)))
+
+
+def may_be_kept(client: S3Client, response: GetObjectOutputTypeDef, content: Path | bytes, crc32: int) -> bool:
+    """Whether what has arrived is known to be what the service has sent: by a checksum, by TLS or by its MD5.
+
+    Else it is given once, and not again and again as long as the object is the same.
+
+    Args:
+        client: Of the service.
+        response: The answer by which it came.
+        content: What has arrived.
+        crc32: Of that.
+    """
+    if (expected := crc32_of_answer(response)) is not None:
+        return expected == base64_crc32(crc32)
+    if is_verified_as_a_whole(response["Body"]):
+        return True
+    return client.meta.endpoint_url.startswith("https:") or response["ETag"].strip('"') == md5_of(content)
 
 
 def is_the_same(error: ClientError, etag: str) -> bool:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kedro_statisfactory.backends import transfer
 from kedro_statisfactory.backends.cache import ContentCache, Copy, Key
+from kedro_statisfactory.backends.cache.copies import LEAST
 from kedro_statisfactory.backends.info import ObjectInfo
 from kedro_statisfactory.backends.keeping import keep
 from kedro_statisfactory.backends.part_writer import PartBuffer, PartFile, PartWriter
 from kedro_statisfactory.backends.progress import Progress
-from kedro_statisfactory.backends.s3.cached import is_about_condition, is_the_same, key_to_read
+from kedro_statisfactory.backends.s3.cached import is_about_condition, is_the_same, key_to_read, may_be_kept
 from kedro_statisfactory.backends.s3.checksums import base64_crc32, crc32_of_answer
 from kedro_statisfactory.backends.s3.errors import broken_stream, code_of, kind_of
 from kedro_statisfactory.backends.s3.objects import S3Objects, is_verified_as_a_whole
@@ -61,7 +62,7 @@ class S3Reader:
                 payload, crc32 = buffer.payload(), buffer.crc32()
             else:
                 payload = response["Body"].read()
-            keep(self._cache, place, payload, response["ETag"], crc32)
+            self._keep(place, payload, response, crc32)
             self._tell(key, response)
             return payload
 
@@ -99,7 +100,7 @@ class S3Reader:
             else:
                 crc32 = _write(response, target, progress)
             if shared:
-                keep(self._cache, place, target, response["ETag"], crc32)
+                self._keep(place, target, response, crc32)
             self._tell(key, response)
             return True
 
@@ -113,6 +114,15 @@ class S3Reader:
         except BaseException:  # an interrupt, too, must not leave a part where the format would find it
             target.unlink(missing_ok=True)
             raise
+
+    def _keep(
+        self, place: Key | None, content: Path | bytes, response: GetObjectOutputTypeDef, crc32: int | None
+    ) -> None:
+        if place is None or transfer.size_of(content) < LEAST:
+            return
+        crc32 = transfer.crc32_of(content) if crc32 is None else crc32
+        if may_be_kept(self._objects.client, response, content, crc32):
+            keep(self._cache, place, content, response["ETag"], crc32)
 
     def _tell(self, key: str, response: Mapping[str, Any]) -> None:
         if self._note is not None:

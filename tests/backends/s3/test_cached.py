@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import os
+import zlib
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from mypy_boto3_s3 import S3Client
 
 from kedro_statisfactory.backends import S3Backend, transfer
 from kedro_statisfactory.backends.cache.copies import LEAST
-from kedro_statisfactory.backends.s3.cached import key_as_written, key_to_read
+from kedro_statisfactory.backends.s3.cached import key_as_written, key_to_read, may_be_kept
 from kedro_statisfactory.backends.s3.client import s3_client, s3_objects
 from kedro_statisfactory.errors import ObjectNotFound, TransferError
 from kedro_statisfactory.location import parse
@@ -194,6 +197,29 @@ def test_a_record_of_a_run_has_all_that_it_would_have_without_the_cache(
     client.put_object(Bucket=bucket, Key="x/y", Body=CONTENT)
     backend.lend(target=tmp_path / "folder", fragment=where)
     assert (tmp_path / "folder/y").read_bytes() == CONTENT
+
+
+def test_what_nobody_can_verify_is_kept_only_where_it_came_over_tls(
+    session: Session, client: S3Client, bucket: str, cache: Path
+) -> None:
+    upload: Any = {"Bucket": bucket, "Key": "x"}
+    upload["UploadId"] = client.create_multipart_upload(**upload)["UploadId"]
+    # A checksum of the parts' checksums, or none at all, as other tools leave it.
+    etag = client.upload_part(**upload, PartNumber=1, Body=CONTENT)["ETag"]
+    client.complete_multipart_upload(**upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]})
+    backend = S3Backend(session)
+    assert backend.get(fragment=parse(f"s3://{bucket}/x")) == CONTENT
+    assert not copies(cache)
+    found = client.get_object(Bucket=bucket, Key="x")
+    secure = s3_client(Session({**session.credentials, "endpoint_url": "https://127.0.0.1"}))
+    assert not may_be_kept(client, found, CONTENT, zlib.crc32(CONTENT))
+    assert may_be_kept(secure, found, CONTENT, zlib.crc32(CONTENT))
+    assert not may_be_kept(secure, {**found, "ChecksumCRC32": "AAAAAA=="}, CONTENT, zlib.crc32(CONTENT))
+    client.put_object(
+        Bucket=bucket, Key="x", Body=CONTENT, ChecksumSHA256=base64.b64encode(sha256(CONTENT).digest()).decode()
+    )
+    assert backend.get(fragment=parse(f"s3://{bucket}/x")) == CONTENT
+    assert copies(cache)
 
 
 @pytest.mark.once
