@@ -110,6 +110,13 @@ class PastRun:
         return [output for share in self.shares for output in share.outputs]
 
     @property
+    def kept(self) -> dict[str, str]:
+        """Entries that it left as they were, since they were up to date, and the runs that made them."""
+        return {
+            name: str(run) for share in self.shares for name, run in mapping_in(share.metadata, "kedro_kept").items()
+        }
+
+    @property
     def inputs(self) -> Mapping[str, Mapping[str, str]]:
         """What it read: URL, checksum, size and version, as far as they are known, by the names of entries."""
         return mapping_in(self.facts, "kedro_inputs")

@@ -194,6 +194,12 @@ def test_what_a_run_wrote_to_a_folder_is_measured_as_a_whole(project: KedroProje
     assert "16 B in 2 objects" in project.invoke("show", "folders").output
 
 
+def test_what_a_run_left_as_it_was_is_told_with_the_run_that_made_it(project: KedroProject) -> None:
+    record(project, "second", kedro_kept=json.dumps({"a": "first"}))
+    assert answer(project, "show", "second")["kept"] == {"a": "first"}
+    assert "made by the run" in project.invoke("show", "second").output
+
+
 def test_a_run_that_was_taken_back_is_told_and_does_not_count(project: KedroProject) -> None:
     record(project, "good")
     commit = record(project, "bad")

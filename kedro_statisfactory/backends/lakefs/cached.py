@@ -129,8 +129,8 @@ class LakeFSCopies:
         return copy is not None and _is_of(copy, stat) and holds(self._cache, copy, source)
 
     def _key(self, repository: str, path: str) -> Key:
-        user = lakefs_client(self._session).configuration.username
-        return Key(f"lakefs {self._api.host} {user}", f"{repository}/{path}", _STATES)
+        found = lakefs_client(self._session).configuration  # the secret as well: a commit is read without a question
+        return Key(f"lakefs {self._api.host} {found.username} {found.password}", f"{repository}/{path}", _STATES)
 
 
 def _is_of(copy: Copy, stat: Stat) -> bool:

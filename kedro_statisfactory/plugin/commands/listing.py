@@ -129,6 +129,7 @@ def show_run(metadata: ProjectMetadata, run: str, env: str | None, as_json: bool
             {
                 **run_as_json(found),
                 "outputs": [output_as_json(output) for output in outputs],
+                "kept": found.kept,
                 "inputs": found.inputs,
                 "parameters": found.parameters,
                 "links": found.links,
@@ -192,6 +193,8 @@ def _tables_of(run: PastRun, outputs: list[Output]) -> list[RenderableType]:
             for each in outputs
         ]
         parts += ["", table(["wrote", "to", "size", "checksum"], rows)]
+    if run.kept:
+        parts += ["", table(["left as it was", "made by the run"], sorted(run.kept.items()))]
     if run.parameters:
         told = [(key, json.dumps(value, ensure_ascii=False)) for key, value in sorted(run.parameters.items())]
         parts += ["", table(["parameter", "value"], told)]

@@ -15,6 +15,7 @@ from kedro_statisfactory.backends.cache import place
 from kedro_statisfactory.backends.cache.copies import LEAST
 from kedro_statisfactory.backends.http import Peer
 from kedro_statisfactory.backends.lakefs import objects
+from kedro_statisfactory.errors import PermissionDenied
 from kedro_statisfactory.location import parse
 from kedro_statisfactory.project import Pin, Project
 from kedro_statisfactory.project.git import Head
@@ -89,6 +90,17 @@ def test_an_unchanged_object_costs_one_question_and_a_commit_none(
     for ref, content in ((second, OTHER), (first, CONTENT), (second, OTHER)):
         assert lent(backend, tmp_path, url, lake_ref=ref).read_bytes() == content
     assert asked == ["GET stat"], "the second commit holds what the branch held"
+
+
+def test_who_has_another_secret_is_given_nothing_of_a_commit(
+    lakefs_local: LakeFSServer, backend: LakeFSBackend, repository: str, tmp_path: Path
+) -> None:
+    url = f"lakefs://{repository}/x.bin"
+    write(lakefs_local, repository, "x.bin", CONTENT)
+    lent(backend, tmp_path, url, lake_ref=(first := commit(lakefs_local, repository)))
+    wrong = {**lakefs_local.credentials, "secret_access_key": "mistyped-mistyped"}
+    with pytest.raises(PermissionDenied):
+        lent(LakeFSBackend(Session(wrong, backend._session.project)), tmp_path, url, lake_ref=first)
 
 
 def test_what_was_saved_is_there_for_who_loads_it(
