@@ -140,6 +140,9 @@ def spark(master: str, folder: Path) -> Iterator[Any]:
         command = f'mount -t tmpfs tmpfs {folder} && cd / && exec {java} "$@"'
         (home / "bin/java").write_text(f"#!/bin/sh\nexec unshare {own} sh -c '{command}' java \"$@\"\n")
         (home / "bin/java").chmod(0o755)
+        done = subprocess.run([home / "bin/java", "-version"], capture_output=True, text=True, timeout=60)
+        if done.returncode:  # without workers a job would wait for ever
+            raise NoSpark(f"workers cannot have a view of their own of the file system: {done.stderr.strip()}")
     config: dict[str, Any] = {
         "spark.driver.extraJavaOptions": _SHORT_LIVED,
         "spark.executor.extraJavaOptions": _SHORT_LIVED,
