@@ -14,9 +14,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from kedro_statisfactory.backends import crc32
-from kedro_statisfactory.backends.progress import Progress
 from kedro_statisfactory.backends.transfer import SMALL, Part, Stopped, read_chunks
 from kedro_statisfactory.errors import IntegrityError
+from kedro_statisfactory.progress import Progress
 
 
 class PartWriter(ABC):

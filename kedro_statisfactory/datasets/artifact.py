@@ -17,7 +17,8 @@ from kedro.io.core import (
     Version,
 )
 
-from kedro_statisfactory.backends import Backend, progress
+from kedro_statisfactory import progress
+from kedro_statisfactory.backends import Backend
 from kedro_statisfactory.datasets.arguments import connection_of, mapping_of, says_where_arguments_belong
 from kedro_statisfactory.datasets.formats import Format, parse_format, type_name
 from kedro_statisfactory.datasets.in_run import EntryOfRun

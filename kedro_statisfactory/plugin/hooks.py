@@ -16,7 +16,6 @@ from kedro.io import DatasetError
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from kedro_statisfactory.backends.progress import listen
 from kedro_statisfactory.errors import InvalidSettings, StatisfactoryError
 from kedro_statisfactory.plugin.checks import (
     refuse_collections,
@@ -31,6 +30,7 @@ from kedro_statisfactory.plugin.entries import artifacts, fix_versions, uses_of
 from kedro_statisfactory.plugin.progress import Watch
 from kedro_statisfactory.plugin.skipping import kept_inputs, let_skip, original
 from kedro_statisfactory.plugin.viz import let_viz_ask_entries
+from kedro_statisfactory.progress import listen
 from kedro_statisfactory.project import Project, announce
 
 if TYPE_CHECKING:

@@ -191,9 +191,19 @@ def test_a_folder_in_which_partitions_are_staged_is_used_again_only_if_it_is_the
         assert len({first.path, removed.path, kept.path}) == 3
         assert again.path == kept.path
         assert list(again.path.iterdir()) == []
+        folders._free[0, tmp_path] = []  # of the process that this one was forked from
         folders.close()
         assert kept.path.exists()
     assert list(tmp_path.iterdir()) == []
+    with folders.folder(tmp_path) as taken:
+        taken.stays = True
+    assert taken.path.exists(), "who has taken it over removes it"
+    taken.temporary.remove()
+
+
+def test_a_partition_of_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="None"):
+        collection(Place(str(tmp_path), lambda *_: None, lambda *_: None)).save({"a": None})
 
 
 def test_partitions_are_loaded_from_threads_and_from_pickles_at_any_time(place: Place) -> None:

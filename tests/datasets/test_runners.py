@@ -19,6 +19,8 @@ from kedro_statisfactory.session import Session
 from tests.datasets.conftest import Place
 from tests.servers.s3 import S3Server
 
+ROOT = Path(__file__).parents[2]
+
 WIDTH = 6
 
 
@@ -66,6 +68,7 @@ def test_runners_in_one_process(place: Place, runner: type[AbstractRunner], is_a
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_processes(place: Place, start_method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEDRO_MP_CONTEXT", start_method)
+    monkeypatch.syspath_prepend(ROOT)  # where processes that inherit nothing find these functions
     previous = multiprocessing.get_start_method(allow_none=True)
     multiprocessing.set_start_method(start_method, force=True)
     try:

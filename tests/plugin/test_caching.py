@@ -29,6 +29,7 @@ def asked(*options: str) -> Result:
 def test_what_is_in_the_cache_is_shown_and_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "cache"
     monkeypatch.setenv(place.VARIABLE, str(folder))
+    monkeypatch.setenv("COLUMNS", "300")  # the path of the folder takes one line
     content = bytes(LEAST)
     ContentCache(Session(project=Project(tmp_path))).keep(Key("s3", "x"), content, "abc", zlib.crc32(content))
     told = json.loads(asked("--json").stdout)

@@ -14,12 +14,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from kedro_statisfactory import ArtifactDataset
-from kedro_statisfactory.backends import progress
-from kedro_statisfactory.backends.progress import Progress, listen, told_as
+from kedro_statisfactory import ArtifactDataset, progress
 from kedro_statisfactory.backends.transfer import in_parallel
 from kedro_statisfactory.plugin.hooks import hooks
 from kedro_statisfactory.plugin.progress import Watch, _terminal
+from kedro_statisfactory.progress import Progress, listen, told_as
 from tests.datasets.conftest import _new_place
 
 pytestmark = pytest.mark.once

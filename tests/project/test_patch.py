@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -176,8 +177,10 @@ def test_a_branch_without_commits_has_a_patch_of_all(tmp_path: Path) -> None:
 def test_a_file_that_nobody_may_read_is_left_out(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "code.py").write_text("changed\n")
 
-    def refuse(*_: object) -> None:
-        raise PermissionError("no")
+    def refuse(path: Any, *options: Any, _open: Any = open, **more: Any) -> Any:
+        if str(path).endswith("code.py'"):  # a path in bytes
+            raise PermissionError("no")
+        return _open(path, *options, **more)
 
     monkeypatch.setattr("builtins.open", refuse)
     found = read_patch(project, _harmless)

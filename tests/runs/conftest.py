@@ -321,7 +321,8 @@ def calls(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> Callable[[]
     request = pool.request
 
     def record(method: str, url: str, **more: Any) -> Any:
-        kind = "objects" if "/objects" in url else re.sub(r"\?.*", "", url.split("/api/v1/")[1]).split("/")[2]
+        below = re.sub(r"\?.*", "", url.split("/api/v1/")[1]).split("/")[2:]
+        kind = "objects" if "/objects" in url else below[0] if below else "repository"
         sent[f"{method} {kind}"] += 1
         return request(method, url, **more)
 

@@ -124,13 +124,13 @@ def test_a_run_of_which_no_part_succeeded_cannot_be_finished(joined: KedroProjec
     with pytest.raises(RuntimeError):
         joined.run(3, fail=["first"])
     done = joined.invoke("run", "finish")
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "is not complete" in done.output
 
 
 def test_a_run_that_nobody_knows_cannot_be_finished(project: KedroProject) -> None:
     done = project.invoke("run", "finish", "no-such-run")
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "no repository of the catalog has a run 'no-such-run'" in done.output
 
 
@@ -454,7 +454,7 @@ def test_parts_that_come_all_the_time_are_told(joined: KedroProject, monkeypatch
 
     monkeypatch.setattr(finishing, "land", late)
     done = joined.invoke("run", "finish")
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "finish it when all of them are done" in done.output
 
 
@@ -467,7 +467,7 @@ def test_a_part_that_comes_after_half_a_finish_lands_with_the_next(
     joined.run(3, nodes=["first", "second"])
     with monkeypatch.context() as patch:
         patch.setattr(LakeFSAPI, "create_tag", fail)
-        assert joined.invoke("run", "finish").exit_code == 1
+        assert joined.invoke("run", "finish").exit_code == 2
     joined.run(3, nodes=["add"])
     assert joined.invoke("run", "finish").exit_code == 0
     assert joined.read() == {"a": 3, "b": 30, "total": 3}
@@ -492,7 +492,7 @@ def test_a_finish_that_was_half_done_does_not_bring_old_data_back(
                 project.run(3)
         run_id = ID if parts else re.findall(r"finish (\S+)`", str(caught.value))[0]
         for _ in range(2):
-            assert project.invoke("run", "finish", run_id).exit_code == 1
+            assert project.invoke("run", "finish", run_id).exit_code == 2
     project.run(5)
     assert project.invoke("run", "finish", run_id, "--merge", "source-wins").exit_code == 0
     assert project.read() == {"a": 5, "b": 50, "total": 8}
@@ -581,7 +581,7 @@ def test_a_part_of_which_one_repository_has_nothing_keeps_the_run_from_being_fin
         with pytest.raises(PermissionDenied, match=r"has reached the run in .* already: the run cannot be finished"):
             joined.run(3, pipeline="both")
     done = joined.invoke("run", "finish")
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert f"what a part of it wrote to '{last}' is missing there" in done.output
     assert joined.read() == BEFORE
     joined.run(3, pipeline="both")
@@ -609,7 +609,7 @@ def test_what_somebody_has_dropped_of_one_repository_keeps_the_other_from_landin
     project.api.delete_branch(last, hidden)
     (run_id,) = (each.run_id for each in leftovers(project.api, min(project.repository, project.other)))
     done = project.invoke("run", "finish", run_id)
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert f"what it wrote to '{last}' is missing there" in done.output
     assert project.read() == BEFORE
     assert project.invoke("run", "abort", run_id).exit_code == 0
@@ -806,7 +806,7 @@ def test_entries_that_cannot_be_used_here_do_not_keep_runs_from_being_ended(proj
     entries["locked"] = {**entries["nowhere"], "credentials": "no_such_credentials"}
     file.write_text(yaml.safe_dump(entries))
     done = project.invoke("clean")
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "no_such_credentials" in done.output
     assert "Traceback" not in done.output
 
@@ -831,7 +831,7 @@ def test_the_commands_are_kedros(project: KedroProject) -> None:
 def test_a_catalog_without_lakefs_is_told(project: KedroProject) -> None:
     (project.path / "conf/base/catalog.yml").write_text("local: {type: json.JSONDataset, filepath: data/x.json}\n")
     done = project.invoke("run", "finish", "x")
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "no entry of the catalog is in lakeFS" in done.output
     assert project.invoke("clean").exit_code == 0, "there may be something to clean up on the disk"
 
@@ -842,7 +842,7 @@ def test_credentials_that_are_missing_are_told_with_an_entry(
     monkeypatch.delenv("LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY")
     for arguments in (["clean"], ["run", "finish", "x"], ["run", "abort", "x"]):
         done = project.invoke(*arguments)
-        assert done.exit_code == 1
+        assert done.exit_code == 2
         assert "Error: catalog entry 'a': [E0402]" in done.output
 
 
@@ -850,7 +850,7 @@ def test_a_server_that_is_gone_is_told_in_one_line(project: KedroProject, monkey
     monkeypatch.setenv("LAKECTL_SERVER_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setattr("kedro_statisfactory.backends.http.ATTEMPTS", 1)
     done = project.invoke("clean")
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "E0304" in done.output
 
 

@@ -53,7 +53,7 @@ def test_finish_commits_and_lands_what_was_never_committed(
         run_id, told = uncommitted(project, patch, pipeline)
         assert f"run finish {run_id}` commits and lands it" in told
         done = project.invoke("run", "finish", run_id)
-        assert (done.exit_code, "could not be committed: a hook says no" in " ".join(done.output.split())) == (1, True)
+        assert (done.exit_code, "could not be committed: a hook says no" in " ".join(done.output.split())) == (2, True)
     assert f"run finish {run_id}`" in project.invoke("clean", "--older-than", "0").output
     done = project.invoke("run", "finish", run_id)
     assert done.exit_code == 0, done.output
@@ -121,7 +121,7 @@ def test_a_run_whose_record_could_not_be_kept_either_is_not_taken_for_complete(
     (branch,) = (name for name in project.branches() if name.startswith(RUN_BRANCH))
     project.api.upload(project.repository, branch, f"{records.RECORDS}not-ours.json", lambda: b"{}", 2)
     done = project.invoke("run", "finish", run_id)
-    assert (done.exit_code, "is not complete" in done.output) == (1, True)
+    assert (done.exit_code, "is not complete" in done.output) == (2, True)
     assert project.invoke("run", "abort", run_id).exit_code == 0
     assert project.branches() == ["main"]
 
@@ -136,7 +136,7 @@ def test_what_another_run_has_kept_is_not_taken_for_ones_own(
     for path in ("none.txt", records.path_of(b"{}", "json"), f"{records.RECORDS}x.patch"):
         project.api.upload(project.repository, branch, path, lambda: b"{}", 2)
     done = project.invoke("run", "finish", run_id)
-    assert (done.exit_code, "is not complete" in done.output) == (1, True)
+    assert (done.exit_code, "is not complete" in done.output) == (2, True)
 
 
 def test_what_is_known_of_one_repository_does_not_land_without_the_other(
@@ -153,5 +153,5 @@ def test_what_is_known_of_one_repository_does_not_land_without_the_other(
         with pytest.raises(RunError, match="so that it cannot be finished") as caught:
             project.run(3, pipeline="both")
     done = project.invoke("run", "finish", re.findall(r"abort (\S+)`", str(caught.value))[0])
-    assert (done.exit_code, f"wrote to '{last}' was never committed" in " ".join(done.output.split())) == (1, True)
+    assert (done.exit_code, f"wrote to '{last}' was never committed" in " ".join(done.output.split())) == (2, True)
     assert project.read() == {"total": 0}

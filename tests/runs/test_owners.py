@@ -155,11 +155,11 @@ def test_runs_of_ci_at_commits_that_a_clone_never_had_are_no_reason_to_refuse(
 
 def test_neither_the_default_branch_nor_a_branch_without_a_commit_is_touched(project: KedroProject) -> None:
     done = project.invoke("branch", "--reset")
-    assert (done.exit_code, "is the default branch" in done.output) == (1, True)
+    assert (done.exit_code, "is the default branch" in done.output) == (2, True)
     project.git("checkout", "-q", "--detach")
     project.settings(branch="main")
     done = project.invoke("branch", "--adopt")
-    assert (done.exit_code, "no git branch with a commit is checked out" in done.output) == (1, True)
+    assert (done.exit_code, "no git branch with a commit is checked out" in done.output) == (2, True)
 
 
 def test_a_branch_that_the_settings_map_or_name_is_looked_at_by_its_own_name(project: KedroProject) -> None:

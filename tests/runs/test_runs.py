@@ -62,7 +62,10 @@ def test_a_run_lands_as_one_commit(project: KedroProject, runner: type[AbstractR
 
 
 @pytest.mark.parametrize("start_method", ["spawn", "forkserver"])
-def test_processes_that_inherit_nothing_write_to_the_run(project: KedroProject, start_method: str) -> None:
+def test_processes_that_inherit_nothing_write_to_the_run(
+    project: KedroProject, start_method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(ROOT)  # where they find the nodes
     # A fork server may have been started long ago, without the variables of this test.
     (project.path / "conf/local/credentials.yml").write_text(yaml.safe_dump({"lake": project.server.credentials}))
     file = project.path / "conf/base/catalog.yml"
@@ -639,7 +642,7 @@ def test_what_could_not_be_committed_in_one_repository_keeps_the_others_from_lan
         project.run(3, pipeline="both")
     (run_id,) = re.findall(r"abort (\S+)`", str(caught.value))
     done = project.invoke("run", "finish", run_id)
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "could not be committed: a hook says no" in done.output
     assert project.read() == BEFORE
     assert len(project.branches()) == len(project.branches(project.other)) == 2

@@ -177,7 +177,7 @@ def _close(project: KedroProject) -> str:
 def test_a_hook_that_refuses_a_tag_is_told_and_asked_again_by_finish(project: KedroProject) -> None:
     (run_id,) = re.findall(r"finish (\S+)`", _close(project))
     done = project.invoke("run", "finish", run_id)
-    assert (done.exit_code, "a hook refuses its tag" in done.output) == (1, True)
+    assert (done.exit_code, "a hook refuses its tag" in done.output) == (2, True)
     project.api.create_branch(project.repository, "open", "main")
     done = project.invoke("run", "finish", run_id)
     assert done.exit_code == 0, done.output

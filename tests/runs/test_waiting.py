@@ -141,7 +141,7 @@ def test_of_two_runs_of_one_id_that_wait_it_is_asked_which_is_meant(
 ) -> None:
     for verb in ("finish", "abort"):
         done = project.invoke("run", verb, "nightly")
-        assert done.exit_code == 1
+        assert done.exit_code == 2
         assert all(f"  nightly-{token}: kedro----" in done.output for token in two_wait.values()), done.output
         assert done.output.count(f"of {project.other}, ") == 2, done.output
     assert "total" in project.read()

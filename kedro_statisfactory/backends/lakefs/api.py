@@ -28,7 +28,6 @@ from kedro_statisfactory.backends.lakefs.model import (
 )
 from kedro_statisfactory.backends.lakefs.requests import api_path, batches
 from kedro_statisfactory.backends.lakefs.uploads import OCTETS, LakeFSUploads, branch_or_error
-from kedro_statisfactory.backends.progress import Progress
 from kedro_statisfactory.errors import (
     BranchNotFound,
     Conflict,
@@ -39,6 +38,7 @@ from kedro_statisfactory.errors import (
     RefNotFound,
     TransferError,
 )
+from kedro_statisfactory.progress import Progress
 
 _LOCAL = "local://"  # how addresses begin on a server that keeps its objects in a folder
 

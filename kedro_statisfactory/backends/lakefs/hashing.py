@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 from typing import IO, Any
 
-from kedro_statisfactory.backends.progress import Progress
 from kedro_statisfactory.backends.transfer import SMALL
+from kedro_statisfactory.progress import Progress
 
 
 class Hashing:

@@ -21,7 +21,6 @@ from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.client import object_store
 from kedro_statisfactory.backends.lakefs.model import Stat
 from kedro_statisfactory.backends.part_writer import PartWriter
-from kedro_statisfactory.backends.progress import Progress
 from kedro_statisfactory.backends.transfer import CHUNK, Part
 from kedro_statisfactory.errors import (
     BackendUnreachable,
@@ -31,6 +30,7 @@ from kedro_statisfactory.errors import (
     StoreFailed,
 )
 from kedro_statisfactory.hidden import Hidden
+from kedro_statisfactory.progress import Progress
 from kedro_statisfactory.session import Session
 
 if TYPE_CHECKING:

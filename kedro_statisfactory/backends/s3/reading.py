@@ -15,7 +15,6 @@ from kedro_statisfactory.backends.cache.copies import LEAST
 from kedro_statisfactory.backends.info import ObjectInfo
 from kedro_statisfactory.backends.keeping import keep
 from kedro_statisfactory.backends.part_writer import PartBuffer, PartFile, PartWriter
-from kedro_statisfactory.backends.progress import Progress
 from kedro_statisfactory.backends.s3.cached import is_about_condition, is_the_same, key_to_read, may_be_kept
 from kedro_statisfactory.backends.s3.checksums import base64_crc32, crc32_of_answer
 from kedro_statisfactory.backends.s3.errors import broken_stream, code_of, kind_of
@@ -23,6 +22,7 @@ from kedro_statisfactory.backends.s3.objects import S3Objects, is_verified_as_a_
 from kedro_statisfactory.backends.s3.options import known_to
 from kedro_statisfactory.backends.transfer import CHUNK, Part
 from kedro_statisfactory.errors import IntegrityError, PreconditionFailed
+from kedro_statisfactory.progress import Progress
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef

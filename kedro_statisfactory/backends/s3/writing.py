@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kedro_statisfactory.backends import crc32, transfer
 from kedro_statisfactory.backends.md5 import etag_of_parts, md5_of
-from kedro_statisfactory.backends.progress import Progress
 from kedro_statisfactory.backends.s3.answers import ForeignAnswer, echoes
 from kedro_statisfactory.backends.s3.checksums import crc32_header
 from kedro_statisfactory.backends.s3.errors import code_of, kind_of
@@ -22,6 +21,7 @@ from kedro_statisfactory.backends.s3.options import is_about_one_request, known_
 from kedro_statisfactory.backends.s3.unfinished import PartsUpload
 from kedro_statisfactory.backends.transfer import Part, Stopped
 from kedro_statisfactory.errors import ObjectNotFound, PermissionDenied, PreconditionFailed
+from kedro_statisfactory.progress import Progress
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError

@@ -266,6 +266,7 @@ def test_a_botocore_that_keeps_handlers_in_another_way_is_asked_for_everything()
     "answer",
     [
         Canned(301, b"<Error><Code>PermanentRedirect</Code></Error>"),
+        Canned(304, headers={"ETag": '"x"'}),
         Canned(307, headers={"Location": "http://127.0.0.1:9/"}),
         Canned(400, b"<Error><Code>AuthorizationHeaderMalformed</Code></Error>"),
         Canned(403, b"<Error><Code>RequestTimeTooSkewed</Code></Error>"),

@@ -5,7 +5,10 @@ from __future__ import annotations
 import platform
 import sys
 
-from kedro_statisfactory.project.code import node_code
+import pytest
+
+from kedro_statisfactory.project.code import CodeReader, node_code
+from kedro_statisfactory.project.code.unknown import CodeNotKnown
 from tests.project.code.conftest import Shop, known
 
 
@@ -38,3 +41,12 @@ def test_versions_count_as_the_setting_says(shop: Shop) -> None:
     assert exact.distributions["python"] == platform.python_version()
     assert exact.distributions["python"].startswith(f"{minor.distributions['python']}.")
     assert ignored.digest == minor.digest == exact.digest
+
+
+def test_a_project_whose_files_cannot_be_read_has_no_digest(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise CodeNotKnown("nobody may read it")
+
+    assert shop.reader().read_project() is not None
+    monkeypatch.setattr(CodeReader, "_whole_project", refuse)
+    assert shop.reader().read_project() is None

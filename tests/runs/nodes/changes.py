@@ -105,10 +105,15 @@ class Changes:
     def write_raw(self, name: str, number: int) -> None:
         """Change an input."""
         if name == "raw_a":
-            self.project.write("raw_a.json", number, self.data_branch)
+            self.write_by_hand("raw_a.json", number)
         else:
             (self.project.path / "data").mkdir(exist_ok=True)
             (self.project.path / "data/raw_b.json").write_text(json.dumps({"n": number}))
+
+    def write_by_hand(self, path: str, number: int) -> None:
+        """Write to lakeFS as another tool would, and commit it: a branch that is made from it has no more than that."""
+        self.project.write(path, number, self.data_branch)
+        self.project.api.create_commit(self.project.repository, self.data_branch, "by hand", {}, allow_empty=True)
 
     def set_widget(self, version: int) -> None:
         """Install another version of a distribution."""

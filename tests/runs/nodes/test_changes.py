@@ -72,7 +72,7 @@ def edit(
         return programs_of.get(history.branch, program), False
     elif kind == "overwrite" and (outputs := [step.output for step in program.steps if step.output.startswith("out")]):
         if any(history.stored().get(name) is not None for name in outputs):
-            history.project.write(f"{data.draw(st.sampled_from(outputs))}.json", 99, history.data_branch)
+            history.write_by_hand(f"{data.draw(st.sampled_from(outputs))}.json", 99)
     elif kind == "before":
         return programs_of.get("before", program), False
     return program, kind == "nothing"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import ParseResult
 
 import pytest
-from kedro.io import AbstractDataset, DataCatalog, MemoryDataset
+from kedro.io import AbstractDataset, DataCatalog, DatasetError, MemoryDataset
 from kedro.pipeline import node, pipeline
 from kedro_datasets.json import JSONDataset
 
@@ -16,8 +17,9 @@ from kedro_statisfactory.backends import LocalFS, ObjectInfo
 from kedro_statisfactory.datasets.holding import held_at, held_since
 from kedro_statisfactory.errors import NotSupported, TransferError
 from kedro_statisfactory.location import parse
+from kedro_statisfactory.plugin import skipping
 from kedro_statisfactory.plugin.commands.nodes import _entries, shown_nodes
-from kedro_statisfactory.plugin.nodes import nodes_of
+from kedro_statisfactory.plugin.nodes import _held_by, nodes_of
 from kedro_statisfactory.plugin.skipping import Skippable, kept_inputs, original
 from kedro_statisfactory.project import Project
 from kedro_statisfactory.project.code import CodeReader, NodeCode, UnknownCode
@@ -162,3 +164,24 @@ def test_a_node_is_computed_where_what_it_made_cannot_be_had(tmp_path: Path) -> 
     assert not entry.is_saved()
     entry.note_kept()
     assert entry.is_saved()
+
+
+def test_an_entry_that_cannot_tell_what_it_holds_is_not_known() -> None:
+    def held() -> None:
+        raise DatasetError("there is no version of it yet")
+
+    entry: Any = SimpleNamespace(held=held)
+    assert _held_by(entry) is None
+
+
+def test_a_function_that_another_run_has_decorated_is_decorated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def f(a: int) -> int:
+        return a
+
+    monkeypatch.setattr(skipping, "_awaited", lambda *_: {"a": ("1", True)})
+    nodes = pipeline([node(f, "a", "b", name="n")])
+    plan: Any = SimpleNamespace(verdicts={"n": None}, pipeline=SimpleNamespace(as_written=str))
+    entry: Any = SimpleNamespace(may_be_kept=True, await_inputs=lambda _: None)
+    assert [each.name for each in skipping.let_skip(plan, nodes, {"b": [entry]})] == ["n"]
+    assert skipping.let_skip(plan, nodes, {"b": [entry]}) == []
+    assert original(nodes.nodes[0].func) is f
