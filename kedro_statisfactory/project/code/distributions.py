@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import sys
 from difflib import SequenceMatcher
 from pathlib import Path
 
@@ -21,6 +22,12 @@ def distribution_of(file: str) -> tuple[str, str] | None:
     parts = Path(file).parts
     at = max((index + 1 for index, part in enumerate(parts) if part in SITES), default=0)
     return _owner(os.path.join(*parts[:at]), "/".join(parts[at:])) if at else None
+
+
+def all_installed() -> dict[str, str]:
+    """Versions of all distributions in the folders where Python looks, by their names."""
+    places = [place for place in reversed(sys.path) if os.path.isdir(place)]
+    return {name: version for place in places for name, version, _ in _installed(place).values()}
 
 
 @functools.lru_cache(maxsize=4096)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from kedro_statisfactory.project.code.distributions import all_installed
 from kedro_statisfactory.project.code.files import Files
 from kedro_statisfactory.project.code.functions import Function
 from kedro_statisfactory.project.code.graph import Graph, Reached
@@ -49,6 +51,10 @@ class UnknownCode:
     """
 
     reason: str
+
+
+#: Stands for all distributions, where the whole project counts.
+INSTALLED = "all that is installed"
 
 
 class CodeReader:
@@ -92,7 +98,10 @@ class CodeReader:
     def _read(self, function: Function) -> NodeCode:
         modules, versions, hidden = self._reached(frozenset(function.modules))
         digest = hashlib.sha256(json.dumps([function.identity, sorted(modules.items())]).encode()).hexdigest()
-        return NodeCode(digest, modules, self._counting(versions), hidden)
+        counting = self._counting(versions)
+        if hidden and counting:  # what nobody can follow may lead to whatever is installed
+            counting[INSTALLED] = self._installed
+        return NodeCode(digest, modules, counting, hidden)
 
     def _reached(self, names: frozenset[str]) -> tuple[dict[str, str], dict[str, str], str | None]:
         """Digests of all modules that some reach, versions of distributions, and why the whole project counts."""
@@ -128,6 +137,11 @@ class CodeReader:
             return {}
         parts = 2 if self._versions == "minor" else None
         return {name: ".".join(versions[name].split(".")[:parts]) for name in sorted(versions)}
+
+    @functools.cached_property
+    def _installed(self) -> str:
+        """A digest of the versions of all distributions."""
+        return hashlib.sha256(json.dumps(self._counting(all_installed())).encode()).hexdigest()[:12]
 
     # -- the whole project -------------------------------------------------------------------------------------------
 

@@ -50,3 +50,20 @@ def test_a_project_whose_files_cannot_be_read_has_no_digest(shop: Shop, monkeypa
     assert shop.reader().read_project() is not None
     monkeypatch.setattr(CodeReader, "_whole_project", refuse)
     assert shop.reader().read_project() is None
+
+
+def test_where_imports_cannot_be_followed_the_versions_of_all_that_is_installed_count(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.write({"shop.nodes": "import importlib\ndef f(name): return importlib.import_module(name)\n"})
+
+    def install(version: str) -> dict[str, str]:
+        site = shop.root / version / "site-packages"
+        (site / f"gadget-{version}.dist-info").mkdir(parents=True)
+        monkeypatch.setattr(sys, "path", [str(site), *sys.path])
+        return dict(shop.code().distributions)
+
+    before = install("1.0.0")
+    assert install("1.0.1") == before
+    assert install("1.2.0") != before
+    assert known(shop.reader(versions="ignore").read(shop.load())).distributions == {}
