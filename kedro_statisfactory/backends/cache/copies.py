@@ -271,7 +271,7 @@ def _put(source: Path, folder: str, noted: Copy, put: Callable[[Path, str], None
             except FileNotFoundError:
                 os.makedirs(folder, exist_ok=True)
         raise FileNotFoundError(errno.ENOENT, "it is removed again and again", folder)
-    except BaseException:
+    except BaseException:  # an interrupt, too, must not leave a file that only looks like a copy
         with contextlib.suppress(OSError):
             os.chmod(source, _PRIVATE)  # it is no copy, and whoever has it may change it
         raise
