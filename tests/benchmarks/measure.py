@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import statistics
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -71,11 +73,19 @@ def table(results: Iterable[Result]) -> str:
     return "\n".join([*lines, *(result.line() for result in results)])
 
 
-def interleaved(rounds: int, peers: Mapping[str, Callable[[], float]], warm_up: int = 1) -> Samples:
-    """Samples of each peer; they take turns, and who begins changes from round to round."""
+def interleaved(
+    rounds: int, peers: Mapping[str, Callable[[], float]], warm_up: int = 1, within: float = math.inf
+) -> Samples:
+    """Samples of each peer; they take turns, and who begins changes from round to round.
+
+    After the first round none begins later than ``within`` seconds from now.
+    """
     names = list(peers)
     samples: Samples = {name: [] for name in names}
+    end = time.monotonic() + within
     for number in range(-warm_up, rounds):
+        if number > 0 and time.monotonic() > end:
+            break
         first = number % len(names)
         for name in names[first:] + names[:first]:
             value = peers[name]()

@@ -36,7 +36,9 @@ def workers(folder: Path) -> Iterator[Any]:
     """A scheduler in this process, and one worker elsewhere."""
     distributed: Any = importlib.import_module("distributed")
     bare = {"PATH": "/nonexistent", "PYTHONPATH": str(ROOT), "HOME": "/nonexistent", "TMPDIR": str(folder)}
-    quiet = {"n_workers": 0, "processes": False, "dashboard_address": None, "host": "127.0.0.1", "protocol": "tcp"}
+    # Without an address for the dashboard, the scheduler takes port 8787 all the same.
+    here = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    quiet = {"n_workers": 0, "processes": False, "protocol": "tcp", **here}
     with distributed.LocalCluster(**quiet) as cluster, distributed.Client(cluster) as client:
         command = [sys.executable, "-W", "ignore", "-m", "distributed.cli.dask_worker", cluster.scheduler_address]
         worker = subprocess.Popen(

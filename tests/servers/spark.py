@@ -153,6 +153,7 @@ def spark(master: str, folder: Path) -> Iterator[Any]:
         "spark.jars": ",".join(map(str, jars())),
         "spark.sql.shuffle.partitions": "1",
         "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
     }
     if has_delta():
         config["spark.databricks.delta.snapshotPartitions"] = "1"  # a task for each of 50 would take most of the time
