@@ -161,6 +161,12 @@ def bucket(seaweed: S3Server) -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True)
+def search_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kedro adds the sources of each project that it starts, and where modules are found counts for later tests."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+
+@pytest.fixture(autouse=True)
 def on_main(tmp_path: Path) -> Iterator[Project]:
     """The git branch of whoever runs the tests must not decide where their data goes."""
     on_main = Project(tmp_path, head=Head("main", None, "a test"))

@@ -52,8 +52,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for file in ("pyproject.toml", ".telemetry", f"{PACKAGE}/penguins.csv"):
         shutil.copy(ROOT / file, tmp_path / file)
     monkeypatch.chdir(tmp_path)
-    # Kedro puts the project in front of both, and leaves it there.
-    monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     for variable in ("KEDRO_ENV", "STATISFACTORY_DEMO_BUCKET", "STATISFACTORY_DEMO_REPOSITORY"):
         monkeypatch.delenv(variable, raising=False)

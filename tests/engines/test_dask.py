@@ -20,7 +20,6 @@ from kedro.pipeline import Node, Pipeline
 from kedro_statisfactory import ArtifactDataset
 from tests.engines.test_native_in_runs import paths
 from tests.runs.conftest import ROOT, KedroProject
-from tests.runs.conftest import environment as environment
 from tests.runs.conftest import project as project
 from tests.runs.project import pipeline_registry
 from tests.runs.test_collections import edit

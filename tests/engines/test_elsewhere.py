@@ -20,7 +20,6 @@ from kedro_statisfactory.runs.inputs import held_at
 from tests.engines.elsewhere import Host, HostsRunner
 from tests.engines.test_dask import workers
 from tests.runs.conftest import KedroProject
-from tests.runs.conftest import environment as environment
 from tests.runs.conftest import project as project
 from tests.runs.project import pipeline_registry
 from tests.runs.test_collections import collected as collected

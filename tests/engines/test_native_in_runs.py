@@ -16,7 +16,6 @@ from kedro_statisfactory.backends.s3.filesystem import EngineFileSystem
 from kedro_statisfactory.errors import MergeConflict
 from tests.runs.conftest import KedroProject
 from tests.runs.conftest import calls as calls
-from tests.runs.conftest import environment as environment
 from tests.runs.conftest import project as project
 from tests.runs.project import pipeline_registry
 from tests.runs.test_collections import edit

@@ -18,7 +18,6 @@ from tests.engines.test_columns import bytes_for
 from tests.engines.test_native_in_runs import paths
 from tests.runs.conftest import KedroProject
 from tests.runs.conftest import calls as calls
-from tests.runs.conftest import environment as environment
 from tests.runs.conftest import project as project
 from tests.runs.project import pipeline_registry
 from tests.runs.test_collections import edit

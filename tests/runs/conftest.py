@@ -286,29 +286,22 @@ def _quick_settings() -> Iterator[None]:
 
 
 @pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Kedro puts the project in front of the path for modules, and leaves it there."""
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    return monkeypatch
-
-
-@pytest.fixture
-def project(lakefs_local: LakeFSServer, tmp_path: Path, environment: pytest.MonkeyPatch) -> Iterator[KedroProject]:
+def project(lakefs_local: LakeFSServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KedroProject]:
     """A project of its own for each test; lakeFS is named by the variables of lakectl."""
-    with project_on(lakefs_local, tmp_path, environment) as made:
+    with project_on(lakefs_local, tmp_path, monkeypatch) as made:
         yield made
 
 
 @contextlib.contextmanager
-def project_on(server: LakeFSServer, path: Path, environment: pytest.MonkeyPatch) -> Iterator[KedroProject]:
+def project_on(server: LakeFSServer, path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KedroProject]:
     """A project whose entries are on a server, in a process that has been in none yet."""
     for name, value in server.environment.items():
-        environment.setenv(name, value)
+        monkeypatch.setenv(name, value)
     # The first run of a package in a process sets up logging anew, and would take what records it away from the test.
     LOGGING.set_project_logging("tests.runs.project")
     announce(None)
     patience.forget()  # a run that an earlier test left would let this one wait for servers
-    environment.chdir(path)
+    monkeypatch.chdir(path)
     with kedro_project(path, server) as made:
         yield made
 

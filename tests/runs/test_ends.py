@@ -42,10 +42,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def between(project: KedroProject, environment: pytest.MonkeyPatch) -> Iterator[Gateway]:
+def between(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
     """The server of the project, with answers of a gateway's own."""
     with gateway(project.server.endpoint_url) as state:
-        environment.setenv("LAKECTL_SERVER_ENDPOINT_URL", state.endpoint_url)
+        monkeypatch.setenv("LAKECTL_SERVER_ENDPOINT_URL", state.endpoint_url)
         yield state
 
 

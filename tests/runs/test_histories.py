@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,6 @@ class Histories(Overlapping, Names, Joining):
 @pytest.fixture
 def histories(lakefs_local: LakeFSServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[Histories]:
     """The histories on a server, with the state of this process put back afterwards."""
-    monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.chdir(tmp_path)
     for name, value in lakefs_local.environment.items():
         monkeypatch.setenv(name, value)

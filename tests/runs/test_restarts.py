@@ -25,15 +25,15 @@ AFTER = {"a": 3, "b": 30, "total": 3}
 
 
 def test_a_run_waits_for_a_server_that_is_started_again_and_lands_whole(
-    lakefs_local: LakeFSServer, tmp_path: Path, environment: pytest.MonkeyPatch
+    lakefs_local: LakeFSServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (port,), folder = free_ports(1), tmp_path / "server"
     for each in (folder, tmp_path / "project"):
         each.mkdir()
-    environment.setattr(http, "LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(http, "LONGEST_PAUSE", 0.1)
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(stopping := contextlib.ExitStack()).enter_context(lakefs(folder, again_at=port))
-        project = stack.enter_context(project_on(server, tmp_path / "project", environment))
+        project = stack.enter_context(project_on(server, tmp_path / "project", monkeypatch))
         is_news, started = patience.is_news, list[str]()
 
         def start_again(name: str) -> bool:
@@ -44,7 +44,7 @@ def test_a_run_waits_for_a_server_that_is_started_again_and_lands_whole(
 
         with project.waiting_run("second", value=3) as run:
             stopping.close()
-            environment.setattr(patience, "is_news", start_again)
+            monkeypatch.setattr(patience, "is_news", start_again)
         assert f"kedro-{run.result()}" in project.tags()
         assert started
         assert project.read() == AFTER

@@ -943,10 +943,10 @@ def test_a_branch_in_a_path_is_told_before_the_first_node(project: KedroProject)
 
 @pytest.mark.parametrize("mode", ["isolated", "direct"])
 def test_what_is_missing_to_reach_lakefs_is_told_with_the_entry(
-    project: KedroProject, environment: pytest.MonkeyPatch, mode: str
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     project.settings(mode=mode)
-    environment.delenv("LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY")
+    monkeypatch.delenv("LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY")
     with pytest.raises(DatasetError, match=r"catalog entry 'a': .*E0402"):
         project.run(3)
     with pytest.raises(DatasetError, match=r"b\b.*E0402"):

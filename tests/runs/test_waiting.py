@@ -274,10 +274,10 @@ def test_a_grace_period_of_nothing_lets_no_run_drop_anything(project: KedroProje
     assert old in project.branches()
 
 
-def test_a_joined_run_that_goes_on_is_dropped_by_no_other(project: KedroProject, environment: Any) -> None:
-    environment.setenv(RUN_ID, "nightly")
+def test_a_joined_run_that_goes_on_is_dropped_by_no_other(project: KedroProject, monkeypatch: Any) -> None:
+    monkeypatch.setenv(RUN_ID, "nightly")
     project.run(1)
-    environment.delenv(RUN_ID)
+    monkeypatch.delenv(RUN_ID)
     _let_time_go_by(project)
     project.run(2)
     assert run_branch("nightly", "joined") in project.branches()

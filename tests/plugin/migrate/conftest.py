@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,7 +78,6 @@ class Moving:
 
 @pytest.fixture
 def moving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Moving]:
-    monkeypatch.setattr(sys, "path", [*sys.path])
     LOGGING.set_project_logging("tests.runs.project")
     announce(None)
     for name in ("base", "local"):

@@ -12,12 +12,12 @@ import pytest
 from kedro_statisfactory import ArtifactDataset
 from tests.plugin.migrate.conftest import Moving
 from tests.readme.blocks import below
-from tests.runs.conftest import KedroProject, environment, project
+from tests.runs.conftest import KedroProject, project
 from tests.servers.s3 import S3Server
 
 pytestmark = pytest.mark.once
 
-__all__ = ["environment", "project"]  # fixtures
+__all__ = ["project"]  # a fixture
 
 CATALOG = textwrap.dedent(
     """\

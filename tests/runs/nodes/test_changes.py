@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import functools
 import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,6 @@ PART = 3  # histories that are tried one after the other
 @pytest.fixture
 def server(lakefs_local: LakeFSServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> LakeFSServer:
     """A server that the variables of lakectl name."""
-    monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.chdir(tmp_path)
     for name, value in lakefs_local.environment.items():
         monkeypatch.setenv(name, value)

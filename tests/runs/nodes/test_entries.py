@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +24,7 @@ from kedro_statisfactory.plugin.nodes import _held_by, nodes_of
 from kedro_statisfactory.plugin.skipping import Skippable, kept_inputs, original
 from kedro_statisfactory.project import Project
 from kedro_statisfactory.project.code import CodeReader, NodeCode, UnknownCode
+from kedro_statisfactory.project.code.modules import is_installed, is_standard
 from kedro_statisfactory.runs.nodes.pipeline import NodePipeline
 from kedro_statisfactory.runs.nodes.state import Plan
 from kedro_statisfactory.session import Session
@@ -101,6 +103,9 @@ def test_nodes_are_told_in_plain_values(tmp_path: Path, monkeypatch: pytest.Monk
             node(_same, "made", "none", name="three"),
         ]
     )
+    # Tests import each other in ways that nobody can follow, so that all that can be imported counts: only this may.
+    places = [place for place in sys.path if is_installed(f"{place}/") or is_standard(f"{place}/")]
+    monkeypatch.setattr(sys, "path", places)
     found = nodes_of(nodes, catalog, {"made": [entry], "none": [versions]}, Project(tmp_path))
     (one, two, _) = found.nodes
     assert one.parameters["params:x"] is None, "it is not there"
