@@ -12,7 +12,7 @@ from kedro_statisfactory.backends.lakefs.model import Commit
 from kedro_statisfactory.backends.lakefs.records import RECORDS
 from kedro_statisfactory.errors import RunError
 from kedro_statisfactory.runs.leftovers import commits_on
-from kedro_statisfactory.runs.target import ALL_SHAS, DATA_BRANCH, NEW, PART, PART_ID, Part, Target
+from kedro_statisfactory.runs.target import ALL_SHAS, DATA_BRANCH, KEPT, NEW, PART, PART_ID, SAVED, Part, Target
 
 # What is told of a run of several parts by what each of them says.
 _JOINED_BY_COMMA = (
@@ -54,21 +54,31 @@ def read_waiting(api: LakeFSAPI, repository: str, name: str) -> Target | None:
 def has_nothing(target: Target) -> bool:
     """Whether no part of a run has written anything to a repository, as its branch knows best."""
     changes = target.api.changes(target.repository, target.base, target.run_branch)
-    return not target.outputs and all(path.startswith(RECORDS) for path, _ in changes)
+    return not target.outputs and SAVED not in target.metadata and all(path.startswith(RECORDS) for path, _ in changes)
+
+
+def _of_all(commits: Sequence[Commit], key: str) -> dict[str, object]:
+    """What all processes of a run say of entries, the last one of each; newest first."""
+    found: dict[str, object] = {}
+    for commit in reversed(commits):
+        found.update(json.loads(commit.metadata.get(key, "{}")))
+    return found
 
 
 def _combined(commits: Sequence[Commit]) -> dict[str, str]:
     """What the processes of a run say, as if they were one; newest first."""
     combined = {key: value for key, value in commits[0].metadata.items() if key not in (PART, PART_ID)}
-    for key in ("kedro_inputs", "kedro_outputs"):
-        entries: dict[str, object] = {}
-        for commit in reversed(commits):
-            entries.update(json.loads(commit.metadata.get(key, "{}")))
-        combined[key] = json.dumps(entries, sort_keys=True)
-    # What one process read and another one wrote is no input of the run.
-    written = json.loads(combined["kedro_outputs"])
-    inputs = json.loads(combined["kedro_inputs"])
-    combined["kedro_inputs"] = json.dumps({name: inputs[name] for name in sorted(inputs.keys() - written.keys())})
+    inputs, written, kept = (_of_all(commits, key) for key in ("kedro_inputs", "kedro_outputs", KEPT))
+    # What one process read and another one wrote is no input of the run, and what one left and another one wrote is not
+    # as it was.
+    told = {"kedro_outputs": written}
+    told |= {
+        key: {name: each[name] for name in each if name not in written}
+        for key, each in [("kedro_inputs", inputs), (KEPT, kept)]
+    }
+    combined |= {key: json.dumps(each, sort_keys=True) for key, each in told.items() if each or key in combined}
+    if saved := {name for commit in commits for name in json.loads(commit.metadata.get(SAVED, "[]"))}:
+        combined[SAVED] = json.dumps(sorted(saved))
     for key in _JOINED_BY_COMMA:
         if values := list(dict.fromkeys(c.metadata[key] for c in reversed(commits) if key in c.metadata)):
             combined[key] = ", ".join(values)

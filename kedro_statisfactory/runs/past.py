@@ -11,7 +11,7 @@ from typing import Any
 
 from kedro_statisfactory.backends import LakeFSBackend
 from kedro_statisfactory.backends.lakefs.model import DATA_BRANCH, Commit
-from kedro_statisfactory.runs.target import ALL_SHAS, REPOSITORIES
+from kedro_statisfactory.runs.target import ALL_SHAS, KEPT, REPOSITORIES, SAVED
 
 #: A repository, and the backend of an entry that is in it.
 Place = tuple[LakeFSBackend, str]
@@ -112,9 +112,12 @@ class PastRun:
     @property
     def kept(self) -> dict[str, str]:
         """Entries that it left as they were, since they were up to date, and the runs that made them."""
-        return {
-            name: str(run) for share in self.shares for name, run in mapping_in(share.metadata, "kedro_kept").items()
-        }
+        return {name: str(run) for share in self.shares for name, run in mapping_in(share.metadata, KEPT).items()}
+
+    @property
+    def saved(self) -> list[str]:
+        """Entries outside of lakeFS that it wrote."""
+        return sorted({name for share in self.shares for name in _names_in(share.metadata, SAVED)})
 
     @property
     def inputs(self) -> Mapping[str, Mapping[str, str]]:

@@ -34,13 +34,14 @@ from kedro_statisfactory.runs.target import (
     PART,
     PART_ID,
     REPOSITORIES,
+    SAVED,
     TOKEN,
     Target,
     command,
     ways_out,
 )
 from kedro_statisfactory.runs.use import Use
-from kedro_statisfactory.runs.written import find_outputs
+from kedro_statisfactory.runs.written import find_outputs, journal_of, saved_elsewhere
 
 # Entries that the last line of a run names.
 _MOST_TOLD = 8
@@ -90,6 +91,7 @@ class Run:
         self.may_skip = may_skip
         self.nodes: NodesOfRun | None = None
         self._landing: interrupts.Landing | None = None
+        self._saved: list[str] = []
 
     def finish(self) -> None:
         """Let what the run wrote appear on the data branches.
@@ -114,7 +116,7 @@ class Run:
         if self.project.settings.mode == "isolated":
             self._land_all()
         if self.targets and not self.is_joined:
-            names = sorted({name for target in self.targets for name in target.written})
+            names = sorted({*self._saved, *(name for target in self.targets for name in target.written)})
             told = ", ".join(names[:_MOST_TOLD]) + f" and {len(names) - _MOST_TOLD} more" * (len(names) > _MOST_TOLD)
             LOGGER.info("It wrote %s: `kedro statisfactory show %s`", told or "nothing", shlex.quote(self.id))
 
@@ -122,14 +124,13 @@ class Run:
         """Find out what was written; a repository to which nothing was written is one that was only read."""
         if not self.targets:
             return
-        try:
-            written = self.project.written()
-        except (OSError, ValueError):  # a cleaner of temporary files was here, or a writer was killed
-            written = None
-        for target in list(self.targets):
+        written, self._saved = journal_of(self.project), saved_elsewhere(self.project)
+        for number, target in enumerate(list(self.targets)):
             has_written = find_outputs(target, None if written is None else written.get(target.key, {}))
+            # The first one is where the next run looks for the records of nodes that write elsewhere.
+            is_needed = has_written or (self._saved and not number)
             # A part of a run says on the run's own branch, out of sight, that it was there.
-            if not has_written and self.may_skip and not target.joined:
+            if not is_needed and self.may_skip and not target.joined:
                 self.targets.remove(target)
                 if target.run_branch:
                     self.only_read.append((target.api, target.repository, self.inputs.pins[target.key].read))
@@ -142,7 +143,7 @@ class Run:
         inputs = {use.name: {**self._described(use), **read(use)} for use in self.uses if use.is_input}
         isolated = self.project.settings.mode == "isolated"
         told, of_nodes = self._records_of_nodes()
-        for target in self.targets:
+        for number, target in enumerate(self.targets):
             target.metadata = {
                 **self.facts,
                 **self.uncommitted.facts,
@@ -155,6 +156,7 @@ class Run:
                 REPOSITORIES: json.dumps([each.repository for each in self.targets]),
                 **({TOKEN: target.joined or target.run_branch} if isolated else {}),
                 **({NEW: "true"} if target.is_new else {}),
+                **({SAVED: json.dumps(self._saved)} if self._saved and not number else {}),
                 **({PART: target.run_branch, PART_ID: self.kedro_id} if target.joined else {}),
             }
         for target in self.targets:
@@ -200,7 +202,7 @@ class Run:
         if self.targets and not failed and not self.is_joined:
             self._tag_only_read()
         if self.targets and not failed and self.is_joined:
-            has_written = any(target.written for target in self.targets)
+            has_written = bool(self._saved) or any(target.written for target in self.targets)
             if has_written:
                 refuse_late(self.targets, self.kedro_id, [(api, repository) for api, repository, _ in self.only_read])
             LOGGER.info(
@@ -343,10 +345,7 @@ class Run:
         )
 
     def _has_written(self) -> bool:
-        try:
-            return bool(self.project.written())
-        except (OSError, ValueError):  # the journal is gone, or its last line was cut by a kill
-            return True
+        return journal_of(self.project) != {}
 
     def _drop(self, target: Target) -> bool:
         """Drop the branch of the run; gives whether it is gone."""

@@ -29,6 +29,8 @@ COMPARED = "kedro_compared"  # the head of the destination that was looked at be
 REVERTS = "kedro_reverts"  # the merge of a run that this commit has taken back
 NEW = "kedro_new_branch"  # tells that there was no data branch when the run began
 REPLACES = "kedro_replaces"  # the id of the finished run of which this is another attempt
+KEPT = "kedro_kept"  # the runs that made the entries which the run left as they were, by name
+SAVED = "kedro_saved"  # names of the entries that the run wrote outside of lakeFS
 REPOSITORIES = "kedro_repositories"  # all to which the run, or the part of one, writes
 
 

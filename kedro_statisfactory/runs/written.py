@@ -8,8 +8,25 @@ from collections.abc import Mapping
 
 from kedro_statisfactory.backends.lakefs.marks import mark_of, marks_of
 from kedro_statisfactory.errors import StatisfactoryError
+from kedro_statisfactory.project import Project
 from kedro_statisfactory.runs.overlaps import is_at
 from kedro_statisfactory.runs.target import Target
+
+
+def journal_of(project: Project) -> Mapping[tuple[str, str], Mapping[str, str]] | None:
+    """What the processes of a run have noted of what they wrote to lakeFS; ``None``: their notes are gone."""
+    try:
+        return project.written()
+    except (OSError, ValueError):  # a cleaner of temporary files was here, or a writer was killed
+        return None
+
+
+def saved_elsewhere(project: Project) -> list[str]:
+    """Names of the entries that the processes of a run have written outside of lakeFS, as far as that is known."""
+    try:
+        return sorted(name for name, held in project.saved().items() if held != {})
+    except (OSError, ValueError):
+        return []
 
 
 def find_outputs(target: Target, journal: Mapping[str, str] | None) -> bool:

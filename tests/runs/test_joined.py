@@ -686,6 +686,42 @@ def test_a_run_all_of_whose_parts_had_nothing_to_do_leaves_nothing_when_it_is_fi
     assert ([commit.id for commit in joined.log()], joined.branches(), joined.tags()) == before
 
 
+def test_what_each_part_left_as_it_was_is_told_of_the_run(
+    joined: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(RUN_ID)
+    before = joined.run(pipeline="chain")
+    monkeypatch.setenv(RUN_ID, ID)
+    for nodes in (["one"], ["sign", "sign_again"]):
+        joined.run(pipeline="chain", nodes=nodes, missing=True)
+    joined.run(pipeline="chain", nodes=["one"])
+    assert joined.invoke("run", "finish").exit_code == 0
+    told = joined.log()[0].metadata
+    assert json.loads(told["kedro_outputs"]).keys() == {"wide_1"}
+    assert json.loads(told["kedro_kept"]) == {"wide_3": before}
+
+
+def test_a_run_whose_parts_wrote_to_disk_alone_is_recorded(
+    joined: KedroProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(RUN_ID)
+    joined.run(pipeline="three", other=1)
+    monkeypatch.setenv(RUN_ID, ID)
+    for _ in range(2):
+        joined.run(pipeline="three", factor=3, other=1, missing=True)
+    assert joined.invoke("run", "finish").exit_code == 0
+    newest = joined.log(repository=joined.other)[0]
+    assert (newest.metadata["kedro_run_id"], json.loads(newest.metadata["kedro_saved"])) == (ID, ["local"])
+    assert ID not in [commit.metadata.get("kedro_run_id") for commit in joined.log()], (
+        "one place is enough for a record"
+    )
+    monkeypatch.delenv(RUN_ID)
+    made = (joined.path / "data/local.json").stat().st_mtime_ns
+    joined.run(pipeline="three", factor=3, other=1, missing=True)
+    assert joined.log(repository=joined.other)[0] == newest
+    assert (joined.path / "data/local.json").stat().st_mtime_ns == made
+
+
 def test_a_repository_to_which_no_part_wrote_gets_no_commit_when_the_run_is_finished(
     joined: KedroProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:

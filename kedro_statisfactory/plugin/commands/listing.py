@@ -130,6 +130,7 @@ def show_run(metadata: ProjectMetadata, run: str, env: str | None, as_json: bool
                 **run_as_json(found),
                 "outputs": [output_as_json(output) for output in outputs],
                 "kept": found.kept,
+                "saved_elsewhere": found.saved,
                 "inputs": found.inputs,
                 "parameters": found.parameters,
                 "links": found.links,
@@ -193,6 +194,8 @@ def _tables_of(run: PastRun, outputs: list[Output]) -> list[RenderableType]:
             for each in outputs
         ]
         parts += ["", table(["wrote", "to", "size", "checksum"], rows)]
+    if run.saved:
+        parts += ["", words(f"Outside of lakeFS it wrote {', '.join(run.saved)}.")]
     if run.kept:
         parts += ["", table(["left as it was", "made by the run"], sorted(run.kept.items()))]
     if run.parameters:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from kedro_statisfactory.backends.lakefs import records
@@ -12,6 +12,7 @@ from kedro_statisfactory.backends.lakefs.model import Commit
 from kedro_statisfactory.backends.lakefs.requests import PAGE
 from kedro_statisfactory.errors import IntegrityError
 from kedro_statisfactory.runs.nodes.record import NODES, Record, unpacked
+from kedro_statisfactory.runs.target import KEPT, SAVED
 
 #: Names of a node and of its outputs.
 Key = tuple[str, tuple[str, ...]]
@@ -95,10 +96,12 @@ def _commits(api: LakeFSAPI, repository: str, ref: str) -> Iterator[Commit]:
 
 def _may_tell(commit: Commit, missing: Iterable[Key]) -> bool:
     """Whether a run may tell of some nodes: it wrote an output of theirs, or what it wrote is told elsewhere."""
-    if "kedro_outputs" not in commit.metadata or "kedro_kept" in commit.metadata:
+    if "kedro_outputs" not in commit.metadata or KEPT in commit.metadata:
+        return True
+    if records.RECORD in commit.metadata and SAVED not in commit.metadata:  # it had perhaps no room there
         return True
     try:
-        told: Mapping[str, object] = json.loads(commit.metadata["kedro_outputs"])
-    except ValueError:
+        told = {*json.loads(commit.metadata["kedro_outputs"]), *json.loads(commit.metadata.get(SAVED, "[]"))}
+    except (ValueError, TypeError):
         return True
     return any(name in told for _, outputs in missing for name in outputs)

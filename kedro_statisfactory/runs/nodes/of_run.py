@@ -19,11 +19,8 @@ from kedro_statisfactory.runs.nodes.record import NODES, packed
 from kedro_statisfactory.runs.nodes.recording import records_of_run
 from kedro_statisfactory.runs.nodes.state import Plan
 from kedro_statisfactory.runs.taking import take
-from kedro_statisfactory.runs.target import LOGGER, Target
+from kedro_statisfactory.runs.target import KEPT, LOGGER, Target
 from kedro_statisfactory.runs.use import Use
-
-#: Key of the metadata of a run's commits: the runs that made the entries which this one left as they were, by name.
-KEPT = "kedro_kept"
 
 _Read = Mapping[str, Mapping[str, Sequence[Fingerprint]]]
 

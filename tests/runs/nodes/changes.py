@@ -13,12 +13,15 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from kedro_statisfactory.project import announce
 from kedro_statisfactory.project.branches import data_branch
 from kedro_statisfactory.project.code import files
+from kedro_statisfactory.runs.nodes.of_run import NodesOfRun
+from kedro_statisfactory.runs.nodes.state import Plan
 from tests.runs.conftest import KedroProject, kedro_project
 from tests.runs.nodes.programs import PACKAGE, RAW, Program
 from tests.servers.lakefs import LakeFSServer
@@ -53,7 +56,21 @@ def _run(project: KedroProject, patches: tuple[Patch, ...]) -> None:
     logging.disable(logging.INFO)  # to print it takes half of the time
     for patch in patches:
         patch()
+    _tell_reasons()
     project.run(missing=True)
+
+
+def _tell_reasons() -> None:
+    """Print why nodes are run, for whoever asks why a test fails."""
+    look = NodesOfRun.look
+
+    def tell(*arguments: Any) -> Plan:
+        plan = look(*arguments)
+        for verdict in plan.verdicts.values():
+            print(verdict.node.name, verdict.state.value, *verdict.reasons, sep="; ", flush=True)
+        return plan
+
+    NodesOfRun.look = tell  # type: ignore[method-assign,assignment]
 
 
 class Changes:
@@ -154,6 +171,11 @@ class Changes:
         finally:
             del os.environ["CHANGING_RAN"]
         return ran.read_text().split()
+
+    @property
+    def log(self) -> str:
+        """What the last run has printed: why each node was run, or was not."""
+        return (self.project.path / ".log").read_text()
 
     def stored(self) -> dict[str, int]:
         """What all entries hold that are stored somewhere."""

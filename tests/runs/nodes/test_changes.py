@@ -88,7 +88,7 @@ def check(data: st.DataObject, server: LakeFSServer) -> int:
             known["before"] = copy.deepcopy(program)
             program, is_same = edit(data, history, program, known)
             if is_same:
-                assert history.run() == []
+                assert history.run() == [], history.log
     return LENGTH
 
 

@@ -169,3 +169,20 @@ def test_what_is_tagged_always_or_not_in_lakefs_is_run_where_nobody_knows_better
         (project.path / "data/local.json").write_text('{"n": 9}')
         project.run(pipeline="odd", runner=runner, factor=5, missing=True)
         assert _computed(caplog) == ["look", "of_kedro", "one", "times"], "somebody changed what is on disk"
+
+
+@pytest.mark.parametrize("mode", ["isolated", "direct"])
+def test_what_a_run_wrote_to_disk_alone_is_not_made_once_more(
+    project: KedroProject, caplog: pytest.LogCaptureFixture, mode: str
+) -> None:
+    project.settings(mode=mode)
+    caplog.set_level("INFO", "kedro")
+    project.run(pipeline="three", factor=2, other=1)
+    for factor, other, expected in [(3, 1, ["local"]), (4, 2, ["local", "there"])]:
+        caplog.clear()
+        project.run(pipeline="three", factor=factor, other=other, missing=True)
+        assert _computed(caplog) == expected
+        shown = project.invoke("show", "@")
+        assert "Outside of lakeFS it wrote local." in shown.stdout
+        project.run(pipeline="three", factor=factor, other=other, missing=True)
+        assert _computed(caplog) == []

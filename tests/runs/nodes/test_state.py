@@ -352,6 +352,7 @@ def test_the_newest_record_of_each_node_is_found_by_few_questions(objects: dict[
     objects["clean"], objects["both"] = [told["clean"]], [told["report"], told["clean"]]
     wrote = {"kedro_outputs": json.dumps({"told": {}})}
     others = [{}, {NODES: "x", "kedro_outputs": '{"y": {}}'}, {NODES: "gone", "kedro_outputs": "no JSON"}]
+    others += [{NODES: "saved", "kedro_outputs": "{}", "kedro_saved": '["z"]', "kedro_record": "r"}]
     log: Any = _Log(
         {NODES: "clean, gone", "kedro_run_id": "new", "kedro_kept": "{}"},
         *(others * 4),
@@ -361,7 +362,10 @@ def test_the_newest_record_of_each_node_is_found_by_few_questions(objects: dict[
     assert {key[0]: record.run for key, record in found.items()} == {"clean": "new", "report": "old"}
     assert log.read[:2] == ["clean", "gone"]
     assert log.read[-1] == "both"
-    assert "x" not in log.read
+    assert {"x", "saved"}.isdisjoint(log.read)
+    for told_by in ({"kedro_saved": '["told"]'}, {"kedro_record": "which may tell more"}):
+        log = _Log({NODES: "both", "kedro_outputs": "{}", **told_by})
+        assert newest_records(log, "repo", "0", [_REPORT.key]).keys() == {_REPORT.key, _CLEAN.key}
     log = _Log(*([{NODES: "gone"}] * 30))
     assert newest_records(log, "repo", "0", [_CLEAN.key]) == {}
     assert len(log.read) == 10, "nobody looks for ever"

@@ -152,5 +152,13 @@ def register_pipelines() -> dict[str, Pipeline]:
                 node(one, "params:value", "of_kedro", name="of_kedro"),
             ]
         ),
+        # What is on disk alone, beside what is in two repositories.
+        "three": pipeline(
+            [
+                node(one, "params:value", "a", name="here"),
+                node(times, ["a", "params:factor"], "local", name="local"),
+                node(one, "params:other", "elsewhere", name="there"),
+            ]
+        ),
         "wide": pipeline([node(first, "parameters", f"wide_{number}", name=f"n{number}") for number in range(40)]),
     }
