@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -11,22 +12,31 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+from coverage import Coverage
+from kedro.framework.session import session
 
-from kedro_statisfactory.project import announce
+from kedro_statisfactory.project import Project, announce, git
 from kedro_statisfactory.project.branches import data_branch
 from kedro_statisfactory.project.code import files
 from kedro_statisfactory.runs.nodes.of_run import NodesOfRun
-from kedro_statisfactory.runs.nodes.state import Plan
-from tests.runs.conftest import KedroProject, kedro_project
+from kedro_statisfactory.runs.nodes.planning import plan_at
+from kedro_statisfactory.runs.nodes.state import Plan, State
+from kedro_statisfactory.runs.target import Target
+from tests.runs.conftest import ROOT, KedroProject, kedro_project
 from tests.runs.nodes.programs import PACKAGE, RAW, Program
 from tests.servers.lakefs import LakeFSServer
 
 Patch = Callable[[], object]
+
+
+def replace(owner: object, name: str, by: object) -> None:
+    """Let a class or module do something else, in a process that ends soon."""
+    setattr(owner, name, by)
 
 
 def fresh_run(project: KedroProject, *patches: Patch) -> None:
@@ -48,29 +58,67 @@ def fresh_run(project: KedroProject, *patches: Patch) -> None:
 
 
 def _run(project: KedroProject, patches: tuple[Patch, ...]) -> None:
+    if coverage := Coverage.current():  # what it measures goes with this process
+        coverage.stop()
     # Python would take bytecode of the source before, where both are of one second and one size.
     sys.dont_write_bytecode = True
-    sys.path[:0] = [str(project.path / "src"), str(project.path / "site-packages")]
+    # The tests are no code of the project, which counts as a whole at times, and somebody may edit them meanwhile.
+    others = [each for each in sys.path if Path(each).resolve() != ROOT]
+    sys.path[:] = [str(project.path / "src"), str(project.path / "site-packages"), *others]
     # The process from which this one was forked has loaded none of the modules.
-    files._began = lambda: time.time() + 1
+    replace(files, "_began", lambda: time.time() + 1)
     logging.disable(logging.INFO)  # to print it takes half of the time
+    _remember_git(project.path)
+    looked = _note_plans()
     for patch in patches:
         patch()
-    _tell_reasons()
     project.run(missing=True)
+    if not patches:
+        _see_that_nothing_is_left(*looked)
 
 
-def _tell_reasons() -> None:
-    """Print why nodes are run, for whoever asks why a test fails."""
-    look = NodesOfRun.look
+def _remember_git(path: Path) -> None:
+    """Spare each run some processes: git tracks nothing there, and what it says depends on its branches alone."""
+    ask, answers = git._git, path / ".answers"
+    heads = sorted(each.name for each in (path / ".git/refs/heads").rglob("*"))
+    state = [(path / ".git/HEAD").read_text(), *heads]
 
-    def tell(*arguments: Any) -> Plan:
-        plan = look(*arguments)
-        for verdict in plan.verdicts.values():
-            print(verdict.node.name, verdict.state.value, *verdict.reasons, sep="; ", flush=True)
+    def remembered(top: Path, *arguments: Any, **options: Any) -> bytes:
+        answer = answers / hashlib.sha256(repr((state, arguments)).encode()).hexdigest()
+        if not answer.exists():
+            answers.mkdir(exist_ok=True)
+            answer.write_bytes(ask(top, *arguments, **options))
+        return answer.read_bytes()
+
+    replace(git, "_git", remembered)
+    replace(session, "_describe_git", lambda _: {})  # of Kedro, which asks git as well
+
+
+def _note_plans() -> list[Any]:
+    """Print why nodes are run, for whoever asks why a test fails; gives what the run is going to look at."""
+    look, looked = NodesOfRun.look, list[Any]()
+
+    def noted(nodes: NodesOfRun, targets: Sequence[Target], project: Project) -> Plan:
+        plan = look(nodes, targets, project)
+        looked[:] = [nodes, [*targets], project]
+        _print(plan)
         return plan
 
-    NodesOfRun.look = tell  # type: ignore[method-assign,assignment]
+    replace(NodesOfRun, "look", noted)
+    return looked
+
+
+def _print(plan: Plan) -> None:
+    for verdict in plan.verdicts.values():
+        print(verdict.node.name, verdict.state.value, *verdict.reasons, sep="; ", flush=True)
+
+
+def _see_that_nothing_is_left(nodes: NodesOfRun, targets: Sequence[Target], project: Project) -> None:
+    """See that another run would find nothing to do, without the time that it takes."""
+    plan = plan_at(nodes.pipeline, [(each.api, each.repository, each.landed or each.base) for each in targets], project)
+    print("After the run:")
+    _print(plan)
+    assert {verdict.state for verdict in plan.verdicts.values()} <= {State.UP_TO_DATE, State.IN_MEMORY}
 
 
 class Changes:
@@ -100,7 +148,10 @@ class Changes:
         (path / "pyproject.toml").write_text(
             f'[tool.kedro]\npackage_name = "{PACKAGE}"\nproject_name = "changing"\nkedro_init_version = "1.7.0"\n'
         )
-        (path / ".gitignore").write_text("data/\nsite-packages/\n.ran\n.log\n")
+        # What git tracks decides nothing here, and to ask git for all that differs takes a third of the time of a run.
+        (path / ".gitignore").write_text("*\n")
+        self.project.git("rm", "-rq", "--cached", ".")
+        self.project.git("commit", "-qm", "nothing")
         self.write_raw("raw_a", 1)
         self.write_raw("raw_b", 1)
         self.set_widget(0)
