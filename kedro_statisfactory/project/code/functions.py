@@ -71,7 +71,7 @@ class Function:
             return sorted(map(self._tell, value), key=json.dumps)
         if kind is dict:
             return [[self._tell(key), self._tell(each)] for key, each in value.items()]
-        if isinstance(value, _TOLD_BY_TEXT) and kind.__module__ in _TELLERS:
+        if _is_told_by_text(value):
             return [repr(value)]
         if kind is re.Pattern:
             return [self._tell(value.pattern), value.flags]
@@ -136,9 +136,7 @@ class Function:
             raise CodeNotKnown(f"its function {function.__qualname__!r} comes from no module that is loaded")
         self._known(str(home))
         if found := self._by_name(function):
-            # What decorators have captured is made by the modules; those are found here even if nothing imports them.
-            self._add_wrapped(function)
-            return found
+            return [*found, *self._tell_wrapped(function)]
         file = getattr(sys.modules[str(home)], "__file__", None)
         if function.__code__.co_filename != file:
             raise CodeNotKnown(f"its function {function.__qualname__!r} was made by code that is in no file")
@@ -158,11 +156,19 @@ class Function:
         names = (code.co_name, code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars, code.co_flags)
         return [self._tell(each) for each in (code.co_code, names, code.co_consts)]
 
-    def _add_wrapped(self, function: FunctionType) -> None:
-        """Add the modules of functions that a decorator has captured."""
+    def _tell_wrapped(self, function: FunctionType) -> Iterable[Any]:
+        """What modules do not tell of a function that one of them names, and of those that a decorator has captured.
+
+        What these have captured is made by their modules, which are found here even if nothing imports them. So are
+        the defaults of their arguments, but a module may have made them of a variable or a file. Those that can be
+        changed do not count: there are functions that remember something in them.
+        """
         waiting, seen = [function], {id(function)}
         while waiting:
-            for cell in waiting.pop().__closure__ or ():
+            outer = waiting.pop()
+            if found := [*(outer.__defaults__ or ()), *sorted((outer.__kwdefaults__ or {}).items())]:
+                yield [self._tell(each) if _is_fixed(each) else None for each in found]
+            for cell in outer.__closure__ or ():
                 inner = getattr(cell, "cell_contents", None)
                 if isinstance(inner, FunctionType) and id(inner) not in seen:
                     seen.add(id(inner))
@@ -185,6 +191,17 @@ class Function:
                 f"its function has captured an object of {kind.__qualname__!r}, which is no plain value"
             ) from None
         return [self._tell(kind), *map(self._tell, (arguments, state, list(items or ()), list(pairs or ())))]
+
+
+def _is_fixed(value: object) -> bool:
+    """Whether a value cannot change, and can be told."""
+    if type(value) in (tuple, frozenset):
+        return all(map(_is_fixed, value))  # type: ignore[call-overload]
+    return type(value) in _PLAIN or _is_told_by_text(value)
+
+
+def _is_told_by_text(value: object) -> bool:
+    return isinstance(value, _TOLD_BY_TEXT) and type(value).__module__ in _TELLERS
 
 
 _TELLERS = frozenset({"builtins", "datetime", "decimal", "fractions", "pathlib", "pathlib._local", "uuid"})

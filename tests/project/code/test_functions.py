@@ -191,6 +191,32 @@ def test_a_function_that_is_what_its_module_names_may_change_what_it_has_capture
     assert sorted(before.modules) == ["shop", "shop.nodes", "tools", "tools.help"]
 
 
+def test_defaults_count_that_were_made_of_more_than_the_source(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    take = "import os, pathlib\nN = os.environ['SHOP_N']\n"
+    arguments = ["x=N", "x=(1, N)", "*, x=frozenset({N})", "x=pathlib.Path(N)"]
+    for argument in (*arguments, "x=[N]", "x=(object(), {N: 1})"):
+        shop.write({"shop.nodes": f"{take}def f({argument}): ...\n"})
+        found = []
+        for value in ("1", "2", "1"):
+            monkeypatch.setenv("SHOP_N", value)
+            found.append(shop.code().digest)
+        assert found[0] == found[2]
+        assert (found[0] != found[1]) is (argument in arguments), argument
+    wrap = f"{take}def wrap(g):\n    def f(): return g()\n    f.__qualname__ = 'f'\n    return f\n"
+    shop.write({"shop.nodes": f"{wrap}@wrap\ndef f(x=N): ...\n"})
+    before = shop.code().digest
+    monkeypatch.setenv("SHOP_N", "3")
+    assert shop.code().digest != before, "what a decorator has captured"
+
+
+def test_a_default_in_which_a_function_remembers_something_is_no_change(shop: Shop) -> None:
+    shop.write({"shop.nodes": "def f(x=1, known={}): return known.setdefault(x, 2)\n"})
+    function = shop.load()
+    before = known(shop.reader().read(function))
+    function()
+    assert known(shop.reader().read(function)) == before
+
+
 def test_what_a_function_in_the_place_of_another_has_captured_counts_where_nothing_imports_it(shop: Shop) -> None:
     wrap = "def wrap(g):\n    def f(): return g()\n    f.__qualname__, f.__module__ = 'f', 'shop.nodes'\n    return f\n"
     shop.write({"tools.wrap": wrap, "tools.inner": "def g(): ...\n", "shop.nodes": "def f(): ...\n"})
