@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import re
 import sys
-from difflib import SequenceMatcher
 from pathlib import Path
 
 SITES = frozenset({"site-packages", "dist-packages"})
 _INFO = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+)(?:-py[\d.]+)?\.(?:dist|egg)-info")
 
 
+@functools.lru_cache(maxsize=4096)
 def distribution_of(file: str) -> tuple[str, str] | None:
     """Name and version of the distribution that a module's file was installed by; ``None``: no one knows.
 
@@ -30,17 +31,22 @@ def all_installed() -> dict[str, str]:
     return {name: version for place in places for name, version, _ in _installed(place).values()}
 
 
-@functools.lru_cache(maxsize=4096)
 def _owner(folder: str, path: str) -> tuple[str, str] | None:
     """The distribution in a folder that has a file; those of a similar name are asked first."""
     top = path.split("/")[0].removesuffix(".py")
     installed = _installed(folder)
     if found := installed.get(_normal(top)):
         return found[:2]
-    for name in sorted(installed, key=lambda each: -SequenceMatcher(None, each, _normal(top), autojunk=False).ratio()):
+    for name in sorted(installed, key=lambda each: -len(_pairs(each) & _pairs(_normal(top)))):
         if _has(installed[name][2], path):
             return installed[name][:2]
     return None
+
+
+@functools.lru_cache(maxsize=4096)
+def _pairs(name: str) -> frozenset[str]:
+    """The letters of a name two by two, of which similar names have many in common."""
+    return frozenset(map("".join, itertools.pairwise(name)))
 
 
 def _normal(name: str) -> str:

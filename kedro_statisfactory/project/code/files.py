@@ -41,13 +41,14 @@ class Files:
         return self._seen[file]
 
     def _read(self, file: str) -> tuple[bytes, str]:
-        since = self._started if os.path.realpath(file) in _early() else self._began
-        if since is None:
-            raise CodeNotKnown(f"{file} was loaded before it could be watched")
         try:
-            content, digest, changed = _read(file, _signature(file))
+            signature = _signature(file)
+            content, digest, changed = _read(file, signature)
         except OSError as error:
             raise CodeNotKnown(f"{file} cannot be read ({type(error).__name__})") from None
+        since = self._started if signature[:2] in _early() else self._began
+        if since is None:
+            raise CodeNotKnown(f"{file} was loaded before it could be watched")
         if changed / _SECOND + (_TICK if changed % _SECOND else 2.0) >= since:
             raise CodeNotKnown(f"{file} was changed after this process began, which may have loaded it before")
         return content, digest
@@ -99,12 +100,12 @@ _BLIND = 0b01  # bytecode that is taken whatever the source says
 
 
 @functools.cache
-def _early() -> frozenset[str]:
-    """Files of the modules that were loaded before `logging`, and are not of Python."""
+def _early() -> frozenset[tuple[int, ...]]:
+    """Devices and inodes of the modules that were loaded before `logging`, and are not of Python."""
     names = itertools.takewhile(lambda name: name != "logging", list(sys.modules))
     files = (getattr(sys.modules.get(name), "__file__", None) or "" for name in names)
     own = (file for file in files if not file.startswith(os.path.dirname(os.__file__)) or "-packages" in file)
-    return frozenset(map(os.path.realpath, own))
+    return frozenset(_signature(file)[:2] for file in own if os.path.exists(file))
 
 
 def _began() -> float:

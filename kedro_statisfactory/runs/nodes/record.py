@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kedro_statisfactory.project.code import UnknownCode
@@ -49,7 +49,7 @@ class Recipe:
     @property
     def digest(self) -> str:
         """Equal for recipes that make the same."""
-        told = {key: value for key, value in asdict(self).items() if key != "modules"}
+        told = {key: value for key, value in vars(self).items() if key != "modules"}
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
     def is_that_of(self, before: Recipe) -> bool:
@@ -84,7 +84,7 @@ def packed(records: Iterable[Record]) -> bytes:
     codes: dict[str, Any] = {}
     nodes: list[dict[str, Any]] = []
     for record in records:
-        told = asdict(record.recipe)
+        told = {**vars(record.recipe)}
         codes[record.recipe.code] = dict(told.pop("modules"))
         nodes.append({**told, "made": dict(record.outputs), **({"run": record.run} if record.run else {})})
     return json.dumps({"form": _FORM, "codes": codes, "nodes": nodes}, sort_keys=True).encode()
