@@ -109,6 +109,8 @@ def refuse_placeholder(fragment: ParseResult) -> None:
 
 def full_path(fragment: ParseResult) -> str:
     """The path of ``fragment`` with what ``urllib.parse.urlparse`` may have cut off as params, query and fragment."""
+    if not (fragment.params or fragment.query or fragment.fragment):
+        return fragment.path
     cut_off = ((";", fragment.params), ("?", fragment.query), ("#", fragment.fragment))
     return fragment.path + "".join(mark + text for mark, text in cut_off if text)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Protocol
 
@@ -41,13 +42,19 @@ def listen(listener: Listener | None) -> None:
     _listener = listener
 
 
-@contextlib.contextmanager
-def told_as(name: str) -> Iterator[None]:
+_nobody: AbstractContextManager[None] = contextlib.nullcontext()
+
+
+def told_as(name: str) -> AbstractContextManager[None]:
     """Tell all that is moved within as one transfer; one that begins within another is a part of that."""
-    if _listener is None or _current.get() is not None:
-        yield
-        return
-    transfer = _listener.begin(name)
+    if (listener := _listener) is None or _current.get() is not None:
+        return _nobody
+    return _told_to(listener, name)
+
+
+@contextlib.contextmanager
+def _told_to(listener: Listener, name: str) -> Iterator[None]:
+    transfer = listener.begin(name)
     token = _current.set(transfer)
     try:
         yield

@@ -78,12 +78,12 @@ def new_folder(parent: Path | None = None, mode: int = 0o700, path: Path | None 
     if path is not None:
         path.mkdir(mode)
         return Temporary(path, _locked(path))
-    return _new(parent, lambda path: path.mkdir(mode))
+    return _new(parent, lambda path: os.mkdir(path, mode))
 
 
 def new_file(parent: Path) -> Temporary:
     """Make an empty file with the mode that the umask leaves, after sweeping as for :func:`new_folder`."""
-    return _new(parent, lambda path: path.touch(exist_ok=False))
+    return _new(parent, lambda path: os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)))
 
 
 def sweep(parent: Path, dry_run: bool = False) -> list[Path]:
@@ -120,19 +120,19 @@ def is_held(name: str) -> bool:
     return False
 
 
-def _new(parent: Path | None, make: Callable[[Path], None]) -> Temporary:
-    folder = Path(tempfile.gettempdir()) if parent is None else parent
-    if (key := (os.getpid(), str(folder))) not in _swept:
+def _new(parent: Path | None, make: Callable[[str], None]) -> Temporary:
+    folder = tempfile.gettempdir() if parent is None else os.fspath(parent)
+    if (key := (os.getpid(), folder)) not in _swept:
         if len(_swept) >= _MOST_FOLDERS:
             _swept.clear()
         _swept.add(key)
-        sweep(folder)
+        sweep(Path(folder))
     while True:
-        path = folder / f"{STAGING_NAME}{secrets.token_hex(_DIGITS // 2)}"
+        path = f"{folder}/{STAGING_NAME}{secrets.token_hex(_DIGITS // 2)}"
         with contextlib.suppress(FileExistsError):
             make(path)
             try:
-                return Temporary(path, _locked(path))
+                return Temporary(Path(path), _locked(path))
             except _Taken:  # by who has swept just now, and took it for one of a process that is gone
                 continue
 
@@ -141,7 +141,7 @@ class _Taken(Exception):
     """Another process holds the lock, or has removed the file."""
 
 
-def _locked(path: Path) -> int | None:
+def _locked(path: Path | str) -> int | None:
     """Take the lock of a file or folder; ``None`` where there are no locks.
 
     Raises:
@@ -157,7 +157,7 @@ def _locked(path: Path) -> int | None:
         raise _Taken from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not os.path.samestat(os.fstat(descriptor), path.lstat()):
+        if not os.path.samestat(os.fstat(descriptor), os.lstat(path)):
             raise _Taken
     except (BlockingIOError, FileNotFoundError, _Taken):
         os.close(descriptor)
@@ -187,11 +187,15 @@ def _is_left_behind(path: Path, dry_run: bool) -> bool:
 
 def _remove(path: Path) -> None:
     """Remove a file, or a folder with all in it; most have a file or none, for which this is the fastest way."""
+    text = os.fspath(path)
     try:
-        if not path.is_symlink():
-            for name in os.listdir(path):
-                os.unlink(os.path.join(path, name))
-            path.rmdir()
+        with contextlib.suppress(OSError):  # what was in it may have been moved to where it belongs
+            os.rmdir(text)
+            return
+        if not os.path.islink(text):
+            for name in os.listdir(text):
+                os.unlink(os.path.join(text, name))
+            os.rmdir(text)
             return
     except OSError:  # a file, or a folder with folders in it
         shutil.rmtree(path, ignore_errors=True)

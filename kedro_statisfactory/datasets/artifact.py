@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import importlib
+import operator
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
@@ -85,6 +86,7 @@ class ArtifactDataset(EntryOfRun):
 
     _reader: FormatReader | None = None  # made when it is needed; stays in its process
     _module: str | None = None  # which defines the backend
+    _as_text: tuple[tuple[object, ...], str] | None = None  # of what, and the text
 
     def __init__(
         self,
@@ -222,6 +224,13 @@ class ArtifactDataset(EntryOfRun):
             "dataset": self._format and self._format.described(),
             "version": self._version,
         }
+
+    def __repr__(self) -> str:
+        # Kedro asks for it before each load and save, for a message that is seldom shown.
+        of = (self.filepath, self._format, self._version)
+        if self._as_text is None or not all(map(operator.is_, self._as_text[0], of)):
+            self._as_text = of, super().__repr__()
+        return self._as_text[1]
 
     def _release(self) -> None:
         super()._release()

@@ -81,6 +81,11 @@ class Copy:
         return [(path, (found := path.stat()).st_mtime_ns, found.st_size) for path in files]
 
 
+def is_read_there(path: Path, format_: Format) -> bool:
+    """Whether a format can read a file or folder of this machine where it is, and takes its path as it is written."""
+    return not (format_.takes_patterns and is_odd(path))
+
+
 @contextlib.contextmanager
 def local_copy(
     backend: Backend,
@@ -107,7 +112,7 @@ def local_copy(
         InvalidFormat: The format would take a part of the path for a pattern.
     """
     path = backend.local_path(fragment=where, **options)
-    if path is not None and not (format_.takes_patterns and is_odd(path)):
+    if path is not None and is_read_there(path, format_):
         with noting_in_place(backend, path, names_beside(path.name, format_.kind)):
             yield Copy(path, pattern=format_.pattern)
         return

@@ -224,11 +224,15 @@ def _bare(inner: AbstractDataset[Any, Any], name: str) -> Callable[..., Any] | N
     kind = type(inner)
     if not (kind.__module__.startswith(_OF_KEDRO) and isinstance(inner, AbstractVersionedDataset)):
         return None
-    found: Any = getattr(kind, name)
+    return None if name in vars(inner) else _unwrapped(getattr(kind, name))
+
+
+@functools.lru_cache(maxsize=256)
+def _unwrapped(method: Callable[..., Any]) -> Callable[..., Any] | None:
+    found: Any = method
     while getattr(found, "__globals__", None) is vars(core) and hasattr(found, "__wrapped__"):
         found = found.__wrapped__
-    bare: Callable[..., Any] | None = None if name in vars(inner) or found is getattr(kind, name) else found
-    return bare
+    return None if found is method else found
 
 
 def argument_names(kind: type) -> Collection[str]:

@@ -6,6 +6,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import is_
 from pathlib import Path
 from typing import Any
 from urllib.parse import ParseResult
@@ -13,7 +14,14 @@ from urllib.parse import ParseResult
 from kedro.io.core import AbstractDataset, AbstractVersionedDataset
 
 from kedro_statisfactory.backends import Backend
-from kedro_statisfactory.datasets.copies import Copy, Lent, are_open_for_writing, is_unchanged, local_copy
+from kedro_statisfactory.datasets.copies import (
+    Copy,
+    Lent,
+    are_open_for_writing,
+    is_read_there,
+    is_unchanged,
+    local_copy,
+)
 from kedro_statisfactory.datasets.formats import Format
 from kedro_statisfactory.datasets.kept import is_eager, keep_for_lazy
 from kedro_statisfactory.datasets.staging import StagingFolders
@@ -38,11 +46,13 @@ class _Last:
 
     Attributes:
         copy: Where that was.
+        path: The path that the format was given.
         inner: The dataset that has read it.
         is_reusable: Whether it can read there again: it has kept nothing of what it has read.
     """
 
     copy: Copy
+    path: Path
     inner: AbstractDataset[Any, Any]
     is_reusable: bool
 
@@ -72,6 +82,9 @@ class FormatReader:
             FileNotFoundError: Nothing is there.
             DatasetError: The format failed.
         """
+        there = None if backend.is_noted else backend.local_path(fragment=where, **options)
+        if there is not None and is_read_there(there, self._format):
+            return self._read(Copy(there, pattern=self._format.pattern))
         kind = self._format.kind
         while kind not in _changing:
             shared = kind not in _handing_on
@@ -103,15 +116,20 @@ class FormatReader:
         # A dataset on the same local file can be used again, unless it remembers what it has read; to make one
         # costs more than to read a small file.
         path, last = copy.path, self._last
-        again = last is not None and last.is_reusable and last.copy.path == path
+        again = last is not None and last.is_reusable and last.path == path
         inner = last.inner if last and again else self._format.on(path, self._url)
         before = dict(vars(inner))
+        data = self._read_lent(inner, path, lent) if lent else self._format.load(inner, path, self._url)
+        self._last = _Last(copy, path, inner, _is_as_before(inner, before))
+        keep_for_lazy(copy.folder, copy.whole, self._url, data, inner)
+        return data
+
+    def _read_lent(self, inner: AbstractDataset[Any, Any], path: Path, lent: Lent) -> Any:
+        """Let the format read what others read as well."""
         with _refusing_changes(lent):
             data = self._format.load(inner, path, self._url)
-        if lent and not is_eager(data) and are_open_for_writing(lent):
+        if not is_eager(data) and are_open_for_writing(lent):
             raise _HandedOn
-        self._last = _Last(copy, inner, _is_as_before(inner, before))
-        keep_for_lazy(copy.folder, copy.whole, self._url, data, inner)
         return data
 
     def ask(
@@ -153,7 +171,7 @@ class FormatReader:
         lent: Lent = (),
     ) -> Any:
         path = copy.path
-        inner = last.inner if last and last.copy.path == path else self._format.on(path, self._url)
+        inner = last.inner if last and last.path == path else self._format.on(path, self._url)
         before = copy.state() if copy.is_private else None
         with _refusing_changes(lent):
             found = self._format.call(path, self._url, functools.partial(work, inner))
@@ -175,7 +193,7 @@ def _is_as_before(inner: AbstractDataset[Any, Any], before: Mapping[str, Any]) -
     return (
         isinstance(inner, AbstractVersionedDataset)
         and after.keys() == before.keys()
-        and all(value is before[name] for name, value in after.items())
+        and all(map(is_, after.values(), map(before.__getitem__, after)))
     )
 
 

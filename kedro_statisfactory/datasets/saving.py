@@ -13,7 +13,7 @@ from typing import Any
 from kedro_statisfactory.datasets.engines import refuse_cluster, refuse_hollow
 from kedro_statisfactory.datasets.formats import Format
 from kedro_statisfactory.datasets.replaced import Replaced
-from kedro_statisfactory.datasets.sets import as_set_of_one, gathered, main_of, names_beside, scatter
+from kedro_statisfactory.datasets.sets import as_set_of_one, gathered, is_single_file, main_of, names_beside, scatter
 from kedro_statisfactory.datasets.staging import (
     Beginning,
     StagingFolder,
@@ -67,7 +67,7 @@ class StagedSave:
             folder = stack.enter_context(self._folder())
             staged = staged_path(folder.path, basename(self.replaced.where))
             self._write(data, staged)
-            whole = self._whole(staged)
+            whole = self._alone(staged) if is_single_file(staged) else self._gathered(staged)
             if self.folders and whole.is_dir():
                 raise InvalidFormat(
                     f"{self.format.name} has written several files, and a listing does not tell which files make a "
@@ -107,28 +107,30 @@ class StagedSave:
             path = staged / self.format.pattern
         inner = self.format.for_saving(path, self.url)
         self.format.save(inner, data, path, self.url)
-        if not staged.exists():
-            written = ", ".join(sorted(path.name for path in staged.parent.iterdir()))
-            instead = f" but, in its place, {written}. Name what it writes in the URL" * bool(written)
-            raise InvalidFormat(f"{self.format.name} did not write to the path that it was given{instead}.")
-        if old and not old.is_kept():
+        if old and staged.exists() and not old.is_kept():
             raise InvalidFormat(
                 f"what {self.format.name} has written does not begin with what was there, although a mode among its "
                 "arguments asks to add to it: name that mode under `fs_args: {open_args_save: {mode: …}}` of "
                 "`dataset`, or take it away."
             )
-        refuse_hollow(staged, self.format.name)
 
-    def _whole(self, staged: Path) -> Path:
-        """What has to be published: one file or folder."""
-        whole = gathered(staged)
-        if whole == staged and staged.is_file():
-            with contextlib.suppress(FileNotFoundError):
-                there = self.replaced.backend.local_path(fragment=self.replaced.where)
-                if there is not None and main_of(there) != there:
-                    return as_set_of_one(staged)
-            self.replaced.refuse_beside(names_beside(basename(self.replaced.where), self.format.kind))
-        return whole
+    def _alone(self, staged: Path) -> Path:
+        """What has to be published of a single file."""
+        with contextlib.suppress(FileNotFoundError):
+            there = self.replaced.backend.local_path(fragment=self.replaced.where)
+            if there is not None and main_of(there) != there:
+                return as_set_of_one(staged)
+        self.replaced.refuse_beside(names_beside(basename(self.replaced.where), self.format.kind))
+        return staged
+
+    def _gathered(self, staged: Path) -> Path:
+        """What has to be published of anything else: one folder."""
+        if not staged.exists():
+            written = ", ".join(sorted(path.name for path in staged.parent.iterdir()))
+            instead = f" but, in its place, {written}. Name what it writes in the URL" * bool(written)
+            raise InvalidFormat(f"{self.format.name} did not write to the path that it was given{instead}.")
+        refuse_hollow(staged, self.format.name)
+        return gathered(staged)
 
 
 def _nothing() -> None:

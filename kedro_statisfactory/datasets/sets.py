@@ -20,6 +20,17 @@ _BESIDE_SUFFIX = {".shp": (".shx", ".dbf", ".prj", ".cpg")}
 _BESIDE_CLASS = {"DartsTorchModelDataset": (".ckpt",)}
 
 
+def is_single_file(staged: Path) -> bool:
+    """Whether a format has written one file, to the path that it was given, and nothing beside it.
+
+    Args:
+        staged: That path; nothing else was in its folder.
+    """
+    with os.scandir(os.path.dirname(staged)) as found:
+        each, more = next(found, None), next(found, None)
+    return each is not None and more is None and each.name == staged.name and each.is_file()
+
+
 def gathered(staged: Path) -> Path:
     """What a format has written to a staging folder: the file or folder itself, or a folder with the whole set.
 
@@ -56,7 +67,9 @@ def scatter(staged: Path) -> None:
 
 def main_of(path: Path) -> Path:
     """The path that a format is given: in a set what is named after it, else the path itself."""
-    return staged_path(path, path.name) if os.path.isfile(os.path.join(path, SET_MARK)) else path
+    mark = f"{path}/{SET_MARK}"
+    # Most paths are files, of which nothing is below: to ask for access tells that without an error.
+    return staged_path(path, path.name) if os.access(mark, os.F_OK) and os.path.isfile(mark) else path
 
 
 def names_beside(name: str, kind: type) -> list[str]:

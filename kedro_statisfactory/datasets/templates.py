@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 from types import MethodType
 from typing import Any, TypeVar, cast
@@ -24,6 +24,7 @@ class Template:
     def __init__(self) -> None:
         self._first: tuple[str, Any] | None = None
         self._is_right: bool | None = None  # nobody knows yet
+        self._varying: list[str] = []
 
     def __reduce__(self) -> tuple[type[Template], tuple[()]]:
         return Template, ()  # what it has seen stays in its process
@@ -37,12 +38,13 @@ class Template:
         """
         first = self._first
         if first is not None and self._is_right and _suffix(first[0]) == _suffix(path):
-            return _copy(cast("_Dataset", first[1]), first[0], path)
+            return _copy(cast("_Dataset", first[1]), first[0], path, self._varying)
         made = make()
         if first is None:
-            self._first = path, _copy(made, path, path)
+            self._first = path, (kept := _copy(made, path, path, vars(made)))
+            self._varying = [name for name, value in vars(kept).items() if _varies(value, path)]
         elif self._is_right is None and first[0] != path:
-            self._is_right = _same(vars(_copy(first[1], first[0], path)), vars(made))
+            self._is_right = _same(vars(_copy(first[1], first[0], path, self._varying)), vars(made))
         return made
 
 
@@ -50,8 +52,20 @@ def _suffix(path: str) -> str:
     return os.path.splitext(path)[1]
 
 
-def _copy(dataset: _Dataset, old: str, new: str) -> _Dataset:
-    """A copy of a dataset with a new path where the old one was; it shares all but dictionaries and lists."""
+def _varies(value: Any, path: str) -> bool:
+    """Whether an attribute of a copy is another than that of what is copied, which was made on ``path``."""
+    return isinstance(value, dict | list) or (isinstance(value, str | PurePosixPath) and str(value) == path)
+
+
+def _copy(dataset: _Dataset, old: str, new: str, varying: Iterable[str]) -> _Dataset:
+    """A copy of a dataset with a new path where the old one was; it shares all but dictionaries and lists.
+
+    Args:
+        dataset: What is copied.
+        old: Its path.
+        new: Of the copy.
+        varying: Names of the attributes that cannot be shared.
+    """
     made: dict[int, Any] = {}
 
     def copied(value: Any) -> Any:
@@ -72,7 +86,9 @@ def _copy(dataset: _Dataset, old: str, new: str) -> _Dataset:
         return found
 
     twin: _Dataset = object.__new__(type(dataset))
-    vars(twin).update((name, copied(value)) for name, value in vars(dataset).items())
+    values = vars(dataset)
+    vars(twin).update(values)
+    vars(twin).update((name, copied(values[name])) for name in varying)
     return twin
 
 

@@ -25,8 +25,11 @@ def nearest_project(folder: Path) -> Path | None:
 
 def _is_root(folder: str) -> bool:
     if folder not in _known:
+        path = os.path.join(folder, "pyproject.toml")
         try:
-            with open(os.path.join(folder, "pyproject.toml"), "rb") as file:
+            if not os.access(path, os.F_OK):  # which tells it of most folders without an error
+                return False
+            with open(path, "rb") as file:
                 if b"[tool.kedro]" not in file.read():
                     return False
         except (OSError, ValueError):

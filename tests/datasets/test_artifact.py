@@ -333,7 +333,7 @@ def test_where_nothing_can_be_staged_is_told(
     def deny(*_: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "mkdir", deny)
+    monkeypatch.setattr(os, "mkdir", deny)
     with pytest.raises(DatasetError, match=rf"E0302.*nothing can be written to the folder '{tmp_path}'"):
         ArtifactDataset(filepath=str(tmp_path / "x"), dataset=Failing).save("x")
 

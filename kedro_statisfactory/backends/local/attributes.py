@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from kedro_statisfactory.backends.temporary import new_file, new_folder
@@ -54,15 +54,17 @@ def take_over(path: Path, old: Path, status: os.stat_result) -> None:
         old: The one that is replaced.
         status: Of the old one.
     """
-    new = path.stat()
+    new, names = os.stat(path), _names(old)
     if hasattr(os, "chown") and (status.st_uid, status.st_gid) != (new.st_uid, new.st_gid):
         with as_far_as_possible():
             os.chown(path, status.st_uid, status.st_gid)
-    _set_lists(path, _lists_of(old))
-    if status.st_mode != path.stat().st_mode:
+        new = path.stat()
+    if _set_lists(path, _lists_of(old, names)):
+        new = path.stat()
+    if status.st_mode != new.st_mode:
         with as_far_as_possible():
             path.chmod(stat.S_IMODE(status.st_mode))
-    for name in _names(old):
+    for name in names:
         if name.startswith(_KEPT):
             with as_far_as_possible():
                 os.setxattr(path, name, os.getxattr(old, name, follow_symlinks=False), follow_symlinks=False)
@@ -75,7 +77,7 @@ def inherit(path: Path, folder: Path) -> None:
     with as_far_as_possible():
         probe = new_folder(folder, mode=0o777) if path.is_dir() else new_file(folder)
         try:
-            _set_lists(path, _lists_of(probe.path))
+            _set_lists(path, _lists_of(probe.path, _names(probe.path)))
             path.chmod(stat.S_IMODE(probe.path.stat().st_mode))
         finally:
             probe.remove()
@@ -106,16 +108,17 @@ def _names(path: Path) -> list[str]:
     return []
 
 
-def _lists_of(path: Path) -> Mapping[str, bytes]:
-    found = set(_names(path)) & {_ACCESS, _DEFAULT}
-    return {name: os.getxattr(path, name, follow_symlinks=False) for name in found}
+def _lists_of(path: Path, names: Iterable[str]) -> Mapping[str, bytes]:
+    return {name: os.getxattr(path, name, follow_symlinks=False) for name in names if name in (_ACCESS, _DEFAULT)}
 
 
-def _set_lists(path: Path, wanted: Mapping[str, bytes]) -> None:
-    """Give a file these access control lists and no others."""
-    for name in set(_names(path)) & {_ACCESS, _DEFAULT} - wanted.keys():
+def _set_lists(path: Path, wanted: Mapping[str, bytes]) -> bool:
+    """Give a file these access control lists and no others; gives whether there was something to do."""
+    unwanted = [name for name in _names(path) if name in (_ACCESS, _DEFAULT) and name not in wanted]
+    for name in unwanted:
         with as_far_as_possible():
             os.removexattr(path, name, follow_symlinks=False)
     for name, value in wanted.items():
         with as_far_as_possible():
             os.setxattr(path, name, value, follow_symlinks=False)
+    return bool(unwanted or wanted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -120,7 +121,7 @@ class LocalFS(Backend, prefix="", aliases=("file",)):
         self._refuse_unknown(kwargs)
         with _translated(fragment):
             path = _path(fragment)
-            path.stat()
+            os.stat(path)
             return path
 
     def staging_parent(self, *, fragment: ParseResult) -> Path | None:
@@ -195,9 +196,11 @@ class LocalFS(Backend, prefix="", aliases=("file",)):
 
     def _target(self, fragment: ParseResult) -> Path:
         """Where a write goes: links followed, folders above it created."""
-        target = _path(fragment).absolute()
+        target = _path(fragment)
+        target = target if target.is_absolute() else target.absolute()
         # A link in front of the last name is followed by the system itself.
-        if os.path.islink(target) or not os.path.isdir(target.parent):
+        path = os.fspath(target)
+        if os.path.islink(path) or not os.path.isdir(os.path.dirname(path)):
             target = Path(os.path.realpath(target))
             self._create_parents(target)
         return target
@@ -215,7 +218,18 @@ class LocalFS(Backend, prefix="", aliases=("file",)):
 
 
 def _path(fragment: ParseResult) -> Path:
-    checked(fragment)
+    path = _plain_path(fragment)
+    return _path_with_home(fragment) if path is None else path
+
+
+@functools.lru_cache(maxsize=4096)
+def _plain_path(fragment: ParseResult) -> Path | None:
+    """The same where nothing has to be looked up for it; else ``None``."""
+    path = full_path(checked(fragment))
+    return Path(path) if fragment.netloc in ("", "localhost") and "~" not in path else None
+
+
+def _path_with_home(fragment: ParseResult) -> Path:
     if fragment.netloc not in ("", "localhost"):
         raise InvalidURL(
             f"the URL {unparse(fragment)!r} names the host {fragment.netloc!r}: a file URL has three slashes, "
@@ -235,25 +249,26 @@ def _path(fragment: ParseResult) -> Path:
 
 @contextlib.contextmanager
 def _translated(fragment: ParseResult) -> Iterator[None]:
-    """Errors of the operating system as ours, most specific first."""
-    url = unparse(fragment)
+    """Errors of the operating system as ours."""
     try:
         yield
     except StatisfactoryError:
         raise
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ObjectNotFound(f"there is no file {url!r}.") from error
-    except PermissionError as error:
-        raise PermissionDenied(f"the file system does not allow it: {url!r} ({error.strerror}).") from error
-    except IsADirectoryError as error:
-        raise TransferError(f"{url!r} is a folder where a file is meant: move it away or name another path.") from error
-    except FileExistsError as error:
-        what = error.strerror if error.filename is None else "folder"  # mkdir names what is in its way
-        raise TransferError(
-            f"{url!r}, or something above it, is already there and is no {what}: move it away."
-        ) from error
     except OSError as error:
-        raise TransferError(f"the file system failed at {url!r}: {error.strerror or error}.") from error
+        raise _as_ours(error, unparse(fragment)) from error
+
+
+def _as_ours(error: OSError, url: str) -> Exception:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return ObjectNotFound(f"there is no file {url!r}.")
+    if isinstance(error, PermissionError):
+        return PermissionDenied(f"the file system does not allow it: {url!r} ({error.strerror}).")
+    if isinstance(error, IsADirectoryError):
+        return TransferError(f"{url!r} is a folder where a file is meant: move it away or name another path.")
+    if isinstance(error, FileExistsError):
+        what = error.strerror if error.filename is None else "folder"  # mkdir names what is in its way
+        return TransferError(f"{url!r}, or something above it, is already there and is no {what}: move it away.")
+    return TransferError(f"the file system failed at {url!r}: {error.strerror or error}.")
 
 
 def _raise_unless_absent(error: OSError) -> None:

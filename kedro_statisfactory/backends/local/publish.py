@@ -39,8 +39,8 @@ def temporary_beside(target: Path, is_folder: bool = False) -> Iterator[Path]:
 
 def publish(source: Path, target: Path) -> None:
     """Let a file or folder take the place of ``target``, on the same file system."""
-    _give_to_group_of(target.parent, source)
-    if source.is_dir():
+    _give_to_group_of(os.path.dirname(target), source)
+    if os.path.isdir(source):
         _publish_folder(source, target)
     else:
         publish_file(source, target)
@@ -90,9 +90,9 @@ def _claim_folder(source: Path, target: Path) -> None:
         if_that_fails.pop_all()
 
 
-def _give_to_group_of(folder: Path, source: Path) -> None:
+def _give_to_group_of(folder: Path | str, source: Path) -> None:
     """What is made in a folder with that bit belongs to the folder's group."""
-    parent = folder.stat()
+    parent = os.stat(folder)
     if parent.st_mode & stat.S_ISGID:
         for path in (source, *source.rglob("*")):
             with as_far_as_possible():
@@ -115,8 +115,8 @@ def publish_file(source: Path, target: Path) -> None:
         take_over(source, target, old)
     elif source.parent != target.parent:
         inherit(source, target.parent)
-    source.replace(target)
-    sync_folder(target.parent)
+    os.replace(source, target)
+    sync_folder(os.path.dirname(target))
 
 
 def _publish_folder(source: Path, target: Path) -> None:
@@ -166,7 +166,7 @@ def _rename(one: Path, other: Path, flag: int) -> bool:
 
 def _status(path: Path) -> os.stat_result | None:
     try:
-        return path.stat()
+        return os.stat(path)
     except FileNotFoundError:
         return None
 
@@ -181,11 +181,14 @@ def _sync_files_of(source: Path) -> None:
 
 def _sync_file(path: Path) -> None:
     # Windows syncs only what is open for writing; elsewhere a file that may only be read has to do.
-    with path.open("rb" if hasattr(os, "O_DIRECTORY") else "rb+") as file:
-        os.fsync(file.fileno())
+    descriptor = os.open(path, os.O_RDONLY if hasattr(os, "O_DIRECTORY") else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
-def sync_folder(path: Path) -> None:
+def sync_folder(path: Path | str) -> None:
     """Bring the names in a folder to the disk, where the system lets a folder be opened (Windows does not)."""
     if hasattr(os, "O_DIRECTORY"):
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

@@ -24,12 +24,12 @@ def staging_folder_for(folder: Path) -> Path | None:
         return None
     staging = root / STAGING_FOLDER
     try:
-        if os.fspath(staging) not in _prepared or not staging.is_dir():
+        if (text := os.fspath(staging)) not in _prepared or not os.path.isdir(text):
             staging.mkdir(exist_ok=True)
             if not (staging / ".gitignore").exists():
                 (staging / ".gitignore").write_text("*\n")
-            _prepared.add(os.fspath(staging))
-        same = staging.stat().st_dev == folder.stat().st_dev
+            _prepared.add(text)
+        same = os.stat(text).st_dev == os.stat(folder).st_dev
     except OSError:  # the project is read-only
         return None
     return staging if same and os.access(staging, os.W_OK) else None

@@ -82,18 +82,18 @@ def test_everything_is_on_the_disk_before_it_is_published(
     backend: LocalFS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[str] = []
-    fsync, replace = os.fsync, Path.replace
+    fsync, replace = os.fsync, os.replace
 
     def recorded_fsync(descriptor: int) -> None:
         steps.append(f"sync {os.readlink(f'/proc/self/fd/{descriptor}')}")
         fsync(descriptor)
 
-    def recorded_replace(self: Path, target: Path) -> Path:
+    def recorded_replace(source: Path, target: Path) -> None:
         steps.append("rename")
-        return replace(self, target)
+        replace(source, target)
 
     monkeypatch.setattr(os, "fsync", recorded_fsync)
-    monkeypatch.setattr(Path, "replace", recorded_replace)
+    monkeypatch.setattr(os, "replace", recorded_replace)
     backend.put(payload=b"x", fragment=parse(f"{tmp_path}/a/x"))
     assert steps[0] == f"sync {tmp_path}", "the new folder's name"
     assert steps[1].startswith(f"sync {tmp_path}/a/.statisfactory-"), "the bytes"
@@ -318,9 +318,8 @@ def test_what_is_staged_on_another_mount_is_copied(
         ctypes.set_errno(errno.EXDEV if Path(os.fsdecode(one)) == source else errno.ENOSYS)
         return -1
 
-    # Of Path, which has bound those of `os` when it was imported, up to Python 3.10.
-    monkeypatch.setattr(Path, "rename", across)
-    monkeypatch.setattr(Path, "replace", across)
+    monkeypatch.setattr(Path, "rename", across)  # it has bound that of `os` when it was imported, up to Python 3.10
+    monkeypatch.setattr(os, "replace", across)
     monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: SimpleNamespace(renameat2=refuse))
     for _ in range(2):
         backend.upload(source=source, fragment=parse(f"{tmp_path}/target"), consume=True)
@@ -353,7 +352,7 @@ def test_another_failure_of_a_move_is_told(backend: LocalFS, tmp_path: Path, mon
         raise OSError(errno.EIO, "Input/output error")
 
     (tmp_path / "source").write_bytes(b"x")
-    monkeypatch.setattr(Path, "replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(TransferError, match="Input/output error"):
         backend.upload(source=tmp_path / "source", fragment=parse(f"{tmp_path}/target"), consume=True)
 
