@@ -75,7 +75,7 @@ class PartWriter(ABC):
 
 
 class PartFile(PartWriter):
-    """A file, which is made or emptied.
+    """A file, which is made anew: one of its name may be a link to what others read, too.
 
     Args:
         path: Where.
@@ -86,12 +86,14 @@ class PartFile(PartWriter):
         self._path = path
 
     def write(self, payload: bytes) -> None:
+        self._path.unlink(missing_ok=True)
         self._path.write_bytes(payload)
 
     def chunks(self) -> Iterator[bytes]:
         return read_chunks(self._path, Part(1, 0, self._path.stat().st_size))
 
     def _make_room(self, size: int) -> None:
+        self._path.unlink(missing_ok=True)
         with self._path.open("wb") as file:
             file.truncate(size)
             # To get the blocks at once takes a fifth off the time of a large object, and a full disk is known before

@@ -246,6 +246,10 @@ def _saved_by(kind: type) -> str:
     return next((each for each in kind.__mro__ if vars(each).keys() & {"save", "_save"}), kind).__module__
 
 
+# Of kedro-datasets without arguments, by the name and by which argument was asked for: entries share them.
+_plain: dict[tuple[str, str], Format] = {}
+
+
 def parse_format(
     dataset: str | type[AbstractDataset[Any, Any]] | Mapping[str, Any] | None, argument: str = "filepath"
 ) -> Format | None:
@@ -260,6 +264,9 @@ def parse_format(
     """
     if dataset is None:
         return None
+    name = dataset["type"] if isinstance(dataset, Mapping) and dataset.keys() == {"type"} else dataset
+    if isinstance(name, str) and (plain := _plain.get((name, argument))):
+        return plain
     config = HiddenDict(dataset if isinstance(dataset, Mapping) else {"type": dataset})
     if not isinstance(config.get("type", ""), str | type):
         raise InvalidFormat(f"`dataset` is of type {type(dataset).__name__}: name a dataset of kedro-datasets as text.")
@@ -270,7 +277,7 @@ def parse_format(
     if argument in config:
         raise InvalidFormat(f"`{argument}` belongs to the entry, not into its `dataset`: move it up.")
     kind, args = definition_of(config)
-    parameters = signature_of(kind).parameters
+    asked, parameters = argument, signature_of(kind).parameters
     if argument == "filepath" and argument not in parameters and "path" in parameters:
         argument = "path"
         if argument in args:
@@ -286,7 +293,10 @@ def parse_format(
         raise InvalidFormat(
             f"the arguments in `dataset` do not fit {type_name(kind)}: {str(error).rstrip('.')}."
         ) from error
-    return Format(kind, args, argument=argument)
+    made = Format(kind, args, argument=argument)
+    if isinstance(name, str) and kind.__module__.startswith(_OF_KEDRO):
+        _plain[name, asked] = made
+    return made
 
 
 def _begin_anew(args: dict[str, Any]) -> None:

@@ -39,6 +39,20 @@ def test_nothing_is_left_of_an_attempt_before(writer: PartWriter) -> None:
     assert writer.crc32() == zlib.crc32(b"short")
 
 
+@pytest.mark.parametrize("is_whole", [True, False], ids=["whole", "in parts"])
+def test_what_others_read_by_a_link_is_not_written_to(tmp_path: Path, is_whole: bool) -> None:
+    (tmp_path / "kept").write_bytes(b"kept")
+    os.link(tmp_path / "kept", tmp_path / "x")
+    file = PartFile(tmp_path / "x")
+    if is_whole:
+        file.write(b"new")
+    else:
+        file.begin(3)
+        file.fill(Part(1, 0, 3), [b"new"], GO_ON)
+    assert (tmp_path / "x").read_bytes() == b"new"
+    assert (tmp_path / "kept").read_bytes() == b"kept"
+
+
 @pytest.mark.parametrize("chunks", [[b"ab", b"c"], [b"abcd", b"e"], []], ids=["shorter", "longer", "nothing"])
 def test_a_part_of_another_length_is_an_error_and_touches_no_other_part(
     writer: PartWriter, chunks: list[bytes]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 import sys
 import types
+from pathlib import Path
 from typing import Any
 
 import pytest
-from kedro.io import AbstractDataset, DataCatalog
+from kedro.io import AbstractDataset, DataCatalog, DatasetError, Version
 from kedro_datasets.pickle import PickleDataset
 
 from kedro_statisfactory import ArtifactDataset
@@ -53,3 +54,25 @@ def test_a_class_of_the_user_may_be_defined_once_more(monkeypatch: pytest.Monkey
     assert found == [True, True]
     assert definition_of({"type": "pickle.PickleDataset"})[0] is PickleDataset
     assert definition_of({"type": PickleDataset})[0] is PickleDataset
+
+
+def test_an_entry_is_described_as_it_is_now(tmp_path: Path) -> None:
+    entry = ArtifactDataset(filepath=f"{tmp_path}/days", dataset="pickle.PickleDataset", version=Version("a", "b"))
+    assert "'a'" in repr(entry)
+    entry._version = Version("c", "d")  # as a run sets it
+    assert "'c'" in repr(entry)
+    assert f"{tmp_path}/days/monday'" in repr(entry.part("monday", None))
+
+
+def test_entries_of_one_format_share_nothing_that_anybody_sees(tmp_path: Path) -> None:
+    numbers, texts = (
+        ArtifactDataset(filepath=f"{tmp_path}/{name}", dataset={"type": "json.JSONDataset"})
+        for name in ("numbers.json", "texts.txt")
+    )
+    for _ in range(3):
+        numbers.save([1])
+        texts.save(["a"])
+        assert (numbers.load(), texts.load()) == ([1], ["a"])
+    assert {path.name for path in tmp_path.iterdir()} == {"numbers.json", "texts.txt"}
+    with pytest.raises(DatasetError, match=r"numbers\.json'.*no file"):
+        ArtifactDataset(filepath=f"{tmp_path}/no/numbers.json", dataset="json.JSONDataset").load()
