@@ -20,7 +20,7 @@ from kedro_statisfactory.location import parse
 from kedro_statisfactory.project import Pin, Project
 from kedro_statisfactory.project.git import Head
 from kedro_statisfactory.session import Session
-from tests.backends.lakefs.test_backend import commit, write
+from tests.backends.lakefs.repositories import commit, write
 from tests.servers.lakefs import LakeFSServer
 
 pytestmark = pytest.mark.once
