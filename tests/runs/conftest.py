@@ -43,6 +43,7 @@ from tests.servers.lakefs import LakeFSServer
 
 ROOT = Path(__file__).parents[2]
 PARTS = "tests.runs.project.folder.Parts"
+BEFORE = {"total": 0}  # what the project has on lakeFS before its first run
 
 
 @dataclass
@@ -321,3 +322,11 @@ def calls(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> Callable[[]
 
     monkeypatch.setattr(pool, "request", record)
     return lambda: Counter(sent)
+
+
+def with_folder(project: KedroProject) -> None:
+    """Let `a` be a folder of a file that is named after its content."""
+    file = project.path / "conf/base/catalog.yml"
+    catalog = yaml.safe_load(file.read_text())
+    catalog["a"] |= {"filepath": f"lakefs://{project.repository}/a", "dataset": PARTS}
+    file.write_text(yaml.safe_dump(catalog))
