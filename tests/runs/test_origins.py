@@ -232,6 +232,26 @@ def test_a_page_that_is_full_of_one_git_commit_is_followed_to_its_end(
     _continues(project, 6)
 
 
+@pytest.mark.parametrize(("enough", "asked"), [(1, 1), (100, 5)])
+def test_of_many_runs_at_one_git_commit_the_newest_are_found_by_few_listings(
+    project: KedroProject,
+    calls: Callable[[], Counter[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    enough: int,
+    asked: int,
+) -> None:
+    monkeypatch.setattr(run_tags, "PAGE", 3)
+    monkeypatch.setattr(run_tags, "ENOUGH", enough)
+    sha = project.git("rev-parse", "HEAD")
+    project.run(7)
+    project.git("switch", "-qc", "feature/x")
+    for more in (_many_at, lambda project, sha: _many(project, [sha] * 9)):
+        more(project, sha)
+        before = calls()
+        assert project.entry("total", Project(project.path)).load() == {"n": 7}
+        assert (calls() - before)["GET tags"] == 1 + asked
+
+
 def test_tags_of_others_that_look_like_those_of_runs_are_passed_over(project: KedroProject) -> None:
     project.run(5)
     project.api.create_tag(project.repository, "kedro-git-mine", project.log()[-1].id)

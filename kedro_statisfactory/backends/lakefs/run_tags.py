@@ -6,6 +6,7 @@ import itertools
 import json
 import logging
 import re
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,10 @@ from kedro_statisfactory.session import Session
 _GIT_SHA = re.compile(r"[0-9a-f]{7,64}")
 _MOST_COMMITS = 100  # that are asked for at once, to learn what the runs of a data branch wrote
 _BEHIND_ALL = "g"  # sorts behind every SHA
+
+#: Of more runs at one git commit nobody asks who looks for the newest ones.
+ENOUGH = 100
+_MINUTES = (1, 60, 60 * 24, 60 * 24 * 30, 60 * 24 * 365)  # within which they are looked for
 
 #: Pages of tags that are asked for at most to find a git commit with a run.
 MOST_PAGES = 20
@@ -140,8 +145,22 @@ class RunTags:
                     known[repository, commit.id] = frozenset(each["path"] for each in outputs.values())
         return any(_is_or_contains(path, each) or _is_or_contains(each, path) for each in known[repository, run.commit])
 
-    def _runs_at(self, repository: str, sha: str) -> list[RunAt]:
-        return [run for tag in self._api.tags(repository, f"{GIT_TAG}{sha}") if (run := RunAt.of(tag))]
+    def _runs_at(self, repository: str, sha: str, since: float = 0, most: int | None = None) -> list[RunAt]:
+        after = f"{GIT_TAG}{sha}--{int(since):013}" if since else ""
+        tags = itertools.islice(self._api.tags(repository, f"{GIT_TAG}{sha}", after), most)
+        return [run for tag in tags if (run := RunAt.of(tag))]
+
+    def _newest_at(self, repository: str, sha: str) -> list[RunAt]:
+        """The newest runs at a git commit that has more than a page tells, by few requests, however many these are."""
+        found: list[RunAt] = []
+        for minutes in _MINUTES:
+            page = self._runs_at(repository, sha, time.time() * 1000 - minutes * 60_000, PAGE)
+            if len(page) == PAGE:  # it has the oldest of these
+                break
+            found = page
+            if len(found) >= ENOUGH:
+                break
+        return found or self._runs_at(repository, sha)
 
     def nearest_ancestor(self, repository: str, sha: str) -> str | None:
         """The nearest git commit up to ``sha`` at which a run was made; ``None`` when there is none near by."""
@@ -176,7 +195,7 @@ class RunTags:
             if len(by_sha) > 1:
                 del by_sha[last]
             else:
-                by_sha[last], last = self._runs_at(repository, last), f"{last}-"
+                by_sha[last], last = self._newest_at(repository, last), f"{last}-"
         runs.update(by_sha)
         return first, last
 
