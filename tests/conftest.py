@@ -31,7 +31,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--histories", type=int, default=20, help="How many histories of branches and runs are tried.")
     parser.addoption("--changes", type=int, default=30, help="How many edits are tried, each with a run of its own.")
     parser.addoption("--histories-seed", type=int, default=0, help="Try the histories of an earlier run again.")
-    parser.addoption("--spark", action="store_true", help="Try Delta with Spark, too, which takes minutes.")
 
 
 def pytest_configure(config: pytest.Config) -> None:

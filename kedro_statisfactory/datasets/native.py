@@ -15,6 +15,7 @@ from kedro.io.core import AbstractDataset, DatasetError
 from kedro_statisfactory.backends import Backend
 from kedro_statisfactory.backends.engines import S3Access
 from kedro_statisfactory.datasets import hadoop
+from kedro_statisfactory.datasets.denied import said_no
 from kedro_statisfactory.datasets.engines import refuse_hollow
 from kedro_statisfactory.datasets.formats import Format, argument_names, type_name
 from kedro_statisfactory.datasets.noting import noting_in_place
@@ -22,7 +23,7 @@ from kedro_statisfactory.datasets.object_store import in_object_store, of_reques
 from kedro_statisfactory.datasets.replaced import Replaced
 from kedro_statisfactory.datasets.rereading import is_of_dask, reads_from, without_reading
 from kedro_statisfactory.datasets.staging import staged_path, staging_folder
-from kedro_statisfactory.errors import InvalidFormat, PreconditionFailed
+from kedro_statisfactory.errors import InvalidFormat, PermissionDenied, PreconditionFailed
 from kedro_statisfactory.hidden import Hidden, HiddenDict
 from kedro_statisfactory.location import basename
 
@@ -242,6 +243,7 @@ class NativeFormat:
 
         Raises:
             InvalidFormat: It has failed where its engine lacks something.
+            PermissionDenied: The store has said no to the engine.
         """
         try:
             inner = self._format.at(place.path, place.args, self._url)
@@ -250,9 +252,15 @@ class NativeFormat:
             if self._shape == "hadoop":  # the session may have been made just now
                 hadoop.refuse_unready(self._format.name, self._format.args, bool(place.args))
             texts = Hidden(_texts_of(error))
-            if not any(secret.reveal() in text for secret in place.secrets for text in texts.reveal()):
+            said = said_no(texts.reveal()) if place.args else ""
+            if not said and not any(secret.reveal() in text for secret in place.secrets for text in texts.reveal()):
                 raise
-            told = functools.reduce(_without, place.secrets, str(error))
+            told = functools.reduce(_without, place.secrets, said or str(error))
+        if said:
+            raise PermissionDenied(
+                f"{self._format.name} was refused at {self._url!r} ({told}): let the credentials of the entry read and "
+                "write there (on lakeFS, in a run, on branches whose names begin with `kedro-`), or name others."
+            )
         raise DatasetError(told)
 
 

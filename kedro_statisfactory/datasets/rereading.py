@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kedro_statisfactory.backends.engines import S3Access
 
-# Where Dask's expressions and tasks, and the files of fsspec that they open, keep what they read.
-_INSIDE = ("expr", "operands", "args", "fs", "storage_options")
+# Where Dask's expressions, graphs and tasks, and the files of fsspec that they open, keep what they read. It is found
+# without a call: a delayed object answers to any name, and a collection would make its graph.
+_INSIDE = ("_expr", "operands", "_dask", "dask", "func", "args", "kwargs", "keywords", "value", "fs", "storage_options")
+_PACKAGES = ("dask", "fsspec", "functools", "kedro_statisfactory")
 
 
 def without_reading(data: object) -> object:
@@ -51,7 +54,8 @@ def _accesses(value: object, seen: set[int]) -> Iterator[S3Access]:
         inside = list(value.values())
     elif isinstance(value, list | tuple):
         inside = list(value)
-    elif type(value).__module__.partition(".")[0] in ("dask", "fsspec", "kedro_statisfactory"):
-        inside = [found for name in _INSIDE if (found := getattr(value, name, None)) is not None]
+    elif type(value).__module__.partition(".")[0] in _PACKAGES:
+        found = ((name, inspect.getattr_static(value, name, None)) for name in _INSIDE)
+        inside = [getattr(value, name, None) for name, it in found if it is not None and not isinstance(it, property)]
     for each in inside:
         yield from _accesses(each, seen)

@@ -115,3 +115,27 @@ def test_dask_reads_and_writes_on_s3(seaweed: Any, bucket: str) -> None:
         with pytest.raises(DatasetError, match="is read, when it is written, from what it would replace"):
             entry.save(loaded.assign(m=loaded["n"] * 2))
         assert entry.load()["n"].sum().compute() == 15
+
+
+def test_what_dask_made_of_a_table_by_other_collections_is_known_to_read_it(seaweed: Any, bucket: str) -> None:
+    """Delayed objects, bags and arrays bring graphs of their own into a table."""
+    frame: Any = importlib.import_module("dask.dataframe")
+    entry = ArtifactDataset(
+        filepath=f"s3://{bucket}/x", dataset="dask.ParquetDataset", credentials=seaweed.credentials, native=True
+    )
+    entry.save(table(6, 2))
+    loaded = entry.load()
+    bag, array = loaded.to_bag(format="dict"), loaded.to_dask_array(lengths=True)
+    for again in (
+        frame.from_delayed(loaded.to_delayed(), meta=loaded._meta),
+        frame.from_delayed(
+            [importlib.import_module("dask").delayed(pd.concat)(loaded.to_delayed())], meta=loaded._meta
+        ),
+        bag.to_dataframe(meta={"n": int}),
+        frame.from_dask_array(array, columns=["n"]),
+    ):
+        with pytest.raises(DatasetError, match="is read, when it is written, from what it would replace"):
+            entry.save(again)
+    delayed: Any = importlib.import_module("dask").delayed(pd.DataFrame)({"n": [1, 2]})
+    entry.save(frame.from_delayed([delayed], meta=loaded._meta))
+    assert entry.load()["n"].sum().compute() == 3

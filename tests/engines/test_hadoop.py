@@ -15,6 +15,7 @@ from kedro.io import AbstractDataset, DatasetError
 from kedro_statisfactory import ArtifactDataset
 from kedro_statisfactory.backends.engines import S3Access
 from kedro_statisfactory.datasets import hadoop
+from kedro_statisfactory.datasets.denied import said_no
 from kedro_statisfactory.errors import BackendUnreachable, InvalidFormat
 from kedro_statisfactory.hidden import Hidden, HiddenText
 from kedro_statisfactory.plugin.checks import refuse_unfit_formats
@@ -259,3 +260,16 @@ def test_classes_that_spark_cannot_be_told_of_are_refused() -> None:
     table = entry("s3://bucket/x", {"type": spark, "save_args": {"mode": "Append"}}, native=True)
     assert table._native._shape == "hadoop"
     assert table._format.builds_on_old
+
+
+def test_of_pages_about_a_refusal_the_words_of_the_store_are_told() -> None:
+    java = "An error occurred.\n: org.apache.spark.SparkException: Job aborted.\n\tat x\nCaused by: "
+    denied = "java.nio.file.AccessDeniedException: run/x/_temporary/0: PUT 0-byte object on run/x/_temporary/0: "
+    for sdk in (
+        "com.amazonaws.services.s3.model.AmazonS3Exception: Access Denied. (Service: Amazon S3; Status Code: 403;",
+        "software.amazon.awssdk.services.s3.model.S3Exception: Access Denied (Service: S3, Status Code: 403,",
+    ):
+        assert said_no(["no", f"{java}{denied}{sdk} Request ID: 1)\n\tat y"]) == "Access Denied"
+    of_s3 = "<?xml version='1.0'?>\n<Error><Code>AccessDenied</Code><Message>Access Denied.</Message></Error>"
+    assert said_no([f"Server returned non-2xx status code: 403 Forbidden: {of_s3}"]) == "Access Denied"
+    assert said_no([f"{java}java.nio.file.AccessDeniedException: /tmp/x", "404 Not Found: <Message>x</Message>"]) == ""

@@ -26,6 +26,8 @@ from kedro_statisfactory.project.git import Head
 from kedro_statisfactory.project.settings import Settings
 from kedro_statisfactory.session import Session
 from tests.datasets.conftest import Place, _new_place
+from tests.servers.faults import Canned
+from tests.servers.faults import gateway as between
 
 pytestmark = pytest.mark.once
 
@@ -324,6 +326,12 @@ def test_formats_that_read_lazily_do_without_the_gateway_where_it_is_off(
     with monkeypatch.context() as patch:
         patch.setattr(gateway, "is_open", lambda _: False)  # as it was when it was asked
         assert gateway.answers(place.root.rpartition("/")[2])
+    with between(lakefs_local.endpoint_url) as proxy:
+        table.bind(Project(head=Head("main", None, "a test"), settings=Settings(gateway=proxy.endpoint_url)))
+        for code, is_open in {"SignatureDoesNotMatch": False, "AccessDenied": True}.items():
+            proxy.answers.append(Canned(403, f"<Error><Code>{code}</Code></Error>".encode()))
+            assert table.backend._gateway._is_open(place.root.rpartition("/")[2]) is is_open
+        assert plain(table.load()) == plain(ONE)
     other = entry(place, "x.parquet", {**LAZY, "load_args": {"n_rows": 1}}, native=None)
     assert plain(other.load()) == plain(ONE)[:1], "what is only said to polars itself is obeyed"
 
@@ -352,3 +360,14 @@ def test_a_ref_is_read_at_the_gateway_too(lakefs_local: Any, monkeypatch: pytest
     elsewhere = Project(settings=Settings(gateway="https://s3.lakefs.example.org"))
     table.bind(elsewhere)
     assert table.backend._gateway.access(table.location, "r", "main", "x").endpoint_url == elsewhere.settings.gateway
+
+
+def test_who_may_not_write_is_told_so_in_one_line(lakefs_local: Any) -> None:
+    place = Place(f"lakefs://{lakefs_local.new_repository()}", lambda *_: None, lambda *_: None)
+    place.credentials = lakefs_local.credentials
+    rules = f"/repositories/{place.root.rpartition('/')[2]}/settings/branch_protection"
+    lakefs_local.call("PUT", rules, [{"pattern": "main"}])
+    for name, dataset in {"x": "pandas.DeltaTableDataset", "x.parquet": "pandas.ParquetDataset"}.items():
+        with pytest.raises(DatasetError, match=r"E0302.* refuse.*Attempted to write to a protected branch\)") as told:
+            entry(place, name, dataset).save(pd.DataFrame({"n": [1]}))
+        assert "\n" not in str(told.value)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 import logging
+import os
+import signal
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +20,7 @@ from kedro.pipeline import Node, Pipeline
 
 from kedro_statisfactory import ArtifactDataset
 from kedro_statisfactory.errors import MergeConflict
+from kedro_statisfactory.project.branches import RUN_BRANCH
 from tests.engines.test_columns import bytes_for
 from tests.engines.test_native_in_runs import paths
 from tests.runs.conftest import KedroProject
@@ -50,7 +57,6 @@ def test_spark(
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
-    pytestconfig: pytest.Config,
 ) -> None:
     """One test, because a JVM takes long to start; each step is a promise."""
     logger = logging.getLogger("kedro.io.core")
@@ -64,16 +70,20 @@ def test_spark(
     with spark(CLUSTER, tmp_path) as cluster, proxy(seaweed.endpoint_url) as between:
         s3 = {**seaweed.credentials, "endpoint_url": between.endpoint_url}
         workers_see_nothing_of_the_driver_and_staging_is_refused(cluster, tmp_path)
-        formats_are_read_and_written_where_the_data_is(cluster, f"s3://{bucket}/native", s3, "csv")
+        formats_are_read_and_written_where_the_data_is(
+            cluster, f"s3://{bucket}/native", s3, (V1, "parquet"), (V2, "csv")
+        )
         lake = project.server.credentials
-        formats_are_read_and_written_where_the_data_is(cluster, f"lakefs://{project.other}", lake, "json")
+        formats_are_read_and_written_where_the_data_is(cluster, f"lakefs://{project.other}", lake, (V2, "json"))
         no_secret_is_told(cluster, f"s3://{bucket}/native/table.parquet", s3, capfd, caplog)
         a_column_costs_a_column(cluster, bucket, s3, between)
-        a_run_lands_whole_or_not_at_all(project, monkeypatch)
+        monkeypatch.setattr(pipeline_registry, "register_pipelines", pipelines)
+        a_run_lands_whole_or_not_at_all(project)
         two_runs_that_write_one_folder_conflict(project)
         a_load_costs_two_requests_and_a_save_five(project, cluster, calls)
-        if pytestconfig.getoption("--spark"):
-            delta_keeps_its_history_or_its_jar_is_asked_for(cluster, f"lakefs://{project.other}")
+        a_worker_that_is_killed_costs_no_part_and_doubles_none(project, cluster)
+        delta_lands_whole_and_no_two_runs_mix_its_log(project, cluster)
+        who_may_not_write_is_told_so_in_one_line(project)
 
 
 def rows(entry: Any) -> list[Any]:
@@ -91,12 +101,14 @@ def entries_work_on_this_machine_like_any_other(here: Any, seaweed: S3Server, bu
             return ArtifactDataset(filepath=f"{root}/{name}", dataset=dataset, credentials=credentials)
 
         entry("table").save(one)
+        entry("table", mode="Append").save(two)
+        assert rows(entry("table")) == [(1, "day1"), (2, "day2")]
+        if credentials:
+            continue  # what follows is decided before a backend has a part in it
         with pytest.raises(DatasetError, match="something is there already"):
             entry("table").save(two)  # Spark's default
         entry("table", mode="ignore").save(two)
-        assert rows(entry("table")) == [(1, "day1")]
-        entry("table", mode="Append").save(two)
-        assert rows(entry("table")) == [(1, "day1"), (2, "day2")]
+        assert len(rows(entry("table"))) == 2
         entry("table", mode="overwrite").save(two)
         assert rows(entry("table")) == [(2, "day2")]
         dynamic = {"mode": "overwrite", "partitionBy": "day", "partitionOverwriteMode": "dynamic"}
@@ -121,9 +133,9 @@ def workers_see_nothing_of_the_driver_and_staging_is_refused(cluster: Any, tmp_p
 
 
 def formats_are_read_and_written_where_the_data_is(
-    cluster: Any, root: str, credentials: dict[str, str], text_format: str
+    cluster: Any, root: str, credentials: dict[str, str], *formats: tuple[str, str]
 ) -> None:
-    """Parquet, and one that is text: replaced, added to, protected."""
+    """Replaced, added to, protected."""
 
     def entry(kind: str, file_format: str, mode: str) -> Any:
         name = f"{'data[1] %a' if file_format == 'csv' else 'table'}.{file_format}"
@@ -131,54 +143,31 @@ def formats_are_read_and_written_where_the_data_is(
         dataset = {"type": kind, "file_format": file_format, "save_args": {"mode": mode}, **args}
         return ArtifactDataset(filepath=f"{root}/{name}", dataset=dataset, credentials=credentials, native=True)
 
-    for kind, file_format in ((V1, "parquet"), (V2, text_format)):
-        table = entry(kind, file_format, "overwrite")
+    for each in formats:
+        table = entry(*each, "overwrite")
         table.save(cluster.range(9).repartition(3))
         table.save(cluster.range(4).coalesce(1))
-        assert rows(table) == [(number,) for number in range(4)]
-        entry(kind, file_format, "append").save(cluster.range(4, 6))
-        entry(kind, file_format, "ignore").save(cluster.range(1))
+        entry(*each, "append").save(cluster.range(4, 6).coalesce(1))
+        assert rows(table) == [(number,) for number in range(6)]
+        entry(*each, "ignore").save(cluster.range(1))
+        with pytest.raises(DatasetError, match="something is there already"):
+            entry(*each, "error").save(cluster.range(1))
+        with pytest.raises(DatasetError, match="is read, when it is written, from what it would replace"):
+            table.save(table.load().limit(1))
         assert table.load().count() == 6
-    with pytest.raises(DatasetError, match="something is there already"):
-        entry(V1, "parquet", "error").save(cluster.range(1))
-    parquet = entry(V1, "parquet", "overwrite")
-    with pytest.raises(DatasetError, match="is read, when it is written, from what it would replace"):
-        parquet.save(parquet.load().limit(1))
-    assert parquet.load().count() == 6
-    names = [info.path for info in parquet.backend.list(fragment=parquet.location)]
-    assert not [name for name in names if name.endswith("/") or "_temporary" in name]
-    assert parquet.exists()
-
-
-def delta_keeps_its_history_or_its_jar_is_asked_for(cluster: Any, root: str) -> None:
-    """A jar is made for each Spark, some time after that."""
-
-    def entry(**save_args: Any) -> Any:
-        dataset = {"type": V1, "file_format": "delta", "save_args": save_args}
-        return ArtifactDataset(filepath=f"{root}/delta", dataset=dataset, native=True)
-
-    if not has_delta():
-        with pytest.raises(
-            DatasetError, match=r"needs a jar that the Spark session in use has not: io\.delta:delta-spark"
-        ):
-            entry(mode="overwrite").save(cluster.range(3))
-        return
-    for number in range(2):
-        entry(mode="overwrite").save(cluster.range(3 + number))
-    entry(mode="append").save(cluster.range(10, 12))
-    entry(mode="overwrite", replaceWhere="id >= 10").save(cluster.range(10, 11))
-    assert rows(entry()) == [(0,), (1,), (2,), (3,), (10,)]
-    backend, where = entry().backend, entry().location
-    log = [info.path for info in backend.list(fragment=where) if info.path.endswith(".json")]
-    assert len(log) == 4
+        names = [info.path for info in table.backend.list(fragment=table.location)]
+        assert not [name for name in names if name.endswith("/") or "_temporary" in name]
+        assert table.exists()
 
 
 def frame(parameters: dict[str, Any]) -> Any:
-    """Make a table in so many parts."""
+    """Make a table in so many parts, of rows that take a while where the parameter says so."""
     from pyspark.sql import SparkSession
 
     pipeline_registry.act("frame", parameters)
-    return SparkSession.active().range(parameters["value"]).repartition(parameters["parts"])
+    made = SparkSession.active().range(0, parameters["value"], 1, parameters["parts"])
+    nap = f"java_method('java.lang.Thread', 'sleep', {parameters.get('milliseconds', 0)}L)"
+    return made.selectExpr("id", f"{nap} AS nap") if "milliseconds" in parameters else made
 
 
 def total(table: Any, parameters: dict[str, Any]) -> dict[str, int]:
@@ -187,16 +176,38 @@ def total(table: Any, parameters: dict[str, Any]) -> dict[str, int]:
     return {"n": table.groupBy().sum("id").first()[0]}
 
 
-def a_run_lands_whole_or_not_at_all(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The parts, in so many as Spark has written, and no marker of a folder."""
+def pipelines() -> dict[str, Pipeline]:
+    """A table, with what is read from it or without."""
     made = Node(frame, "parameters", "table", name="frame")
-    summed = Node(total, ["table", "parameters"], "a", name="total")
-    pipelines = {"both": Pipeline([made, summed]), "frame": Pipeline([made])}
-    monkeypatch.setattr(pipeline_registry, "register_pipelines", lambda: pipelines)
-    dataset = {"type": V1, "save_args": {"mode": "overwrite"}}
-    where = f"lakefs://{project.repository}/deep/er/table"
-    entry = {"type": "kedro_statisfactory.ArtifactDataset", "filepath": where, "dataset": dataset, "native": True}
+    return {
+        "frame": Pipeline([made]),
+        "both": Pipeline([made, Node(total, ["table", "parameters"], "a", name="total")]),
+    }
+
+
+def put(
+    project: KedroProject, where: str, file_format: str = "parquet", mode: str = "overwrite", repository: str = ""
+) -> None:
+    """Let the table be somewhere else, or in another format."""
+    dataset = {"type": V1, "file_format": file_format, "save_args": {"mode": mode}}
+    url = f"lakefs://{repository or project.repository}/{where}"
+    entry = {"type": "kedro_statisfactory.ArtifactDataset", "filepath": url, "dataset": dataset, "native": True}
     edit(project, "table", entry)
+
+
+def a_failing_first_run_leaves_nothing(project: KedroProject, where: str) -> None:
+    """Neither on the data branch nor on one of its own."""
+    before = project.branches()
+    with pytest.raises(RuntimeError):
+        project.run(pipeline="both", value=9, parts=1, fail=["total"])
+    assert paths(project, where) == []
+    assert project.branches() == before
+
+
+def a_run_lands_whole_or_not_at_all(project: KedroProject) -> None:
+    """The parts, in so many as Spark has written, and no marker of a folder."""
+    put(project, "deep/er/table")
+    a_failing_first_run_leaves_nothing(project, "deep/")
     project.run(pipeline="both", value=8, parts=4)
     first = paths(project, "deep/")
     assert len(first) == 5
@@ -204,7 +215,6 @@ def a_run_lands_whole_or_not_at_all(project: KedroProject, monkeypatch: pytest.M
     with pytest.raises(RuntimeError):
         project.run(pipeline="both", value=9, parts=3, fail=["total"])
     assert paths(project, "deep/") == first
-    assert project.branches() == ["main"]
     project.run(pipeline="both", value=3, parts=1)
     assert len(paths(project, "deep/")) == 2
     assert project.catalog().load("a") == {"n": 3}
@@ -217,7 +227,6 @@ def two_runs_that_write_one_folder_conflict(project: KedroProject) -> None:
         project.run(pipeline="frame", value=7, parts=1)
     with pytest.raises(MergeConflict, match="table"):
         one.result()
-    assert project.catalog().load("table").count() == 7
 
 
 def a_load_costs_two_requests_and_a_save_five(project: KedroProject, cluster: Any, calls: Any) -> None:
@@ -225,11 +234,87 @@ def a_load_costs_two_requests_and_a_save_five(project: KedroProject, cluster: An
     entry: Any = project.catalog().get("table")
     entry.bind(entry.backend.project)
     before = calls().total()
-    entry.load()
+    assert entry.load().count() == 7
     assert calls().total() - before <= 2
     before = calls().total()
     entry.save(cluster.range(20).repartition(20))
     assert calls().total() - before <= 6  # outside of a run one more, which looks for the branch
+
+
+def a_worker_that_is_killed_costs_no_part_and_doubles_none(project: KedroProject, cluster: Any) -> None:
+    """What it was at is done again by another one."""
+    put(project, "killed")
+    status: Any = cluster.sparkContext._jsc.sc().statusStore()
+
+    def busy() -> list[str]:
+        workers = status.executorList(True)
+        known = [workers.apply(number) for number in range(workers.size())]
+        return [each.id() for each in known if each.activeTasks()]
+
+    with ThreadPoolExecutor(1) as executor:
+        run = executor.submit(project.run, pipeline="both", value=4, parts=2, milliseconds=700)
+        while not (at_work := busy()) and not run.done():
+            time.sleep(0.02)
+        os.kill(worker_processes()[at_work[0]], signal.SIGKILL)
+        run.result()
+    assert at_work[0] not in worker_processes()
+    assert len(paths(project, "killed/")) == 3
+    assert rows(project.catalog().get("table")) == [(number, "null") for number in range(4)]
+    assert project.catalog().load("a") == {"n": 6}
+
+
+def worker_processes() -> dict[str, int]:
+    """The processes in which the workers of this one's cluster do their work, by what Spark calls these."""
+    psutil: Any = importlib.import_module("psutil")
+    found = {}
+    for each in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            words = each.cmdline()
+            if "--executor-id" in words:
+                found[words[words.index("--executor-id") + 1]] = each.pid
+    return found
+
+
+def delta_lands_whole_and_no_two_runs_mix_its_log(project: KedroProject, cluster: Any) -> None:
+    """A jar is made for each Spark, some time after that; until then it is asked for."""
+
+    def log() -> list[str]:
+        return [path for path in paths(project, "delta/_delta_log/") if path.endswith(".json")]
+
+    put(project, "delta", "delta")
+    if not has_delta():
+        with pytest.raises(DatasetError, match=r"needs a jar that the Spark session .* has not: io\.delta:delta-spark"):
+            project.run(pipeline="frame", value=1, parts=1)
+        return
+    a_failing_first_run_leaves_nothing(project, "delta")
+    project.run(pipeline="frame", value=8, parts=1)
+    put(project, "delta", "delta", "append")
+    two_runs_that_write_one_folder_conflict(project)
+    assert project.catalog().load("table").count() == 8 + 7
+    put(project, "delta", "delta", "overwrite")
+    two_runs_that_write_one_folder_conflict(project)
+    where = {"mode": "overwrite", "replaceWhere": "id >= 5"}
+    dataset = {"type": V1, "file_format": "delta", "save_args": where}
+    table: Any = ArtifactDataset(filepath=f"lakefs://{project.repository}/delta", dataset=dataset, native=True)
+    table.save(cluster.range(5, 6))
+    assert rows(table) == [(number,) for number in range(6)]
+    assert len(log()) == 4
+
+
+def who_may_not_write_is_told_so_in_one_line(project: KedroProject) -> None:
+    """And not in the hundred of Java's."""
+    repository = project.server.new_repository()  # the server keeps for a while which rules another one has
+    rules = f"/repositories/{repository}/settings/branch_protection"
+    project.server.call("PUT", rules, json=[{"pattern": f"{RUN_BRANCH}*"}])
+    for file_format in ["parquet"] + ["delta"] * has_delta():
+        put(project, f"refused/{file_format}", file_format, repository=repository)
+        with pytest.raises(
+            DatasetError, match=r"table: .*E0302.* was refused at .* \(Attempted to write to a prot"
+        ) as told:
+            project.run(pipeline="frame", value=1, parts=1)
+        assert "\n" not in str(told.value)
+    assert list(project.api.list(repository, "main", "refused")) == []
+    assert project.branches(repository) == ["main"]
 
 
 def no_secret_is_told(

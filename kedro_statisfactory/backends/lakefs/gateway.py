@@ -90,23 +90,21 @@ class LakeFSGateway:
         from botocore.credentials import Credentials
 
         found = lakefs_configuration(self._session.credentials)
-        request = AWSRequest("HEAD", f"{self._endpoint}/{repository}", headers={"x-amz-content-sha256": _EMPTY})
+        # By GET, whose answer says why it is 403: who may not look at the repository may read what is in it.
+        where = f"{self._endpoint}/{repository}?location="
+        request = AWSRequest("GET", where, headers={"x-amz-content-sha256": _EMPTY})
         keys = Credentials(found.access_key_id, found.secret_access_key)
         S3SigV4Auth(keys, "s3", "us-east-1").add_auth(request)
         pool = object_store(self._session, self._endpoint)
         try:
             answer = pool.request(
-                "HEAD",
-                f"{self._endpoint}/{repository}",
-                headers=dict(request.headers),
-                timeout=_PATIENCE,
-                retries=False,
-                redirect=False,
+                "GET", where, headers=dict(request.headers), timeout=_PATIENCE, retries=False, redirect=False
             )
         except urllib3.exceptions.HTTPError:
             return False
-        is_gateway = any(name.lower().startswith("x-amz-") for name in answer.headers)
-        return is_gateway and answer.status in (200, 404)
+        if answer.status == 403:
+            return b"<Code>AccessDenied</Code>" in answer.data
+        return answer.status == 200 and b"<LocationConstraint" in answer.data
 
     @property
     def _endpoint(self) -> str:

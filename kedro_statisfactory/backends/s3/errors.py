@@ -36,6 +36,7 @@ _ERRORS_BY_CODE: dict[str, type[StatisfactoryError]] = {
             "403",
             "401",
             "AccessDenied",
+            "ErrWriteToProtectedBranch",  # of lakeFS's gateway
             "AllAccessDisabled",
             "ExpiredToken",
             "InvalidAccessKeyId",
