@@ -131,3 +131,17 @@ def memory_files() -> Iterator[AbstractFileSystem]:
     yield files
     files.store.clear()
     files.pseudo_dirs[:] = [""]
+
+
+@pytest.fixture
+def requests_sent(seaweed: S3Server) -> Iterator[list[str]]:
+    """The operations that the one client of the server's credentials sends."""
+    sent: list[str] = []
+
+    def note(model: Any, **_: Any) -> None:
+        sent.append(model.name)
+
+    events = s3_client(Session(seaweed.credentials)).meta.events
+    events.register("before-call.s3", note)
+    yield sent
+    events.unregister("before-call.s3", note)
