@@ -10,6 +10,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ from kedro_statisfactory.backends import Backend
 from kedro_statisfactory.datasets.engines import refuse_cluster, refuse_handle
 from kedro_statisfactory.datasets.formats import Format
 from kedro_statisfactory.datasets.kept import same_as
+from kedro_statisfactory.datasets.members import has_member
 from kedro_statisfactory.datasets.noting import note_copy, noting_in_place
 from kedro_statisfactory.datasets.sets import main_of, names_beside
 from kedro_statisfactory.datasets.staging import (
+    COPIES,
     StagingFolder,
     StagingFolders,
     is_odd,
@@ -122,7 +125,7 @@ def local_copy(
     if again is not None and again.folder is not None and again.folder.stays:
         yield again
         return
-    with folders.folder(None) if folders else staging_folder(None, again.folder if again else None) as folder:
+    with _folder_for(format_, again, folders) as folder:
         if format_.takes_patterns and is_odd(folder.path.parent / "x"):
             raise InvalidFormat(
                 f"{format_.name} may take a part of {str(folder.path.parent)!r} for a pattern: name another folder for "
@@ -142,6 +145,14 @@ def local_copy(
                 _fetch_beside(fetch, where, names, names_beside(whole.name, format_.kind), whole)
         note_copy(backend, folder.path)
         yield Copy(whole, folder, is_private=True, pattern=format_.pattern)
+
+
+def _folder_for(
+    format_: Format, again: Copy | None, folders: StagingFolders | None
+) -> AbstractContextManager[StagingFolder]:
+    if folders is None and not has_member(format_.kind, "confirm"):  # no dataset asks for its place again
+        folders = COPIES
+    return folders.folder(None) if folders else staging_folder(None, again.folder if again else None)
 
 
 def _link_all(path: Path, alias: Path) -> None:

@@ -15,6 +15,7 @@ from kedro_statisfactory.datasets.formats import Format
 from kedro_statisfactory.datasets.replaced import Replaced
 from kedro_statisfactory.datasets.sets import as_set_of_one, gathered, is_single_file, main_of, names_beside, scatter
 from kedro_statisfactory.datasets.staging import (
+    COPIES,
     Beginning,
     StagingFolder,
     StagingFolders,
@@ -89,7 +90,8 @@ class StagedSave:
         parent = self.folders.parent(where.path.rpartition("/")[0], find) if self.folders else find()
         if parent is not None and self.format.takes_patterns and is_odd(parent / "x"):
             parent = None
-        return self.folders.folder(parent) if self.folders else staging_folder(parent)
+        folders = self.folders or (COPIES if parent is None else None)
+        return folders.folder(parent) if folders else staging_folder(parent)
 
     def _write(self, data: Any, staged: Path) -> None:
         """Let the format write to the staging folder."""

@@ -7,6 +7,7 @@ import errno
 import functools
 import os
 import re
+import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ class StagingFolders:
 
     def __init__(self) -> None:
         self._parents: dict[str, Path | None] = {}
-        self._free: dict[tuple[int, Path | None], list[Temporary]] = {}  # by process and parent
+        self._free: dict[tuple[int, str], list[Temporary]] = {}  # by process and parent
         self._is_closed = False
 
     def __reduce__(self) -> tuple[type[StagingFolders], tuple[()]]:
@@ -108,7 +109,7 @@ class StagingFolders:
                 _remove_all(free)
 
     def _free_in(self, parent: Path | None) -> list[Temporary]:
-        free = self._free.get(key := (os.getpid(), parent))
+        free = self._free.get(key := (os.getpid(), os.fspath(parent or tempfile.gettempdir())))
         if free is None:
             # Unlike weakref.finalize it serves the processes of multiprocessing, too.
             from multiprocessing.util import Finalize
@@ -122,13 +123,17 @@ class StagingFolders:
         with contextlib.suppress(OSError):  # somebody has removed it, or there is a folder in it
             for name in os.listdir(path):  # what was copied, and not moved, to where it belongs
                 os.unlink(f"{path}/{name}")
-            is_empty = True
+            is_empty = temporary.lock is not None  # without one nobody notices that somebody has removed it
         if is_empty:
             free.append(temporary)
         else:
             temporary.remove()
         if self._is_closed:
             self.close()
+
+
+#: Of this process, for copies of what is elsewhere: to make and remove one for each takes longer than a small object.
+COPIES = StagingFolders()
 
 
 def _taken(free: list[Temporary]) -> Temporary | None:

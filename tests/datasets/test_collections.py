@@ -191,7 +191,7 @@ def test_a_folder_in_which_partitions_are_staged_is_used_again_only_if_it_is_the
         assert len({first.path, removed.path, kept.path}) == 3
         assert again.path == kept.path
         assert list(again.path.iterdir()) == []
-        folders._free[0, tmp_path] = []  # of the process that this one was forked from
+        folders._free[0, str(tmp_path)] = []  # of the process that this one was forked from
         folders.close()
         assert kept.path.exists()
     assert list(tmp_path.iterdir()) == []

@@ -334,7 +334,7 @@ def test_what_a_pickle_held_is_in_memory_whatever_it_is(
         entry = ArtifactDataset(filepath=f"s3://{bucket}/x", dataset=dataset, credentials=seaweed.credentials)
         entry.save(Own())
         assert isinstance(entry.load(), Own)
-        assert len(os.listdir(tmp_path)) == kept
+        assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == kept
 
 
 class OwnReader(PickleDataset):  # type: ignore[misc]

@@ -32,7 +32,8 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 
 def copies(folder: Path) -> int:
-    return len([name for name in os.listdir(folder) if name.startswith(STAGING_NAME)])
+    """How many there are; an empty folder waits for the next one."""
+    return len([name for name in os.listdir(folder) if name.startswith(STAGING_NAME) and os.listdir(folder / name)])
 
 
 def frame(*numbers: int) -> Any:
