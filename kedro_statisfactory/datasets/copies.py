@@ -20,7 +20,6 @@ from kedro_statisfactory.backends import Backend
 from kedro_statisfactory.datasets.engines import refuse_cluster, refuse_handle
 from kedro_statisfactory.datasets.formats import Format
 from kedro_statisfactory.datasets.kept import same_as
-from kedro_statisfactory.datasets.members import has_member
 from kedro_statisfactory.datasets.noting import note_copy, noting_in_place
 from kedro_statisfactory.datasets.sets import main_of, names_beside
 from kedro_statisfactory.datasets.staging import (
@@ -150,7 +149,7 @@ def local_copy(
 def _folder_for(
     format_: Format, again: Copy | None, folders: StagingFolders | None
 ) -> AbstractContextManager[StagingFolder]:
-    if folders is None and not has_member(format_.kind, "confirm"):  # no dataset asks for its place again
+    if folders is None and not hasattr(format_.kind, "confirm"):  # no dataset asks for its place again
         folders = COPIES
     return folders.folder(None) if folders else staging_folder(None, again.folder if again else None)
 
