@@ -85,3 +85,15 @@ def submodule(project: Path, tmp_path: Path) -> Path:
     run(project, *allow, "submodule", "--quiet", "add", "--branch", "main", str(tmp_path / "inner"), "inner")
     run(project, "commit", "--quiet", "--message=submodule")
     return project / "inner"
+
+
+@pytest.fixture
+def of_another_user(project: Path) -> Path:
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        pytest.skip("SKIPPED: only root can give a repository to another user, so dubious ownership is NOT tested here")
+    make_project(project / "folder")
+    run(project, "add", ".")
+    run(project, "commit", "--quiet", "--message=folder")
+    for path in (project, *project.rglob("*")):
+        os.lchown(path, 12345, 12345)
+    return project
