@@ -1,4 +1,4 @@
-"""Collections: PartitionedDataset and IncrementalDataset of kedro-datasets as formats, in every place."""
+"""Partitions are saved, loaded and listed as in the stock class, wherever they are."""
 
 from __future__ import annotations
 
@@ -13,36 +13,20 @@ from urllib.parse import urlsplit
 
 import pytest
 from fsspec import AbstractFileSystem
-from kedro.io import AbstractDataset, DatasetError
-from kedro_datasets.partitions import IncrementalDataset, PartitionedDataset
+from kedro.io import DatasetError
+from kedro_datasets.partitions import PartitionedDataset
 
 from kedro_statisfactory import ArtifactDataset
 from kedro_statisfactory.backends import transfer
-from kedro_statisfactory.backends.base import Backend
 from kedro_statisfactory.backends.lakefs.client import lakefs_client
 from kedro_statisfactory.backends.s3.client import s3_client
 from kedro_statisfactory.backends.temporary import Temporary, new_folder
 from kedro_statisfactory.datasets import staging
 from kedro_statisfactory.session import Session
 from tests.datasets.conftest import Place
+from tests.datasets.partitions import Named, collection, loaded
 from tests.servers.lakefs import LakeFSServer
 from tests.servers.s3 import S3Server
-
-
-def collection(place: Place, kind: str = "Partitioned", name: str = "days", **args: Any) -> ArtifactDataset:
-    """An entry that is a collection of JSON files."""
-    more: dict[str, Any] = {key: args.pop(key) for key in ("load_args", "versioned", "save_args") if key in args}
-    format_ = {"type": f"partitions.{kind}Dataset", "dataset": "json.JSONDataset", **args}
-    config = place.entry(name, dataset=format_)
-    entry: Any = ArtifactDataset.from_config("days", {**config, **more})
-    assert isinstance(entry, ArtifactDataset)
-    return entry
-
-
-def loaded(entry: ArtifactDataset) -> dict[str, Any]:
-    """All partitions, loaded."""
-    return {key: load() for key, load in entry.load().items()}
-
 
 # -- partitions ----------------------------------------------------------------------------------------------------
 
@@ -89,11 +73,6 @@ def test_overwrite_replaces_the_partitions_below_a_name_by_one_of_that_name(plac
     collection(place).save({"a/b": {"n": 1}, "a/c/d": {"n": 1}, "e": {"n": 1}})
     collection(place, overwrite=True).save({"a": {"n": 2}})
     assert loaded(collection(place)) == {"a": {"n": 2}}
-
-
-def test_a_text_is_no_order_to_remove_partitions(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"E0501.*`overwrite` of a collection is of type str: write true or false"):
-        collection(Place(str(tmp_path), lambda *_: None, lambda *_: None), overwrite="no")
 
 
 def test_an_argument_that_is_left_empty_is_as_if_it_was_not_there(tmp_path: Path) -> None:
@@ -201,11 +180,6 @@ def test_a_folder_in_which_partitions_are_staged_is_used_again_only_if_it_is_the
     taken.temporary.remove()
 
 
-def test_a_partition_of_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="None"):
-        collection(Place(str(tmp_path), lambda *_: None, lambda *_: None)).save({"a": None})
-
-
 def test_partitions_are_loaded_from_threads_and_from_pickles_at_any_time(place: Place) -> None:
     collection(place).save({str(number): {"n": number} for number in range(9)})
     parts = collection(place).load()
@@ -248,22 +222,6 @@ def test_arguments_for_files_reach_the_format_unless_it_has_its_own(tmp_path: Pa
     assert loaded(collection(place, dataset="text.TextDataset")) == {"a": "xx"}
 
 
-class Named(AbstractDataset[str, str]):
-    """A class that calls its path otherwise, and has a folder or file there."""
-
-    def __init__(self, path: str, where: str = "") -> None:
-        self._path = Path(where or path)
-
-    def _load(self) -> str:
-        return self._path.read_text()
-
-    def _save(self, data: str) -> None:
-        self._path.write_text(data)
-
-    def _describe(self) -> dict[str, Any]:
-        return {}
-
-
 class OfWhere(Named):
     """One that has another name for it still."""
 
@@ -291,117 +249,12 @@ def test_another_class_with_a_path_is_handed_a_folder(place: Place) -> None:
     assert loaded(entry) == {"a": {"n": 1}, "b/c": {"n": 2}}
 
 
-# -- versions ------------------------------------------------------------------------------------------------------
-
-
-def test_partitions_have_versions_as_in_the_stock_class(folder_place: Place) -> None:
-    versioned = {"type": "json.JSONDataset", "versioned": True}
-    for number in (1, 2):
-        collection(folder_place, dataset=versioned, filename_suffix=".json").save({"a": {"n": number}, "b/c": {"n": 0}})
-    days = collection(folder_place, dataset=versioned, filename_suffix=".json")
-    assert loaded(days) == {"a": {"n": 2}, "b/c": {"n": 0}}
-    assert len(list(days.list_below())) == 4
-    collection(folder_place, dataset=versioned, filename_suffix=".json", overwrite=True).save({"a": {"n": 3}})
-    assert loaded(collection(folder_place, dataset=versioned, filename_suffix=".json")) == {"a": {"n": 3}}
-    collection(folder_place).save({"c": {}})
-    with pytest.raises(DatasetError, match=r"'c' in .* is not a well-formed versioned path"):
-        collection(folder_place, dataset=versioned).load()
-    with pytest.raises(DatasetError, match=r"E0501.*versions of a collection are those of its partitions"):
-        collection(folder_place, versioned=True)
-
-
-def test_on_lakefs_a_version_of_a_collection_is_a_ref(lakefs_local: LakeFSServer) -> None:
-    repository = lakefs_local.new_repository()
-    place = Place(f"lakefs://{repository}", lambda *_: None, lambda *_: None, lakefs_local.credentials)
+def test_a_mode_that_keeps_what_is_there_keeps_a_partition(tmp_path: Path) -> None:
+    dataset = {"type": "json.JSONDataset", "save_args": {"mode": "ignore"}}
+    place = Place(str(tmp_path), lambda *_: None, lambda *_: None)
     collection(place).save({"a": {"n": 1}})
-    days = collection(place, versioned=True)
-    assert loaded(days) == {"a": {"n": 1}}
-    with pytest.raises(DatasetError, match="E0203"):
-        days.save({"b": {"n": 1}})
-    versioned = collection(place, dataset={"type": "json.JSONDataset", "versioned": True})
-    assert loaded(versioned) == {"a": {"n": 1}}
-    with pytest.raises(DatasetError, match="E0203"):
-        versioned.save({"b": {"n": 1}})
-
-
-# -- incremental ---------------------------------------------------------------------------------------------------
-
-
-def test_an_incremental_collection_gives_what_was_not_confirmed(place: Place) -> None:
-    days = collection(place, "Incremental")
-    assert not days.exists()
-    assert days.load() == {}
-    days.confirm()
-    days.save({"p1/a": {"n": 1}, "p2": {"n": 2}})
-    assert days.load() == {"p1/a": {"n": 1}, "p2": {"n": 2}}
-    collection(place).save({"p3": {"n": 3}})
-    days.confirm()  # what was loaded, and not what has come since
-    assert days.exists()
-    days.release()
-    assert days.load() == {"p3": {"n": 3}}
-    days.confirm()
-    fresh = collection(place, "Incremental")
-    assert fresh.load() == {}
-    assert not fresh.exists()
-    assert loaded(collection(place, filename_suffix="POINT", dataset="text.TextDataset")) == {"CHECK": "p3"}
-
-
-def greater(key: str, checkpoint: Any) -> bool:
-    """As ``operator.gt``, and for numbers too."""
-    return key > str(checkpoint)
-
-
-@pytest.mark.parametrize(
-    ("checkpoint", "keys"),
-    [
-        ("1", ["2", "3"]),
-        ("", ["1", "2", "3"]),
-        ({"force_checkpoint": "2"}, ["3"]),
-        ({"force_checkpoint": 2, "comparison_func": f"{__name__}.greater"}, ["3"]),
-        ({"force_checkpoint": "2", "comparison_func": str.__lt__}, ["1"]),
-        ({"filepath": "meta/last", "type": "pickle.PickleDataset"}, ["1", "2", "3"]),
-    ],
-)
-def test_a_checkpoint_may_be_forced_compared_otherwise_and_kept_elsewhere(
-    tmp_path: Path, checkpoint: Any, keys: list[str]
-) -> None:
-    place = Place(str(tmp_path), lambda *_: None, lambda *_: None)
-    collection(place).save({key: {} for key in ("1", "2", "3")})
-    days = collection(place, "Incremental", checkpoint=checkpoint)
-    assert list(days.load()) == keys
-    days.confirm()
-    path = "meta/last" if "filepath" in checkpoint else "CHECKPOINT"
-    assert (tmp_path / "days" / path).is_file()
-
-
-def test_the_stock_class_goes_on_from_our_checkpoint(tmp_path: Path) -> None:
-    days = collection(Place(str(tmp_path), lambda *_: None, lambda *_: None), "Incremental")
-    days.save({"a": {"n": 1}})
-    days.confirm()
-    days.save({"b": {"n": 2}})
-    stock = IncrementalDataset(path=str(tmp_path / "days"), dataset="json.JSONDataset")
-    assert stock.load() == {"b": {"n": 2}}
-    stock.confirm()
-    days.release()
-    assert days.load() == {}
-
-
-def test_a_checkpoint_that_cannot_be_compared_is_told(tmp_path: Path) -> None:
-    place = Place(str(tmp_path), lambda *_: None, lambda *_: None)
-    days = collection(place, "Incremental", checkpoint={"type": "json.JSONDataset"})
-    days.save({"a": {}})
-    (tmp_path / "days/CHECKPOINT").write_text("5")
-    with pytest.raises(DatasetError, match=r"E0501.*'CHECKPOINT' holds 5, of type int.*`comparison_func`"):
-        days.load()
-
-
-def test_a_checkpoint_that_cannot_be_read_is_an_error_and_not_a_new_beginning(tmp_path: Path) -> None:
-    place = Place(str(tmp_path), lambda *_: None, lambda *_: None)
-    days = collection(place, "Incremental", checkpoint={"type": "json.JSONDataset"})
-    days.save({"a": {}})
-    (tmp_path / "days/CHECKPOINT").write_text("no JSON")
-    with pytest.raises(DatasetError, match="CHECKPOINT': JSONDataset failed"):
-        days.load()
+    collection(place, dataset=dataset).save({"a": {"n": 2}})
+    assert loaded(collection(place)) == {"a": {"n": 1}}
 
 
 # -- requests ------------------------------------------------------------------------------------------------------
@@ -455,92 +308,6 @@ def test_on_lakefs_a_partition_is_one_request_and_so_is_a_thousand_of_the_listin
     assert sent == ["GET ls", "GET objects"]
 
 
-# -- what is refused -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("data", "says"),
-    [
-        ({"../x": 1}, "'../x' of a partition"),
-        ({"/x": 1}, "absolute"),
-        ({"a\\..\\..\\x": 1}, "a segment that is empty, '.' or '..'"),
-        ({"": 1}, "is empty"),
-        ({"a//b": 1}, "a segment that is empty"),
-        ({"./a": 1}, "'./a' of a partition"),
-        ({5: 1}, "of type int: make it a text"),
-        ({"a\n": 1}, "a control character"),
-        ({".statisfactory-x": 1}, "this package uses"),
-        ({"CHECKPOINT": 1}, "where the checkpoint is kept"),
-        ({"a/b": 1, "a": 2}, "'a' and 'a/b' cannot both be there"),
-        ([1], "got list"),
-    ],
-)
-def test_what_makes_no_partitions_is_refused_before_anything_is_saved(tmp_path: Path, data: Any, says: str) -> None:
-    days = collection(Place(str(tmp_path), lambda *_: None, lambda *_: None), "Incremental")
-    with pytest.raises(DatasetError, match=f"(?s)E0[15]01.*{says}"):
-        days.save({"ok": 1, **data} if isinstance(data, dict) else data)
-    assert not (tmp_path / "days").exists()
-
-
-@pytest.mark.parametrize(
-    ("args", "says"),
-    [
-        ({"credentials": {"key": "hush"}}, "`credentials` belongs to the entry"),
-        ({"dataset": {"type": "json.JSONDataset", "filepath": "x"}}, "`filepath` belongs to the entry"),
-        ({"dataset": {"type": ArtifactDataset, "save_args": {"a": 1}}}, "move `save_args` up"),
-        ({"dataset": {"type": "partitions.PartitionedDataset", "dataset": "x"}}, "would be a collection"),
-        ({"dataset": "pandas.DeltaTableDataset"}, "DeltaTableDataset would be a folder"),
-        ({"dataset": {"no": "type"}}, "has no `type`"),
-        ({"dataset": "api.APIDataset"}, "takes no `filepath`"),
-        ({"load_args": {"withdirs": True}}, "take `withdirs` away"),
-        ({"path": "x"}, "`path` belongs to the entry"),
-        ({"no_such": 1}, "no_such"),
-        ({"filename_suffix": 5}, "`filename_suffix` of a collection is of type int: write a text"),
-        ({"load_args": ["maxdepth"]}, "`load_args` of a collection is of type list"),
-        ({"load_args": {"maxdepth": "all"}}, "`maxdepth` of a collection is 'all'"),
-        ({"load_args": {"maxdepth": 0}}, "`maxdepth` of a collection is 0"),
-        ({"checkpoint": 5}, "`checkpoint` of a collection is of type int"),
-        ({"checkpoint": {"comparison_func": "no.such.function"}}, "no.such.function` of the checkpoint cannot be"),
-        ({"checkpoint": {"comparison_func": "os.sep"}}, "'os.sep', which is no function"),
-        ({"checkpoint": {"versioned": True}}, "`versioned` of the checkpoint is not supported"),
-        ({"checkpoint": {"filepath": "../x"}}, "'../x' is outside of the collection"),
-        ({"checkpoint": {"filepath": "s3://other/x"}}, "'s3://other/x' is outside of the collection"),
-        ({"checkpoint": {"filepath": "/etc/x"}}, "'/etc/x' is outside of the collection"),
-    ],
-)
-def test_arguments_that_mean_nothing_are_refused(tmp_path: Path, args: dict[str, Any], says: str) -> None:
-    format_ = {"type": "partitions.IncrementalDataset", "dataset": "json.JSONDataset", **args}
-    with pytest.raises(DatasetError, match=f"(?s)E0501.*{says}") as error:
-        ArtifactDataset.from_config("days", {"type": ArtifactDataset, "filepath": f"{tmp_path}/x", "dataset": format_})
-    assert "hush" not in str(error.value)
-
-
-class Folder(Named):
-    """A format that writes a folder."""
-
-    def __init__(self, filepath: str) -> None:
-        super().__init__(filepath)
-
-    def _save(self, data: str) -> None:
-        self._path.mkdir()
-        (self._path / "x").write_text(data)
-
-
-def test_a_partition_that_is_a_folder_is_refused(tmp_path: Path) -> None:
-    days = collection(Place(str(tmp_path), lambda *_: None, lambda *_: None), dataset=Folder)
-    with pytest.raises(DatasetError, match=r"/days/a': \[E0501\] Folder has written several files"):
-        days.save({"a": "text"})
-    assert list(days.list_below()) == []
-
-
-def test_a_mode_that_keeps_what_is_there_keeps_a_partition(tmp_path: Path) -> None:
-    dataset = {"type": "json.JSONDataset", "save_args": {"mode": "ignore"}}
-    place = Place(str(tmp_path), lambda *_: None, lambda *_: None)
-    collection(place).save({"a": {"n": 1}})
-    collection(place, dataset=dataset).save({"a": {"n": 2}})
-    assert loaded(collection(place)) == {"a": {"n": 1}}
-
-
 def test_a_hundred_thousand_partitions_are_listed_and_none_is_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -550,24 +317,3 @@ def test_a_hundred_thousand_partitions_are_listed_and_none_is_opened(
     found = [ObjectInfo(f"{number:06}", 1) for number in range(100_000)]
     monkeypatch.setattr(type(days.backend), "list", lambda *_, **__: iter(found))
     assert list(days.load()) == [info.path for info in found]
-
-
-def test_a_check_before_a_run_looks_at_the_format_of_the_partitions(tmp_path: Path) -> None:
-    place = Place(str(tmp_path), lambda *_: None, lambda *_: None)
-    collection(place).check_format(is_written=True)
-    bad = collection(place, "Incremental", dataset={"type": "text.TextDataset", "fs_args": 5})
-    with pytest.raises(DatasetError, match="TextDataset"):
-        bad.check_format(is_written=True)
-
-
-def test_a_backend_without_more_than_the_two_verbs_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Backend, "_backends", {**Backend._backends})
-
-    class Poor(Backend, prefix="poor"):
-        def put(self, **_: Any) -> None: ...
-
-        def get(self, **_: Any) -> bytes:
-            return b""
-
-    with pytest.raises(DatasetError, match=r"E0203.*does not list"):
-        collection(Place("poor://x", lambda *_: None, lambda *_: None)).load()
