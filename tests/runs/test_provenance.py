@@ -1,4 +1,4 @@
-"""What the commit of a run says about it."""
+"""A commit on the data branch says which code ran, what it read and wrote, and who ran it where."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import re
 import socket
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import kedro
 import pytest
 import yaml
 from kedro.framework.session import KedroServiceSession
 from kedro.framework.startup import bootstrap_project
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 from kedro.runner import AbstractRunner, ParallelRunner, SequentialRunner
 
 from kedro_statisfactory.backends.s3.client import s3_client
@@ -25,23 +24,19 @@ from kedro_statisfactory.project import Project, git
 from kedro_statisfactory.project.git import Head
 from kedro_statisfactory.runs import provenance
 from kedro_statisfactory.runs.inputs import state_of, unchanged
-from kedro_statisfactory.runs.redaction import has_secret, without_tokens
 from kedro_statisfactory.session import Session
+from tests.runs.commits import input_told, metadata_of, with_input
 from tests.runs.conftest import KedroProject
 from tests.servers.s3 import S3Server
 
 pytestmark = pytest.mark.once
 
 
-def _metadata(project: KedroProject) -> dict[str, str]:
-    return dict(project.log()[0].metadata)
-
-
 def test_a_commit_says_which_code_and_what_of_it_ran(project: KedroProject) -> None:
     project.git("remote", "add", "origin", "git@github.com:acme/penguins.git")
     run_id = project.run(3)
     sha = project.git("rev-parse", "HEAD")
-    found = _metadata(project)
+    found = metadata_of(project)
     assert found["git_commit_id"] == sha
     assert found["git_branch"] == "main"
     assert found["git_dirty"] == "false"
@@ -60,7 +55,7 @@ def test_a_commit_says_which_code_and_what_of_it_ran(project: KedroProject) -> N
 def test_a_commit_says_what_was_read_and_written(project: KedroProject) -> None:
     begin = project.log()[0].id
     project.run(3)
-    found = _metadata(project)
+    found = metadata_of(project)
     written = json.loads(found["kedro_outputs"])
     assert {name: each["path"] for name, each in written.items()} == {
         "a": "a.json",
@@ -103,37 +98,24 @@ def test_what_was_not_written_is_not_told(project: KedroProject) -> None:
     service = KedroServiceSession.create(project_path=project.path)
     for names in (["n1"], ["n1", "n2"]):
         service.run(pipeline_names=["wide"], node_names=names, only_missing_outputs=True)
-    assert json.loads(_metadata(project)["kedro_outputs"]).keys() == {"wide_2"}
+    assert json.loads(metadata_of(project)["kedro_outputs"]).keys() == {"wide_2"}
     assert project.log()[0].message == "kedro run wide: 1 entry written"
 
 
-def _with_input(project: KedroProject, **entry: Any) -> None:
-    """Let the pipeline read its total from elsewhere."""
-    file = project.path / "conf/base/catalog.yml"
-    catalog = yaml.safe_load(file.read_text())
-    catalog["total_before"] = entry
-    file.write_text(yaml.safe_dump(catalog))
-
-
-def _input(project: KedroProject) -> dict[str, str]:
-    found: dict[str, str] = json.loads(_metadata(project)["kedro_inputs"])["total_before"]
-    return found
-
-
 def test_inputs_of_other_packages_are_told_as_far_as_they_stay_the_same(project: KedroProject) -> None:
-    _with_input(project, type="json.JSONDataset", filepath="data/before.json")
+    with_input(project, type="json.JSONDataset", filepath="data/before.json")
     (project.path / "data").mkdir()
     path = project.path / "data/before.json"
     path.write_text('{"n": 5}')
     project.run(1)
     assert project.read()["total"] == 6
-    found = _input(project)
+    found = input_told(project)
     assert found.keys() == {"url", "size", "modified"}
     assert (found["url"], found["size"]) == (str(path), "8")
     with project.waiting_run("add") as waiting:
         path.write_text('{"n": 7}')
     waiting.result()
-    assert _input(project) == {"url": str(path)}, "nobody knows whether it was read before or after that"
+    assert input_told(project) == {"url": str(path)}, "nobody knows whether it was read before or after that"
 
 
 @pytest.mark.parametrize("runner", [SequentialRunner, ParallelRunner])
@@ -144,16 +126,16 @@ def test_inputs_on_disk_and_in_s3_are_told_from_every_process(
     if runner is SequentialRunner:
         path = project.path / "before.json"
         path.write_text('{"n": 5}')
-        _with_input(project, **ours, filepath=str(path))
+        with_input(project, **ours, filepath=str(path))
         checksum = f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
     else:
         client = s3_client(Session(seaweed.credentials))
         checksum = client.put_object(Bucket=bucket, Key="x.json", Body=b'{"n": 5}')["ETag"].strip('"')
-        _with_input(project, **ours, filepath=f"s3://{bucket}/x.json", credentials="store")
+        with_input(project, **ours, filepath=f"s3://{bucket}/x.json", credentials="store")
         (project.path / "conf/local/credentials.yml").write_text(yaml.safe_dump({"store": seaweed.credentials}))
     project.run(1, runner=runner())
-    assert _input(project).items() >= {"checksum": checksum, "size": "8"}.items()
-    assert seaweed.credentials["aws_secret_access_key"] not in json.dumps(_metadata(project))
+    assert input_told(project).items() >= {"checksum": checksum, "size": "8"}.items()
+    assert seaweed.credentials["aws_secret_access_key"] not in json.dumps(metadata_of(project))
 
 
 def test_a_run_whose_notes_are_gone_tells_what_it_has(project: KedroProject, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +145,7 @@ def test_a_run_whose_notes_are_gone_tells_what_it_has(project: KedroProject, mon
     monkeypatch.setattr(Project, "read", gone)
     project.run(1)
     held = project.api.stat(project.repository, "main~1", "total.json")  # what the run began with is still to be asked
-    assert _input(project).items() >= {"size": str(held.size), "checksum": held.checksum}.items()
+    assert input_told(project).items() >= {"size": str(held.size), "checksum": held.checksum}.items()
 
 
 def test_a_file_that_nobody_may_look_at_is_told_by_its_name_alone(tmp_path: Path) -> None:
@@ -171,29 +153,6 @@ def test_a_file_that_nobody_may_look_at_is_told_by_its_name_alone(tmp_path: Path
     assert state_of(tmp_path / "file" / "x") is None
     assert state_of(tmp_path / ("x" * 300)) is None
     assert unchanged(tmp_path / "missing", None) == {}
-
-
-class Signed(AbstractDataset[None, dict[str, int]]):
-    """Keeps its URL as the datasets of kedro-datasets do: without the protocol."""
-
-    def __init__(self, filepath: str) -> None:
-        self._protocol, _, self._filepath = filepath.partition("://")
-
-    def _load(self) -> dict[str, int]:
-        return {"n": 5}
-
-    def _save(self, data: None) -> None: ...
-
-    def _describe(self) -> dict[str, str]:
-        return {}
-
-
-def test_urls_of_inputs_are_told_without_passwords_and_signatures(project: KedroProject) -> None:
-    _with_input(
-        project, type="tests.runs.test_provenance.Signed", filepath="https://me:hunter2@example.org/x.csv?sig=hunter2"
-    )
-    project.run(1)
-    assert _input(project) == {"url": "https://example.org/x.csv"}
 
 
 def test_the_version_of_an_input_in_folders_is_told(project: KedroProject) -> None:
@@ -205,7 +164,7 @@ def test_the_version_of_an_input_in_folders_is_told(project: KedroProject) -> No
         project.run(1)
     project.catalog(save_version="v1").save("total_before", {"n": 5})
     project.run(1)
-    assert json.loads(_metadata(project)["kedro_inputs"])["total_before"]["version"] == "v1"
+    assert json.loads(metadata_of(project)["kedro_inputs"])["total_before"]["version"] == "v1"
     assert project.read()["total"] == 6
 
 
@@ -222,18 +181,18 @@ def test_a_folder_has_a_checksum_over_its_objects(project: KedroProject) -> None
     }
     file.write_text(yaml.safe_dump(catalog))
     project.run(3)
-    written = json.loads(_metadata(project)["kedro_outputs"])
+    written = json.loads(metadata_of(project)["kedro_outputs"])
     assert written["a"]["objects"] == "2"
     assert written["a"]["checksum"].startswith("sha256:")
     before = written["a"]["checksum"]
     project.run(4)
-    assert json.loads(_metadata(project)["kedro_outputs"])["a"]["checksum"] != before
+    assert json.loads(metadata_of(project)["kedro_outputs"])["a"]["checksum"] != before
 
 
 def test_a_dirty_worktree_is_told_with_a_digest_of_the_difference(project: KedroProject) -> None:
     (project.path / "conf/base/parameters.yml").write_text("value: 2\n")
     project.run()
-    found = _metadata(project)
+    found = metadata_of(project)
     assert found["git_dirty"] == "true"
     assert re.fullmatch(r"[0-9a-f]{64}", found["git_diff_sha256"])
 
@@ -252,189 +211,15 @@ def test_parameters_decide_the_digest_and_their_order_does_not(project: KedroPro
     digests = []
     for parameters in ({"x": 1, "y": {1: 0.5, "b": 2}}, {"y": {"b": 2, 1: 0.5}, "x": 1}, {"x": 2}):
         project.run(1, **parameters)
-        digests.append(_metadata(project)["kedro_parameters_sha256"])
+        digests.append(metadata_of(project)["kedro_parameters_sha256"])
     assert digests[0] == digests[1] != digests[2]
-
-
-def test_secrets_never_get_into_a_commit(project: KedroProject) -> None:
-    project.run(
-        1,
-        db={"password": "hunter2", "url": "postgresql://me:hunter2@host/db", "names": ["x"]},
-        api_token="hunter2",
-        sas="hunter2",
-        session={"Cookie": "hunter2", "pwd": ["hunter2"], "conn_str": "hunter2"},
-        text="Server=x;Password=hunter2;Encrypt=yes",
-        signed="https://example.org/x?sig=hunter2",
-        odd="redis://:p/w@hunter2@host/0",
-        author="Horst",
-        plain=f"the key is {project.server.secret_key}",
-        group_key="species",
-    )
-    file = project.path / "conf/base/catalog.yml"
-    catalog = yaml.safe_load(file.read_text())
-    assert "hunter2" not in json.dumps(_metadata(project))
-    assert json.loads(_metadata(project)["kedro_runtime_params"])["author"] == "Horst"
-    for entry in catalog.values():
-        entry["credentials"] = "lake"
-    file.write_text(yaml.safe_dump(catalog))
-    (project.path / "conf/local/credentials.yml").write_text(yaml.safe_dump({"lake": project.server.credentials}))
-    project.run(1, plain=f"the key is {project.server.secret_key}", group_key="species")
-    found = _metadata(project)
-    assert project.server.secret_key not in json.dumps(found)
-    assert json.loads(found["kedro_runtime_params"])["group_key"] == "species"
-
-
-class Odd:
-    """What is no text and has one."""
-
-    def __repr__(self) -> str:
-        return "Odd(password='hunter2')"
-
-
-@pytest.mark.parametrize(
-    "parameters",
-    [
-        {name: "hunter2"}
-        for name in (
-            "account_key storage_key encryption-key ssh_key license_key key keys jwt bearer pat db_pw otp webhook_url "
-            "apiKey AWS_SECRET private_pem cookie creds signature account_key1 storage_primary_key"
-        ).split()
-    ]
-    + [
-        {"text": "Authorization: Bearer hunter2"},
-        {"text": "password: hunter2"},
-        {"text": '{"password": "hunter2"}'},
-        {"text": b"password=hunter2"},
-        {"text": "me:hunter2@host/db"},
-        {"text": "https://hooks.example.org/services/hunter2"},
-        {"text": 'PASSWORD="correct horse hunter2"'},
-        {"text": "me:p@hunter2@host/x"},
-        {"text": "me:p/hunter2@host"},
-        {"text": "x" * 3000 + "password=hunter2"},
-        {"long": "a line\n" * 500 + "password=hunter2"},
-        {"object": Odd()},
-        {"command": ["-p", "hunter2"]},
-        {"command": ["--password", "hunter2", "--rows", "7"]},
-        {"variables": [{"name": "DB_PASSWORD", "value": "hunter2"}]},
-    ],
-    ids=str,
-)
-def test_no_spelling_of_a_secret_gets_into_a_commit(parameters: dict[str, Any]) -> None:
-    found = provenance.of_run({"run_id": "x", "runtime_params": {"deep": [parameters], **parameters}}, {})
-    assert "hunter2" not in json.dumps(found)
-
-
-SECRETS = {
-    "GitHub": "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"[:36],
-    "GitHub of an app": "gho_" + "a1B2" * 9,
-    "GitHub, fine-grained": "github_pat_" + "11AAAAAAA0" * 3 + "_" + "a1B2" * 10,
-    "GitLab": "glpat-" + "a1B2" * 5,
-    "AWS": "AKIA" + "IOSFODNN7EXAMPLE",
-    "AWS, for a while": "ASIA" + "IOSFODNN7EXAMPLE",
-    "OpenAI": "sk-" + "a1B2" * 12,
-    "OpenAI, of a project": "sk-proj-" + "a1B2" * 12 + "-_x",
-    "Anthropic": "sk-ant-api03-" + "a1B2" * 20,
-    "DeepSeek": "sk-" + "0123456789abcdef" * 2,
-    "Stripe": "sk_live_" + "a1B2" * 6,
-    "Slack": "xoxb-" + "123456789012-" + "a1B2" * 6,
-    "Google": "AIza" + "a1B2c" * 7,
-    "Hugging Face": "hf_" + "aBcD" * 9,
-    "npm": "npm_" + "a1B2" * 9,
-    "PyPI": "pypi-" + "AgEIcHlwaS5vcmc" * 4,
-    "Databricks": "dapi" + "0123456789abcdef" * 2,
-    "SendGrid": "SG." + "a1B2" * 5 + "." + "c3D4" * 10,
-    "age": "AGE-SECRET-KEY-1" + "QQPZ" * 14,
-    "JWT": "eyJhbGciOiJIUzI1NiJ9." + "eyJzdWIiOiIxMjM0In0." + "a1B2-_" * 6,
-    "private key": "-----BEGIN RSA PRIVATE KEY-----\nMIIE" + "a1B2" * 20 + "\n-----END RSA PRIVATE KEY-----",
-    "half a private key": "-----BEGIN PRIVATE KEY-----\nMIIE" + "a1B2" * 20,
-    "SAS": "sv=2022-11-02&ss=b&sig=" + "a1B2" * 10 + "%3D",
-    "signed URL": "https://b.s3.amazonaws.com/x?X-Amz-Credential=AKIA&X-Amz-Signature=" + "a1B2" * 16,
-    "URL": "https://me:a1B2a1B2@host/x",
-}
-
-
-@pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS.keys())
-def test_a_secret_is_known_by_its_form_under_any_name(secret: str) -> None:
-    parameters = {"note": f"see {secret}", "deep": [{"x": [secret]}], secret: 1, "long": "line\n" * 1000 + secret}
-    told = provenance.of_run({"run_id": "x", "runtime_params": parameters}, parameters)
-    assert told["kedro_parameters"] == told["kedro_runtime_params"]
-    assert not any(
-        piece in json.dumps(told) for piece in ("a1B2a1B2", "IOSFODNN7", "0123456789abcdef", "QQPZ", "aBcDaBcD")
-    )
-    assert "AgEIcHlwaS5vcmcAgEI" not in json.dumps(told)
-    assert "16C7e42F" not in json.dumps(told)
-
-
-def test_what_only_looks_like_a_secret_is_told() -> None:
-    plain = [
-        hashlib.sha256(b"x").hexdigest(),
-        f"sha256:{hashlib.sha256(b'x').hexdigest()}",
-        hashlib.md5(b"x").hexdigest(),
-        "2f1c7d52-9d5f-4c3b-8a58-0f6b5a1f6a11",
-        "sk-learn",
-        "sk-learn-contrib-2024-experiment-results",
-        "task-a1B2a1B2a1B2a1B2a1B2",
-        "AKIA is a prefix, and AKIAEXAMPLE none of a key",
-        "xox is no token",
-        "the ghp_ of GitHub",
-        "eyJ is how a JWT begins",
-        "-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----",
-        "s3://bucket/path/to/data.csv",
-        "SELECT a\nFROM b\n" * 300,
-    ]
-    told = provenance.of_run({"run_id": "x", "runtime_params": {"plain": plain}}, {})
-    assert json.loads(told["kedro_runtime_params"]) == {"plain": plain}
-
-
-def test_tags_and_urls_are_told_without_secrets(project: KedroProject) -> None:
-    bootstrap_project(project.path)
-    secret = SECRETS["GitHub"]
-    _with_input(project, type="kedro_statisfactory.ArtifactDataset", filepath=f"data/{secret}.bin")
-    (project.path / "data").mkdir()
-    (project.path / f"data/{secret}.bin").write_bytes(b"{}")
-    KedroServiceSession.create(project_path=project.path).run(
-        run_id="mine", node_names=["first"], runtime_params={"x": secret}
-    )
-    assert secret not in json.dumps(_metadata(project))
-    assert without_tokens(f"third://me:pw@host/{secret}") == "third://<redacted>@host/<redacted>"
-    assert has_secret("x://me:pw@host")
-    assert not has_secret("x://{me}:{pw}@host, x://$ME:$PW@host, http://host:80/a@b")
-
-
-def test_no_text_keeps_a_run_waiting() -> None:
-    begin = "-----BEGIN PRIVATE KEY-----"
-    for text in (
-        begin * 5_000,
-        "sk-" + "a-" * 20_000,
-        "sk-" * 20_000,
-        "eyJ" * 20_000,
-        "a-" * 20_000,
-        "-".join(["0123abcd"] * 5_000),
-        "?" * 50_000,
-        "://" * 20_000,
-    ):
-        provenance.of_run({"run_id": "x", "runtime_params": {"text": text}}, {})
-
-
-def test_what_is_no_secret_is_told() -> None:
-    plain = {
-        "primary_key": "id",
-        "author": "Horst",
-        "command": ["--rows", 7, True],
-        "variables": [{"name": "ROWS", "value": 7}],
-        "ratio": 0.5,
-        "text": "a plain word: and another",
-        "url": "https://example.org/x.csv",
-    }
-    found = provenance.of_run({"run_id": "x", "runtime_params": plain}, {})
-    assert json.loads(found["kedro_runtime_params"]) == plain
 
 
 def test_what_a_service_runs_says_what_was_selected(project: KedroProject) -> None:
     bootstrap_project(project.path)
     project.run(1)
     KedroServiceSession.create(project_path=project.path).run(run_id="mine", tags=["some"], node_names=["second"])
-    found = _metadata(project)
+    found = metadata_of(project)
     assert found["kedro_run_id"] == "mine"
     assert found["kedro_tags"] == "some"
     assert found["kedro_node_names"] == "second"
@@ -446,7 +231,7 @@ def test_without_a_git_program_the_commit_is_still_told(project: KedroProject, m
 
     monkeypatch.setattr(provenance, "read_worktree", missing)
     project.run(1)
-    found = _metadata(project)
+    found = metadata_of(project)
     assert found["git_commit_id"] == project.git("rev-parse", "HEAD")
     assert found["git_dirty"] == "unknown"
 
@@ -455,7 +240,7 @@ def test_without_git_there_is_no_word_of_it(project: KedroProject) -> None:
     (project.path / ".git").rename(project.path / "not-git")
     project.settings(branch="main")
     run_id = project.run(1)
-    assert not any("git" in key for key in _metadata(project))
+    assert not any("git" in key for key in metadata_of(project))
     assert project.tags().keys() == {f"kedro-{run_id}"}
 
 
