@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import socket
 import time
 import traceback
@@ -22,23 +21,17 @@ from kedro_statisfactory.backends.http import ATTEMPTS
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.store import LakeFSStore, _SignedURL
 from kedro_statisfactory.backends.s3.client import s3_client
-from kedro_statisfactory.errors import IntegrityError, StoreFailed, TransferError
+from kedro_statisfactory.errors import IntegrityError, StoreFailed
 from kedro_statisfactory.hidden import Hidden
 from kedro_statisfactory.location import parse
 from kedro_statisfactory.session import Session
+from tests.backends.lakefs.repositories import LARGE
 from tests.servers.faults import Canned, Gateway, gateway
 from tests.servers.lakefs import LakeFSServer, NoServer, lakefs
 from tests.servers.s3 import S3Server
 from tests.test_hidden import locals_shown
 
-pytestmark = pytest.mark.once
-
-LARGE = transfer.SMALL + 123_457
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "LONGEST_PAUSE", 0.0)
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("no_pauses")]
 
 
 @pytest.fixture
@@ -59,13 +52,6 @@ def url(between: Gateway) -> _SignedURL:
     """A URL as it could be signed, which stays the same when it is signed anew."""
     signed = Hidden(f"{between.endpoint_url}/blocks/x?X-Amz-Signature=hush")
     return _SignedURL(lambda: signed, signed)
-
-
-@pytest.fixture(scope="session")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("large") / "large.bin"
-    path.write_bytes(os.urandom(LARGE))
-    return path
 
 
 def test_it_is_tried_again_after_any_error_of_the_store(store: LakeFSStore, url: _SignedURL, between: Gateway) -> None:
@@ -134,7 +120,7 @@ def test_a_signed_url_that_leads_nowhere_is_not_shown_either(store: LakeFSStore,
 
 
 def test_urls_that_have_grown_old_are_signed_anew(
-    seaweed: S3Server, large: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    seaweed: S3Server, large_file: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("lakefs")
     try:
@@ -143,14 +129,14 @@ def test_urls_that_have_grown_old_are_signed_anew(
             backend = LakeFSBackend(Session(server.credentials))
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(transfer, "read_part", _after_a_while(transfer.read_part))
-                backend.upload(source=large, fragment=where)
+                backend.upload(source=large_file, fragment=where)
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(LakeFSStore, "_get", _after_a_while(LakeFSStore._get))
                 backend.download(target=tmp_path / "large", fragment=where)
             assert (backend._store.use.reads, backend._store.use.writes) == (True, True)
     except NoServer as error:
         pytest.skip(f"NOT TESTED: {error}")
-    assert (tmp_path / "large").read_bytes() == large.read_bytes()
+    assert (tmp_path / "large").read_bytes() == large_file.read_bytes()
 
 
 def test_a_url_is_signed_when_it_is_needed_and_anew_but_once_for_all_threads() -> None:
@@ -170,7 +156,7 @@ def _after_a_while(work: Any) -> Any:
 
 
 def test_an_object_that_was_replaced_when_its_url_is_signed_anew_is_read_again(
-    lakefs_s3: LakeFSServer, large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lakefs_s3: LakeFSServer, large_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repository = lakefs_s3.new_repository()
     where = parse(f"lakefs://{repository}/x")
@@ -183,21 +169,21 @@ def test_an_object_that_was_replaced_when_its_url_is_signed_anew_is_read_again(
         if method == "GET":
             monkeypatch.undo()
             monkeypatch.setattr(http, "LONGEST_PAUSE", 0.0)
-            backend.upload(source=large, fragment=where)
+            backend.upload(source=large_file, fragment=where)
             raise StoreFailed("too old", 403)
         return ask_at(self, url, method, *more)
 
     monkeypatch.setattr(LakeFSStore, "_ask_at", refuse_once)
     monkeypatch.setattr(transfer, "DOWNLOAD_WORKERS", 1)
     backend.download(target=tmp_path / "new", fragment=where)
-    assert (tmp_path / "new").read_bytes() == large.read_bytes()
+    assert (tmp_path / "new").read_bytes() == large_file.read_bytes()
 
 
 @pytest.mark.parametrize("how", ["unreachable", "refused", "of no server"])
 def test_where_signed_urls_are_of_no_use_the_server_takes_and_gives_large_objects(
     lakefs_s3: LakeFSServer,
     seaweed: S3Server,
-    large: Path,
+    large_file: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -221,11 +207,11 @@ def test_where_signed_urls_are_of_no_use_the_server_takes_and_gives_large_object
     backend._store.use.reads = backend._store.use.writes = True
     monkeypatch.setattr(LakeFSStore, "_ask_at", astray)
     with caplog.at_level(logging.WARNING):
-        backend.upload(source=large, fragment=where)
+        backend.upload(source=large_file, fragment=where)
         backend._store.use.reads = True
         backend.download(target=tmp_path / "large", fragment=where)
         backend.download(target=tmp_path / "again", fragment=where)
-    assert (tmp_path / "large").read_bytes() == (tmp_path / "again").read_bytes() == large.read_bytes()
+    assert (tmp_path / "large").read_bytes() == (tmp_path / "again").read_bytes() == large_file.read_bytes()
     backend._store.give_up(StoreFailed("once more, by another thread"))
     assert caplog.text.count("Large objects go through the lakeFS server") == 2
     assert "Signature" not in caplog.text
@@ -268,7 +254,7 @@ def unknown() -> Iterator[str]:
 @pytest.mark.parametrize("way", ["up", "down"])
 def test_a_host_that_this_machine_does_not_reach_is_tried_once_and_told_in_one_line(
     lakefs_s3: LakeFSServer,
-    large: Path,
+    large_file: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -279,7 +265,7 @@ def test_a_host_that_this_machine_does_not_reach_is_tried_once_and_told_in_one_l
     # The credentials are one's own: what a process has learnt of the server is kept for them.
     backend = LakeFSBackend(Session({**lakefs_s3.credentials, "verify_ssl": False, "proxy": ""}))
     if way == "down":
-        LakeFSBackend(Session(lakefs_s3.credentials)).upload(source=large, fragment=where)
+        LakeFSBackend(Session(lakefs_s3.credentials)).upload(source=large_file, fragment=where)
     backend._store.use.reads = backend._store.use.writes = True
     ask_at, asked = LakeFSStore._ask_at, list[str]()
     with host() as address:
@@ -293,7 +279,7 @@ def test_a_host_that_this_machine_does_not_reach_is_tried_once_and_told_in_one_l
         monkeypatch.setattr(http, "READ_TIMEOUT", 0.5 if host is without_answers else http.READ_TIMEOUT)
         with caplog.at_level(logging.WARNING):
             if way == "up":
-                backend.upload(source=large, fragment=where)
+                backend.upload(source=large_file, fragment=where)
             else:
                 backend.download(target=tmp_path / "large", fragment=where)
     assert len(asked) == len(set(asked)), "each part once"
@@ -301,7 +287,7 @@ def test_a_host_that_this_machine_does_not_reach_is_tried_once_and_told_in_one_l
     assert line.startswith("Large objects go through the lakeFS server from now on, which is slower: ")
     assert line.count("(") == line.count(")")
     backend.download(target=tmp_path / "large", fragment=where)
-    assert (tmp_path / "large").read_bytes() == large.read_bytes()
+    assert (tmp_path / "large").read_bytes() == large_file.read_bytes()
 
 
 def test_a_host_that_has_answered_is_tried_again_when_a_connection_cannot_be_made(
@@ -322,161 +308,25 @@ def test_a_host_that_has_answered_is_tried_again_when_a_connection_cannot_be_mad
 
 
 def test_the_store_is_reached_by_its_own_proxy(
-    lakefs_s3: LakeFSServer, between: Gateway, large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lakefs_s3: LakeFSServer, between: Gateway, large_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where = parse(f"lakefs://{lakefs_s3.new_repository()}/large")
     monkeypatch.setenv("http_proxy", between.endpoint_url)
     monkeypatch.setenv("no_proxy", urlsplit(lakefs_s3.endpoint_url).netloc)
     backend = LakeFSBackend(Session(lakefs_s3.credentials))
-    backend.upload(source=large, fragment=where)
+    backend.upload(source=large_file, fragment=where)
     backend.download(target=tmp_path / "large", fragment=where)
     assert between.seen
     assert all("Signature" in seen.target for seen in between.seen), "lakeFS itself is asked directly"
 
 
 def test_the_store_is_reached_directly_when_its_host_needs_no_proxy(
-    lakefs_s3: LakeFSServer, seaweed: S3Server, between: Gateway, large: Path, monkeypatch: pytest.MonkeyPatch
+    lakefs_s3: LakeFSServer, seaweed: S3Server, between: Gateway, large_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where = parse(f"lakefs://{lakefs_s3.new_repository()}/large")
     monkeypatch.setenv("http_proxy", between.endpoint_url)
     monkeypatch.setenv("no_proxy", urlsplit(seaweed.endpoint_url).netloc)
     backend = LakeFSBackend(Session(lakefs_s3.credentials))
-    backend.upload(source=large, fragment=where)
+    backend.upload(source=large_file, fragment=where)
     assert between.seen
     assert not [seen for seen in between.seen if "Signature" in seen.target]
-
-
-def uploads_left(seaweed: S3Server, repository: str) -> list[tuple[str, int]]:
-    """Unfinished uploads to the store behind lakeFS, with the count of their parts."""
-    client = s3_client(Session(seaweed.credentials))
-    found = client.list_multipart_uploads(Bucket="lakefs-blocks", Prefix=f"{repository}/").get("Uploads", [])
-    return [
-        (
-            each["Key"],
-            len(client.list_parts(Bucket="lakefs-blocks", Key=each["Key"], UploadId=each["UploadId"]).get("Parts", ())),
-        )
-        for each in found
-    ]
-
-
-@pytest.fixture
-def before_lakefs(lakefs_s3: LakeFSServer) -> Iterator[Gateway]:
-    with gateway(lakefs_s3.endpoint_url) as state:
-        yield state
-
-
-@pytest.fixture
-def through(lakefs_s3: LakeFSServer, before_lakefs: Gateway) -> LakeFSBackend:
-    """The server through the gateway; it was asked already what it offers."""
-    backend = LakeFSBackend(Session({**lakefs_s3.credentials, "endpoint": before_lakefs.endpoint_url}))
-    assert backend._store.use.writes
-    before_lakefs.seen.clear()
-    return backend
-
-
-BUG = Canned(500, {"message": "a bug"})
-
-
-def test_an_upload_whose_beginning_has_no_answer_is_begun_once_and_goes_through_the_server(
-    lakefs_s3: LakeFSServer,
-    seaweed: S3Server,
-    large: Path,
-    tmp_path: Path,
-    through: LakeFSBackend,
-    before_lakefs: Gateway,
-) -> None:
-    repository = lakefs_s3.new_repository()
-    before_lakefs.answers.append(Canned(502, done=True))
-    through.upload(source=large, fragment=parse(f"lakefs://{repository}/large"))
-    assert [urlsplit(seen.target).path.rpartition("/")[2] for seen in before_lakefs.seen] == ["pmpu", "stat", "objects"]
-    assert [parts for _, parts in uploads_left(seaweed, repository)] == [0], "nobody can find it, but it holds no bytes"
-    through.download(target=tmp_path / "large", fragment=parse(f"lakefs://{repository}/large"))
-    assert (tmp_path / "large").read_bytes() == large.read_bytes()
-    assert through._store.use.writes, "the next one is tried again"
-
-
-@pytest.mark.parametrize(
-    "answers",
-    [[Canned(502, done=True)], [Canned(502)] * 2, [BUG], [BUG, Canned(502, done=True), BUG]],
-    ids=["lost", "not done", "refused", "all of that"],
-)
-def test_an_abort_that_fails_is_tried_again_and_leaves_no_parts(
-    lakefs_s3: LakeFSServer,
-    seaweed: S3Server,
-    large: Path,
-    through: LakeFSBackend,
-    before_lakefs: Gateway,
-    answers: list[Canned],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    repository = lakefs_s3.new_repository()
-    where = parse(f"lakefs://{repository}/large")
-    through.put(payload=b"old", fragment=where)
-    before_lakefs.answers.extend([None, BUG, None, *answers])  # the completion fails, and the old object is looked at
-    with pytest.raises(TransferError, match="a bug"):
-        through.upload(source=large, fragment=where)
-    assert not before_lakefs.answers
-    assert uploads_left(seaweed, repository) == []
-    assert through.get(fragment=where) == b"old"
-    assert "unfinished" not in caplog.text
-
-
-def test_an_upload_that_is_gone_needs_no_end(
-    large: Path,
-    through: LakeFSBackend,
-    before_lakefs: Gateway,
-    lakefs_s3: LakeFSServer,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    gone = Canned(404, {"message": "no such upload"})
-    before_lakefs.answers.extend([None, BUG, None, gone])
-    with pytest.raises(TransferError, match="a bug"):
-        through.upload(source=large, fragment=parse(f"lakefs://{lakefs_s3.new_repository()}/large"))
-    assert [seen.method for seen in before_lakefs.seen] == ["POST", "PUT", "GET", "DELETE"]
-    assert "unfinished" not in caplog.text
-
-
-def test_parts_that_cannot_be_removed_are_told(
-    lakefs_s3: LakeFSServer,
-    seaweed: S3Server,
-    large: Path,
-    through: LakeFSBackend,
-    before_lakefs: Gateway,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    repository = lakefs_s3.new_repository()
-    before_lakefs.answers.extend([None, *[BUG] * 50])
-    with pytest.raises(TransferError, match="a bug"):
-        through.upload(source=large, fragment=parse(f"lakefs://{repository}/large"))
-    ((key, parts),) = uploads_left(seaweed, repository)
-    assert parts > 1
-    assert f"unfinished upload to s3://lakefs-blocks/{key} could not be ended" in caplog.text
-    assert len(before_lakefs.seen) < 10
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        Canned(502, done=True),
-        Canned(500, {"message": "no such upload"}, done=True),
-        Canned(
-            200,
-            {"path": "large", "size_bytes": 1, "checksum": "0", "mtime": 1, "physical_address": "a"},
-            done=True,
-        ),
-    ],
-    ids=["lost", "an error of a second try", "of another size"],
-)
-def test_an_upload_whose_completion_has_no_good_answer_is_there_and_leaves_nothing(
-    lakefs_s3: LakeFSServer,
-    seaweed: S3Server,
-    large: Path,
-    through: LakeFSBackend,
-    before_lakefs: Gateway,
-    answer: Canned,
-) -> None:
-    repository = lakefs_s3.new_repository()
-    before_lakefs.answers.extend([None, answer])
-    through.upload(source=large, fragment=parse(f"lakefs://{repository}/large"))
-    assert uploads_left(seaweed, repository) == []
-    assert through.get(fragment=parse(f"lakefs://{repository}/large")) == large.read_bytes()
