@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kedro_statisfactory.backends.local.staging import STAGING_FOLDER
 from kedro_statisfactory.datasets.engines import refuse_cluster, refuse_hollow
 from kedro_statisfactory.datasets.formats import Format
 from kedro_statisfactory.datasets.replaced import Replaced
@@ -90,7 +91,8 @@ class StagedSave:
         parent = self.folders.parent(where.path.rpartition("/")[0], find) if self.folders else find()
         if parent is not None and self.format.takes_patterns and is_odd(parent / "x"):
             parent = None
-        folders = self.folders or (COPIES if parent is None else None)
+        # Nothing may stay beside what is saved, where a listing would find it.
+        folders = self.folders or (COPIES if parent is None or parent.name == STAGING_FOLDER else None)
         return folders.folder(parent) if folders else staging_folder(parent)
 
     def _write(self, data: Any, staged: Path) -> None:

@@ -132,7 +132,7 @@ class StagingFolders:
             self.close()
 
 
-#: Of this process, for copies of what is elsewhere: to make and remove one for each takes longer than a small object.
+#: Of this process: to make and remove one for each load and save takes longer than a small object.
 COPIES = StagingFolders()
 
 
