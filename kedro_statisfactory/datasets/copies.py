@@ -149,7 +149,10 @@ def local_copy(
 def _folder_for(
     format_: Format, again: Copy | None, folders: StagingFolders | None
 ) -> AbstractContextManager[StagingFolder]:
-    if folders is None and not hasattr(format_.kind, "confirm"):  # no dataset asks for its place again
+    """A folder for a copy: one that was used before where the format takes what is there for something new."""
+    if not format_.forgets_paths:
+        folders = None
+    elif folders is None and not hasattr(format_.kind, "confirm"):  # no dataset asks for its place again
         folders = COPIES
     return folders.folder(None) if folders else staging_folder(None, again.folder if again else None)
 

@@ -96,6 +96,11 @@ class Format:
         return "Delta" in self.name or self._is_of("kedro_datasets.spark.")
 
     @property
+    def forgets_paths(self) -> bool:
+        """Whether it is known to remember nothing by the path of what it has read or written."""
+        return self.kind.__module__.startswith(_OF_KEDRO)
+
+    @property
     def is_of_kedro(self) -> bool:
         """Whether it is a class of kedro-datasets, or inherits from one how it saves."""
         return self._is_of(_OF_KEDRO)

@@ -93,7 +93,7 @@ class StagedSave:
             parent = None
         # Nothing may stay beside what is saved, where a listing would find it.
         folders = self.folders or (COPIES if parent is None or parent.name == STAGING_FOLDER else None)
-        return folders.folder(parent) if folders else staging_folder(parent)
+        return folders.folder(parent) if folders and self.format.forgets_paths else staging_folder(parent)
 
     def _write(self, data: Any, staged: Path) -> None:
         """Let the format write to the staging folder."""
