@@ -19,6 +19,8 @@ from kedro.io import DataCatalog
 from kedro_statisfactory.plugin import cli
 from kedro_statisfactory.project import announce
 
+OURS = "kedro_statisfactory.ArtifactDataset"
+
 
 @dataclass
 class Moving:

@@ -10,7 +10,7 @@ import yaml
 
 from kedro_statisfactory import ArtifactDataset
 from tests.datasets.test_formats import FORMATS, _frame, _graph, _plain
-from tests.plugin.migrate.conftest import Moving
+from tests.plugin.migrate.conftest import OURS, Moving
 
 pytestmark = [
     pytest.mark.once,
@@ -20,7 +20,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
-OURS = "kedro_statisfactory.ArtifactDataset"
 
 
 def _dask() -> Any:

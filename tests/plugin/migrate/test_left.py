@@ -12,11 +12,10 @@ from kedro.config import AbstractConfigLoader
 
 from kedro_statisfactory.errors import PermissionDenied
 from kedro_statisfactory.plugin.migrate import writing
-from tests.plugin.migrate.conftest import Moving
+from tests.plugin.migrate.conftest import OURS, Moving
 
 pytestmark = pytest.mark.once
 
-OURS = "kedro_statisfactory.ArtifactDataset"
 # An entry, and why it is left.
 LEFT = {
     "no_type: {filepath: data/x.txt}": "it has no `type`",
