@@ -20,7 +20,6 @@ STILL_LONG = {
     "benchmarks/worker.py": 450,
     "runs/nodes/test_state.py": 441,
     "runs/test_joined.py": 937,
-    "runs/test_overlaps.py": 448,
 }
 
 

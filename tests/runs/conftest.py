@@ -330,3 +330,10 @@ def with_folder(project: KedroProject) -> None:
     catalog = yaml.safe_load(file.read_text())
     catalog["a"] |= {"filepath": f"lakefs://{project.repository}/a", "dataset": PARTS}
     file.write_text(yaml.safe_dump(catalog))
+
+
+@pytest.fixture
+def made(project: KedroProject) -> KedroProject:
+    """A project that has run once, with 2."""
+    project.run(2)
+    return project

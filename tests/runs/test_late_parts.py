@@ -18,9 +18,9 @@ from kedro_statisfactory.project.branches import run_branch, run_tag
 from kedro_statisfactory.runs.tags import refuse_late
 from kedro_statisfactory.runs.target import JOINED
 from tests.runs.conftest import KedroProject
+from tests.runs.overlaps import change
 from tests.runs.test_ends import at
 from tests.runs.test_joined import run_only_missing
-from tests.runs.test_overlaps import change
 
 pytestmark = pytest.mark.once
 

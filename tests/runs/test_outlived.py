@@ -11,7 +11,7 @@ from kedro_statisfactory.project.branches import RUN_BRANCH
 from kedro_statisfactory.runs.landing import _refuse_ended
 from kedro_statisfactory.runs.target import Target
 from tests.runs.conftest import KedroProject
-from tests.runs.test_overlaps import before_merge, id_of
+from tests.runs.overlaps import before_merge, id_of
 
 pytestmark = pytest.mark.once
 
