@@ -1,6 +1,7 @@
 """A process that does one measured thing per line of its standard input, and answers with one line of JSON.
 
-It runs in our environment and, unchanged, in those of others; so it imports nothing that one of them lacks.
+It runs in our environment and, unchanged, in those of others; so neither it nor what it imports of the benchmarks
+imports anything at its top that one of them lacks.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import io
 import json
 import logging
 import os
-import pickle
 import pstats
 import re
 import shutil
@@ -21,38 +21,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-CHUNK = 1 << 20
+from tests.benchmarks import held, peers
 
-_catalogs: dict[str, Any] = {}
-_clients: dict[str, Any] = {}
-_payloads: dict[int, bytes] = {}
 _replaced: dict[str, Any] = {}
 _real_fsync = os.fsync
 _fsync_seconds = 0.0
-
-
-def _catalog(entries: Mapping[str, Any]) -> Any:
-    from kedro.io import DataCatalog
-
-    key = json.dumps(entries, sort_keys=True)
-    if key not in _catalogs:
-        _catalogs[key] = DataCatalog.from_config(json.loads(key))
-    return _catalogs[key]
-
-
-def _payload(size: int) -> bytes:
-    if size not in _payloads:
-        _payloads[size] = os.urandom(size)
-    return _payloads[size]
-
-
-def _client(credentials: Mapping[str, Any]) -> Any:
-    import boto3
-
-    key = json.dumps(credentials, sort_keys=True)
-    if key not in _clients:
-        _clients[key] = boto3.client("s3", **credentials)
-    return _clients[key]
 
 
 def _transport_seconds(start: float, end: float, verb: str) -> float:
@@ -67,7 +40,7 @@ def _transport_seconds(start: float, end: float, verb: str) -> float:
 
 def load(entries: Mapping[str, Any], name: str = "entry", **_: Any) -> dict[str, float]:
     """Load an entry."""
-    catalog = _catalog(entries)
+    catalog = held.catalog(entries)
     catalog.get(name)
     start = time.perf_counter()
     data = catalog.load(name)
@@ -78,9 +51,9 @@ def load(entries: Mapping[str, Any], name: str = "entry", **_: Any) -> dict[str,
 
 def save(entries: Mapping[str, Any], name: str = "entry", size: int = 0, path: str = "", **_: Any) -> dict[str, float]:
     """Save ``size`` bytes, or the file at ``path``, in an entry."""
-    catalog = _catalog(entries)
+    catalog = held.catalog(entries)
     catalog.get(name)
-    data = Path(path) if path else _payload(size)
+    data = Path(path) if path else held.payload(size)
     before = _fsync_seconds
     start = time.perf_counter()
     catalog.save(name, data)
@@ -94,9 +67,9 @@ def save(entries: Mapping[str, Any], name: str = "entry", size: int = 0, path: s
 
 def save_partitions(entries: Mapping[str, Any], count: int, size: int, **_: Any) -> dict[str, float]:
     """Save ``count`` partitions of ``size`` bytes."""
-    catalog = _catalog(entries)
+    catalog = held.catalog(entries)
     catalog.get("entry")
-    data = {f"{number:05}": _payload(size) for number in range(count)}
+    data = {f"{number:05}": held.payload(size) for number in range(count)}
     start = time.perf_counter()
     catalog.save("entry", data)
     seconds = time.perf_counter() - start
@@ -105,44 +78,13 @@ def save_partitions(entries: Mapping[str, Any], count: int, size: int, **_: Any)
 
 def load_partitions(entries: Mapping[str, Any], count: int, **_: Any) -> dict[str, float]:
     """Load all partitions, one after the other."""
-    catalog = _catalog(entries)
+    catalog = held.catalog(entries)
     catalog.get("entry")
     start = time.perf_counter()
     loaded = [load() for load in catalog.load("entry").values()]
     seconds = time.perf_counter() - start
     if len(loaded) != count:
         raise RuntimeError(f"{len(loaded)} partitions instead of {count}")
-    return {"seconds": seconds, "total": seconds}
-
-
-def boto3(
-    verb: str, credentials: Mapping[str, Any], bucket: str, key: str, size: int = 0, path: str = "", **_: Any
-) -> dict[str, float]:
-    """One call of boto3's client, with its defaults."""
-    client = _client(credentials)
-    target: dict[str, Any] = {"Bucket": bucket, "Key": key}
-    payload = _payload(size) if verb == "put" else b""
-    start = time.perf_counter()
-    if verb == "get":
-        client.get_object(**target)["Body"].read()
-    elif verb == "put":
-        client.put_object(**target, Body=payload)
-    elif verb == "download_file":
-        client.download_file(bucket, key, path)
-    elif verb == "upload_file":
-        client.upload_file(path, bucket, key)
-    elif verb == "get_stream":
-        with open(path, "wb") as file:
-            for chunk in client.get_object(**target)["Body"].iter_chunks(CHUNK):
-                file.write(chunk)
-    elif verb == "put_stream":
-        with open(path, "rb") as file:
-            client.put_object(**target, Body=file)
-    else:
-        raise ValueError(verb)
-    seconds = time.perf_counter() - start
-    if verb in ("download_file", "get_stream"):
-        os.unlink(path)
     return {"seconds": seconds, "total": seconds}
 
 
@@ -153,12 +95,12 @@ def load_threads(
     from concurrent.futures import ThreadPoolExecutor
 
     if bucket:
-        client = _client(entries["entry"]["credentials"])
+        client = held.client(entries["entry"]["credentials"])
 
         def once(_number: int) -> object:
             return client.get_object(Bucket=bucket, Key=key)["Body"].read()
     else:
-        catalog = _catalog(entries)
+        catalog = held.catalog(entries)
         catalog.get("entry")
 
         def once(_number: int) -> object:
@@ -212,63 +154,6 @@ def make_entries(entries: Mapping[str, Any], **_: Any) -> dict[str, float]:
     return {"seconds": seconds, "total": seconds}
 
 
-def http(verb: str, url: str, headers: Mapping[str, str], size: int = 0, **_: Any) -> dict[str, float]:
-    """One request on a connection that is kept open."""
-    import urllib3
-
-    pool = _clients.setdefault("http", urllib3.PoolManager())
-    payload = _payload(size) if size else None
-    start = time.perf_counter()
-    response = pool.request(verb, url, body=payload, headers=headers)
-    seconds = time.perf_counter() - start
-    if response.status >= 300:
-        raise RuntimeError(f"{verb} {url}: {response.status} {response.data[:200]!r}")
-    return {"seconds": seconds, "total": seconds}
-
-
-def lakefs_spec(
-    verb: str, storage: Mapping[str, str], url: str, size: int = 0, path: str = "", **_: Any
-) -> dict[str, float]:
-    """Open a file of lakefs-spec, and read it whole or write ``size`` bytes or the file at ``path`` to it."""
-    import lakefs_spec  # type: ignore[import-not-found, unused-ignore]
-
-    filesystem = lakefs_spec.LakeFSFileSystem(**storage)
-    payload = _payload(size) if size else b""
-    start = time.perf_counter()
-    if verb == "load":
-        with filesystem.open(url, "rb") as file:
-            file.read()
-    elif path:
-        with filesystem.open(url, "wb") as file, open(path, "rb") as source:
-            shutil.copyfileobj(source, file, CHUNK)
-    else:
-        with filesystem.open(url, "wb") as file:
-            file.write(payload)
-    seconds = time.perf_counter() - start
-    return {"seconds": seconds, "total": seconds}
-
-
-def lakefs_spec_partitions(
-    verb: str, storage: Mapping[str, str], url: str, count: int, size: int = 0, **_: Any
-) -> dict[str, float]:
-    """What PartitionedDataset asks of lakefs-spec for ``count`` pickles of ``size`` bytes.
-
-    Kedro itself takes the repository off the URLs of a protocol that it does not know.
-    """
-    import lakefs_spec  # type: ignore[import-not-found, unused-ignore]
-
-    filesystem = lakefs_spec.LakeFSFileSystem(**storage, skip_instance_cache=True)
-    start = time.perf_counter()
-    found = filesystem.find(url) if verb == "load" else [f"{url}/{number:05}" for number in range(count)]
-    for path in found:
-        with filesystem.open(path, "rb" if verb == "load" else "wb") as file:
-            pickle.load(file) if verb == "load" else pickle.dump(_payload(size), file)
-    seconds = time.perf_counter() - start
-    if len(found) != count:
-        raise RuntimeError(f"{len(found)} partitions instead of {count}")
-    return {"seconds": seconds, "total": seconds}
-
-
 def pin_branch(**_: Any) -> dict[str, float]:
     """Let git be on the branch ``main``, read once as in a run."""
     from kedro_statisfactory import project
@@ -296,7 +181,7 @@ def pipeline(entries: Mapping[str, Any], runner: str, pairs: int, **_: Any) -> d
     from kedro.io import DataCatalog
     from kedro.pipeline import node, pipeline
 
-    quiet()
+    held.quiet()
     nodes = [node(_same, f"in_{number}", f"out_{number}", name=f"n{number}") for number in range(pairs)]
     start = time.perf_counter()
     catalog = DataCatalog.from_config(json.loads(json.dumps(entries)))
@@ -323,8 +208,8 @@ def chain(entries: Mapping[str, Any], nodes: int, size: int, **_: Any) -> dict[s
     from kedro.pipeline import node, pipeline
     from kedro.runner import SequentialRunner
 
-    quiet()
-    payload = _payload(size)
+    held.quiet()
+    payload = held.payload(size)
     steps = [node(lambda: payload, None, "e0", name="first")]
     steps += [node(_same, f"e{number}", f"e{number + 1}", name=f"n{number}") for number in range(nodes - 1)]
     catalog = DataCatalog.from_config(json.loads(json.dumps(entries)))
@@ -397,12 +282,6 @@ def clean(path: str, **_: Any) -> dict[str, float]:
     return {}
 
 
-def quiet() -> None:
-    """Kedro's progress messages cost as much as a small object, and are no part of the transport."""
-    for name in ("kedro", "kedro_statisfactory"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-
-
 COMMANDS: dict[str, Callable[..., dict[str, Any]]] = {
     each.__name__: each
     for each in (
@@ -410,13 +289,13 @@ COMMANDS: dict[str, Callable[..., dict[str, Any]]] = {
         save,
         load_partitions,
         save_partitions,
-        boto3,
+        peers.boto3,
         load_threads,
         folder,
         make_entries,
-        http,
-        lakefs_spec,
-        lakefs_spec_partitions,
+        peers.http,
+        peers.lakefs_spec,
+        peers.lakefs_spec_partitions,
         pin_branch,
         sign,
         pipeline,
@@ -433,7 +312,7 @@ COMMANDS: dict[str, Callable[..., dict[str, Any]]] = {
 
 def main() -> None:
     """Answer commands until the input ends."""
-    quiet()
+    held.quiet()
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what others print must not look like an answer
     for line in sys.stdin:
