@@ -143,7 +143,7 @@ def old_tags(place: Place, rule: Rule) -> dict[str, list[str]]:
         tags.setdefault(name, []).append(tag.id)
         found[name] = tag.commit_id
         if run:
-            times[name] = int(run.time.partition("-")[0]) / 1000
+            times[name] = run.milliseconds / 1000
     for name in tags.keys() - times.keys():
         if time := _time_of_id(name):
             times[name] = time

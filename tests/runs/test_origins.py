@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -232,24 +233,39 @@ def test_a_page_that_is_full_of_one_git_commit_is_followed_to_its_end(
     _continues(project, 6)
 
 
-@pytest.mark.parametrize(("enough", "asked"), [(1, 1), (100, 5)])
 def test_of_many_runs_at_one_git_commit_the_newest_are_found_by_few_listings(
-    project: KedroProject,
-    calls: Callable[[], Counter[str]],
-    monkeypatch: pytest.MonkeyPatch,
-    enough: int,
-    asked: int,
+    project: KedroProject, calls: Callable[[], Counter[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_tags, "PAGE", 3)
-    monkeypatch.setattr(run_tags, "ENOUGH", enough)
-    sha = project.git("rev-parse", "HEAD")
-    project.run(7)
+    _many(project, [project.git("rev-parse", "HEAD")] * 12)
+    project.run(5)
+    project.run(2)
     project.git("switch", "-qc", "feature/x")
-    for more in (_many_at, lambda project, sha: _many(project, [sha] * 9)):
-        more(project, sha)
-        before = calls()
-        assert project.entry("total", Project(project.path)).load() == {"n": 7}
-        assert (calls() - before)["GET tags"] == 1 + asked
+    before = calls()
+    assert project.entry("total", Project(project.path)).load() == {"n": 7}
+    assert (calls() - before)["GET tags"] == 1 + 1
+
+
+@pytest.mark.parametrize("marks", [{"dirty": True}, {"only_read": True}])
+def test_a_run_that_counts_is_found_behind_newer_ones_that_do_not(
+    project: KedroProject, monkeypatch: pytest.MonkeyPatch, marks: dict[str, bool]
+) -> None:
+    monkeypatch.setattr(run_tags, "PAGE", 3)
+    project.run(5)
+    older = project.log()[0].id
+    project.git("switch", "-qc", "feature/x")
+    project.commit_code("feature")
+    project.run(2)
+    sha, now = project.git("rev-parse", "HEAD"), int(time.time() * 1000)
+    newest = project.log("feature--x")[0].id
+    for tag in list(project.api.tags(project.repository, f"kedro-git-{sha}")):
+        project.api.delete_tag(project.repository, tag.id)
+    for number in range(5):
+        project.api.create_tag(project.repository, git_tag(sha, now - 10**6 + number, f"run{number}"), newest)
+    for number in range(2):
+        project.api.create_tag(project.repository, git_tag(sha, now + number, f"more{number}", **marks), older)
+    project.git("switch", "-qc", "feature/x2")
+    _continues(project, 7)
 
 
 def test_tags_of_others_that_look_like_those_of_runs_are_passed_over(project: KedroProject) -> None:

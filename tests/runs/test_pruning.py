@@ -122,6 +122,7 @@ def test_old_runs_lose_their_tags_unless_they_have_a_name_or_are_the_last(projec
             milliseconds = 1_600_000_000_000 + number
             run = f"run-{number}" if number else "2020-01-01T00.00.00.000Z"
             project.api.create_tag(project.repository, f"{name}--{milliseconds}--{run}", commit)
+    project.api.create_tag(project.repository, "kedro-git-0--somebody--else", commit)
     project.invoke("tag", "run-1", "the-one")
     assert "tags of" not in project.invoke("prune", "--yes").output
     done = project.invoke("prune", "--keep", "2")
@@ -129,7 +130,7 @@ def test_old_runs_lose_their_tags_unless_they_have_a_name_or_are_the_last(projec
     assert len(told) == 3, done.output
     assert all("would drop the tags of the run" in line for line in told)
     assert not any("run-1 " in line or "run-5 " in line for line in told)
-    assert len(project.tags()) == 12
+    assert len(project.tags()) == 13
     done = project.invoke("prune", "--keep", "2", "--older-than", "1w", "--yes")
     left = {name for name in project.tags() if not name.startswith("kedro-git-")}
     assert left == {"the-one", "kedro-run-1", "kedro-run-3", "kedro-run-5"}, done.output

@@ -59,7 +59,7 @@ class Origins:
             for branch in self._preferred(repository, head.branch):
                 if found := self._on(repository, branch, runs[0].sha, shas):
                     return found, branch
-        run = max(runs, key=lambda run: run.time)
+        run = runs[0]
         told = self._api.commit(repository, run.commit).metadata.get(DATA_BRANCH)
         return (told and self._on(repository, told, "", shas)) or run.commit, told
 
@@ -72,13 +72,22 @@ class Origins:
         return commits
 
     def _nearest(self, repository: str, sha: str, dropped: Collection[str]) -> list[RunAt]:
-        """The runs at the nearest commit; code that was never committed counts where there is nothing else."""
+        """The newest run at the nearest commit, and the one before it where there are several.
+
+        Code that was never committed counts where there is nothing else.
+        """
         without_commit: list[RunAt] = []
         for runs in self._runs.by_ancestor(repository, sha):
-            wrote = [run for run in runs if not run.only_read and run.commit not in dropped]
-            if clean := [run for run in wrote if not run.is_dirty]:
+            clean: list[RunAt] = []
+            dirty: list[RunAt] = []
+            for run in runs:
+                if not run.only_read and run.commit not in dropped:
+                    (dirty if run.is_dirty else clean).append(run)
+                if len(clean) == 2:  # there may be thousands more
+                    break
+            if clean:
                 return clean
-            without_commit = without_commit or wrote
+            without_commit = without_commit or dirty
         return without_commit
 
     def _preferred(self, repository: str, git_branch: str | None) -> Iterator[str]:

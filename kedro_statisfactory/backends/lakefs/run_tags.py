@@ -7,7 +7,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
@@ -22,11 +22,9 @@ from kedro_statisfactory.session import Session
 
 _GIT_SHA = re.compile(r"[0-9a-f]{7,64}")
 _MOST_COMMITS = 100  # that are asked for at once, to learn what the runs of a data branch wrote
-_BEHIND_ALL = "g"  # sorts behind every SHA
-
-#: Of more runs at one git commit nobody asks who looks for the newest ones.
-ENOUGH = 100
-_MINUTES = (1, 60, 60 * 24, 60 * 24 * 30, 60 * 24 * 365)  # within which they are looked for
+_TAG = re.compile(rf"{GIT_TAG}(?P<sha>[0-9a-f]+)--(?P<time>[0-9]{{13}}(?:-[a-z]+)*)--(?P<run_id>.+)")
+_BEHIND_ALL = f"{GIT_TAG[:-1]}."  # comes after all such tags in the order of names
+_NEVER = 10**13 - 1  # the last time that such a tag can tell
 
 #: Pages of tags that are asked for at most to find a git commit with a run.
 MOST_PAGES = 20
@@ -50,9 +48,14 @@ class RunAt:
 
     @classmethod
     def of(cls, tag: Ref) -> RunAt | None:
-        """Read it from a tag; ``None`` where that is no such one."""
-        parts = tag.id.split("--", 2)
-        return cls(parts[2], tag.commit_id, parts[0].removeprefix(GIT_TAG), parts[1]) if len(parts) > 2 else None
+        """Read it from a tag; ``None`` where the tag is not one by which a run is found by git commit."""
+        told = _TAG.fullmatch(tag.id)
+        return cls(commit=tag.commit_id, **told.groupdict()) if told else None
+
+    @property
+    def milliseconds(self) -> int:
+        """The time without the marks."""
+        return int(self.time.partition("-")[0])
 
     @property
     def is_dirty(self) -> bool:
@@ -145,59 +148,73 @@ class RunTags:
                     known[repository, commit.id] = frozenset(each["path"] for each in outputs.values())
         return any(_is_or_contains(path, each) or _is_or_contains(each, path) for each in known[repository, run.commit])
 
-    def _runs_at(self, repository: str, sha: str, since: float = 0, most: int | None = None) -> list[RunAt]:
-        after = f"{GIT_TAG}{sha}--{int(since):013}" if since else ""
-        tags = itertools.islice(self._api.tags(repository, f"{GIT_TAG}{sha}", after), most)
-        return [run for tag in tags if (run := RunAt.of(tag))]
-
-    def _newest_at(self, repository: str, sha: str) -> list[RunAt]:
-        """The newest runs at a git commit that has more than a page tells, by few requests, however many these are."""
-        found: list[RunAt] = []
-        for minutes in _MINUTES:
-            page = self._runs_at(repository, sha, time.time() * 1000 - minutes * 60_000, PAGE)
-            if len(page) == PAGE:  # it has the oldest of these
-                break
-            found = page
-            if len(found) >= ENOUGH:
-                break
-        return found or self._runs_at(repository, sha)
+    def _runs_at(self, repository: str, sha: str) -> list[RunAt]:
+        return [run for tag in self._api.tags(repository, f"{GIT_TAG}{sha}") if (run := RunAt.of(tag))]
 
     def nearest_ancestor(self, repository: str, sha: str) -> str | None:
         """The nearest git commit up to ``sha`` at which a run was made; ``None`` when there is none near by."""
-        return next((runs[0].sha for runs in self.by_ancestor(repository, sha)), None)
+        return next((run.sha for runs in self.by_ancestor(repository, sha) for run in runs), None)
 
-    def by_ancestor(self, repository: str, sha: str) -> Iterator[list[RunAt]]:
-        """The runs at a git commit and at those before it, nearest first.
+    def by_ancestor(self, repository: str, sha: str) -> Iterator[Iterable[RunAt]]:
+        """The runs at a git commit, newest first, then those at the commit before it, and so on.
 
         Among few runs this takes one request: all tags come in one page. Among many, each further page tells of the
         next ancestor of which nothing is known yet, and of all whose tags are near by; after ``MOST_PAGES`` of them
-        nobody looks further back.
+        nobody looks further back. The runs at a commit that has more than a page of them are asked for while they are
+        iterated over.
         """
-        runs: dict[str, list[RunAt]] = {}
-        told: list[tuple[str, str]] = []  # from which SHA on, and up to which, the pages have told of all runs
+        runs: dict[str, Iterable[RunAt]] = {}
+        told: list[tuple[str, str]] = []  # two names each: of all tags between them, the runs are known
         for each in ancestors(self._session.project.path, sha):
-            while not any(first <= each < last for first, last in told):
+            begin, end = _around(each)
+            while not any(first <= begin and end <= last for first, last in told):
                 if len(told) == MOST_PAGES:
                     return
-                told.append(self._page_of_runs(repository, each if told else "", runs))
+                told.append(self._page_of_runs(repository, begin if told else "", runs))
             if each in runs:
                 yield runs[each]
 
-    def _page_of_runs(self, repository: str, first: str, runs: dict[str, list[RunAt]]) -> tuple[str, str]:
-        """Add the runs of one page of tags to ``runs``; gives from which SHA on, and up to which, these are all."""
-        tags = self._api.tags(repository, GIT_TAG, f"{GIT_TAG}{first}" if first else "")
-        page = list(itertools.islice(tags, PAGE))
+    def _page_of_runs(self, repository: str, first: str, runs: dict[str, Iterable[RunAt]]) -> tuple[str, str]:
+        """Add to ``runs`` what the page of tags behind a name tells; gives the names between which that is all."""
+        page = list(itertools.islice(self._api.tags(repository, GIT_TAG, first), PAGE))
         found = [run for tag in page if (run := RunAt.of(tag))]
-        by_sha = {sha: list(group) for sha, group in itertools.groupby(found, key=lambda run: run.sha)}
+        by_sha: dict[str, Iterable[RunAt]] = {
+            sha: list(group)[::-1] for sha, group in itertools.groupby(found, key=lambda run: run.sha)
+        }
         last = _BEHIND_ALL
-        if found and len(page) == PAGE:  # of the last git commit there may be more
-            last = found[-1].sha
-            if len(by_sha) > 1:
-                del by_sha[last]
-            else:
-                by_sha[last], last = self._newest_at(repository, last), f"{last}-"
+        if len(page) == PAGE:  # of the last git commit there may be more
+            last = page[-1].id
+            sha = last.removeprefix(GIT_TAG).partition("--")[0]
+            begin, end = _around(sha)
+            by_sha.pop(sha, None)
+            if page[0].id.startswith(begin):
+                by_sha[sha], last = self._newest_first(repository, sha, page), end
         runs.update(by_sha)
         return first, last
+
+    def _newest_first(self, repository: str, sha: str, page: Sequence[Ref], until: int = _NEVER) -> Iterator[RunAt]:
+        """The runs at a git commit that ended before a time.
+
+        lakeFS lists the oldest ones first. So where there is more than a page, the time behind that page is halved, and
+        the later half is told before the earlier one. Each listing halves the time in which the newest run can be, or
+        reads a page, or both. Older runs are asked for only when somebody looks for them, too.
+
+        Args:
+            repository: Where.
+            sha: Of the git commit.
+            page: The first page of their tags.
+            until: The time, in milliseconds since 1970.
+        """
+        runs = [run for tag in page if (run := RunAt.of(tag))]
+        if len(page) == PAGE:
+            newest = max((run.milliseconds for run in runs), default=0)
+            middle = (newest + min(until, int(time.time() * 1000))) // 2
+            begin, last = _around(sha)[0], page[-1].id
+            for after, end in ((max(last, f"{begin}{middle:013}"), until), (last, middle)):
+                tags = itertools.islice(self._api.tags(repository, begin, after), PAGE)
+                more = [tag for tag in tags if tag.id < f"{begin}{end:013}"]
+                yield from self._newest_first(repository, sha, more, end)
+        yield from reversed(runs)
 
     def _remembered(self) -> dict[tuple[str, str], str]:
         """Commits by repository and run id."""
@@ -206,3 +223,8 @@ class RunTags:
 
 def _is_or_contains(path: str, other: str) -> bool:
     return path == other or other.startswith(f"{path}/")
+
+
+def _around(sha: str) -> tuple[str, str]:
+    """Two names between which the tags of all runs at a git commit are, in the order of names."""
+    return f"{GIT_TAG}{sha}--", f"{GIT_TAG}{sha}-."

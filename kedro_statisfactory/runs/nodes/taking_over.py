@@ -70,7 +70,7 @@ class Sources:
         tags, number = RunTags(Session(project=self._project), self._api, LOGGER), 0
         seen: set[str] = set()
         for runs in tags.by_ancestor(self._repository, sha):
-            for run in sorted(runs, key=lambda run: run.time, reverse=True):
+            for run in runs:
                 if run.only_read:
                     continue
                 if number == _MOST_RUNS:

@@ -1,0 +1,107 @@
+"""Of many runs at one git commit the newest are found by few listings of tags, which lakeFS lists oldest first."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kedro_statisfactory.backends.lakefs import run_tags
+from kedro_statisfactory.backends.lakefs.model import Ref
+from kedro_statisfactory.backends.lakefs.run_tags import RunAt, RunTags
+from kedro_statisfactory.project import Project
+from kedro_statisfactory.project.branches import git_tag
+from kedro_statisfactory.session import Session
+
+pytestmark = pytest.mark.once
+
+_PAGE = 10
+_SHA, _BEFORE = "b" * 40, "a" * 40
+_HOUR = 3_600_000
+_DAY = 24 * _HOUR
+
+
+class _Api:
+    """Lists tags as lakeFS does, and counts the listings; to make so many tags on a server takes long."""
+
+    host = "a test"
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names, self.listings = sorted(names), 0
+
+    def tags(self, repository: str, prefix: str, after: str = "") -> Iterator[Ref]:
+        listed = [name for name in self.names if name.startswith(prefix) and name > after]
+        for number, name in enumerate(listed or [""]):
+            self.listings += number % _PAGE == 0
+            if name:
+                yield Ref(name, f"commit of {name}")
+
+
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_tags, "PAGE", _PAGE)
+    monkeypatch.setattr(run_tags, "ancestors", lambda *_: [_SHA, _BEFORE])
+
+
+def _tags_of(api: Any) -> RunTags:
+    return RunTags(Session(project=Project(Path("a project"))), api, logging.getLogger(__name__))
+
+
+def _names(ago: Sequence[float], sha: str = _SHA) -> list[str]:
+    """Tags of runs that ended so many milliseconds ago."""
+    now = int(time.time() * 1000)
+    return [git_tag(sha, now - int(each), f"run-{number:04}") for number, each in enumerate(ago)]
+
+
+def _name_of(run: RunAt) -> str:
+    return run.commit.removeprefix("commit of ")
+
+
+def _spread(first: float, last: float) -> list[float]:
+    numbers = random.Random(1)
+    return [numbers.uniform(first, last) for _ in range(100 * _PAGE)]
+
+
+@pytest.mark.parametrize(
+    ("ago", "most"),
+    [
+        (_spread(0, 30 * _DAY), 9),
+        (_spread(2 * _DAY, 20 * _DAY), 9),
+        (_spread(_HOUR, 2 * _HOUR), 11),
+        (_spread(30 * _DAY, 30 * _DAY + _HOUR), 29),
+        ([*_spread(20 * _DAY, 30 * _DAY), 0], 2),
+        (_spread(-_HOUR, 0), 110),
+        ([_DAY] * 5 * _PAGE, 12),
+    ],
+    ids=["till now", "none lately", "an hour", "an hour long ago", "one now", "a clock that is fast", "one instant"],
+)
+def test_the_newest_of_many_runs_are_told_first_and_no_run_is_left_out(ago: list[float], most: int) -> None:
+    api = _Api(_names(ago))
+    runs = iter(next(_tags_of(api).by_ancestor("repo", _SHA)))
+    assert _name_of(next(runs)) == api.names[-1]
+    assert api.listings <= most
+    assert [_name_of(run) for run in runs] == api.names[-2::-1]
+
+
+@pytest.mark.parametrize("note", ["{}-note", "{}note--of--mine", "{}-dirty-note"])
+def test_tags_of_others_among_those_of_many_runs_are_passed_over(note: str) -> None:
+    names = _names(_spread(_HOUR, 2 * _HOUR))
+    others = [note.format(name.rpartition("--")[0]) for name in sorted(names)[3::7]]
+    runs = next(_tags_of(_Api([*names, *others])).by_ancestor("repo", _SHA))
+    assert [_name_of(run) for run in runs] == sorted(names, reverse=True)
+
+
+@pytest.mark.parametrize(
+    "other", ["kedro-git-0-{}", f"kedro-git-{_SHA}--0{{}}", f"kedro-git-{_SHA}+{{}}", "kedro-git-z{}"]
+)
+def test_a_page_that_is_full_of_the_tags_of_others_does_not_end_the_search(other: str) -> None:
+    names, before = _names([1, 2, 3]), _names([4, 5], sha=_BEFORE)
+    api = _Api([*names, *before, *(other.format(f"{number:03}") for number in range(2 * _PAGE))])
+    told = [[_name_of(run) for run in runs] for runs in _tags_of(api).by_ancestor("repo", _SHA)]
+    assert told == [sorted(names, reverse=True), sorted(before, reverse=True)]
+    assert _tags_of(api).nearest_ancestor("repo", _SHA) == _SHA
