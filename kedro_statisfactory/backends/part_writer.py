@@ -75,7 +75,7 @@ class PartWriter(ABC):
 
 
 class PartFile(PartWriter):
-    """A file, which is made anew: one of its name may be a link to what others read, too.
+    """A file. An old one of its name is removed, not overwritten: by a hard link others may read the same bytes.
 
     Args:
         path: Where.

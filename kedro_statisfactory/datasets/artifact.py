@@ -86,7 +86,7 @@ class ArtifactDataset(EntryOfRun):
 
     _reader: FormatReader | None = None  # made when it is needed; stays in its process
     _module: str | None = None  # which defines the backend
-    _as_text: tuple[tuple[object, ...], str] | None = None  # of what, and the text
+    _as_text: tuple[tuple[object, ...], str] | None = None  # the attributes of which the text was made, and the text
 
     def __init__(
         self,

@@ -84,7 +84,7 @@ class Copy:
 
 
 def is_read_there(path: Path, format_: Format) -> bool:
-    """Whether a format can read a file or folder of this machine where it is, and takes its path as it is written."""
+    """Whether a format can read a file or folder where it is, and takes no part of its path for a pattern."""
     return not (format_.takes_patterns and is_odd(path))
 
 
@@ -149,10 +149,10 @@ def local_copy(
 def _folder_for(
     format_: Format, again: Copy | None, folders: StagingFolders | None
 ) -> AbstractContextManager[StagingFolder]:
-    """A folder for a copy: one that was used before where the format takes what is there for something new."""
+    """A folder for a copy: one that held other copies before, unless the format may take the new one for an old one."""
     if not format_.forgets_paths:
         folders = None
-    elif folders is None and not hasattr(format_.kind, "confirm"):  # no dataset asks for its place again
+    elif folders is None and not hasattr(format_.kind, "confirm"):  # no dataset looks at its copy after the load
         folders = COPIES
     return folders.folder(None) if folders else staging_folder(None, again.folder if again else None)
 

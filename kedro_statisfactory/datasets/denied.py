@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable
 
 _SAID = (
-    # Hadoop's S3A: the file, the operation, and what an SDK of AWS has read, before what that adds in brackets.
+    # Hadoop's S3A: the file and the operation, then the store's message, and in brackets what AWS's SDK adds to it.
     re.compile(r"java\.nio\.file\.AccessDeniedException: [^\n]*Exception: (?P<said>[^\n(]*[^\n( ]) *\(Service: "),
-    # The object stores of Rust: the status, and S3's answer as it came.
+    # Rust's library object_store: the status, then S3's answer as it came, which is XML.
     re.compile(r"40[13] (?:Forbidden|Unauthorized): .*?<Message>(?P<said>[^<]*)</Message>", re.DOTALL),
 )
 
@@ -20,7 +20,7 @@ def said_no(texts: Iterable[str]) -> str:
         texts: Of an error, and of those behind it.
 
     Returns:
-        Nothing, where no store has refused one.
+        The words of the store; an empty text where no store has refused a request.
     """
     found = (said.search(text) for text in texts for said in _SAID)
     return next((each["said"].rstrip(". ") for each in found if each), "")

@@ -97,7 +97,7 @@ class Format:
 
     @property
     def forgets_paths(self) -> bool:
-        """Whether it is known to remember nothing by the path of what it has read or written."""
+        """Whether it is known to remember no path that it has read or written, so that other data may come there."""
         return self.kind.__module__.startswith(_OF_KEDRO)
 
     @property
@@ -251,7 +251,8 @@ def _saved_by(kind: type) -> str:
     return next((each for each in kind.__mro__ if vars(each).keys() & {"save", "_save"}), kind).__module__
 
 
-# Of kedro-datasets without arguments, by the name and by which argument was asked for: entries share them.
+# Formats of kedro-datasets to which no arguments are given, by name and by the argument that takes the path. They hold
+# nothing of an entry, so all entries share them.
 _plain: dict[tuple[str, str], Format] = {}
 
 

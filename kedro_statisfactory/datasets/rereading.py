@@ -8,8 +8,9 @@ from typing import Any
 
 from kedro_statisfactory.backends.engines import S3Access
 
-# Where Dask's expressions, graphs and tasks, and the files of fsspec that they open, keep what they read. It is found
-# without a call: a delayed object answers to any name, and a collection would make its graph.
+# Attributes in which Dask's expressions, graphs and tasks, and the files of fsspec that they open, keep what they read.
+# They are looked up without running code of Dask: its delayed objects have an attribute of any name, and a collection
+# would make its whole graph.
 _INSIDE = ("_expr", "operands", "_dask", "dask", "func", "args", "kwargs", "keywords", "value", "fs", "storage_options")
 _PACKAGES = ("dask", "fsspec", "functools", "kedro_statisfactory")
 

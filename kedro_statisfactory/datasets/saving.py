@@ -91,7 +91,7 @@ class StagedSave:
         parent = self.folders.parent(where.path.rpartition("/")[0], find) if self.folders else find()
         if parent is not None and self.format.takes_patterns and is_odd(parent / "x"):
             parent = None
-        # Nothing may stay beside what is saved, where a listing would find it.
+        # Shared folders stay when a save has ended: not beside what is saved, where a listing would find them.
         folders = self.folders or (COPIES if parent is None or parent.name == STAGING_FOLDER else None)
         return folders.folder(parent) if folders and self.format.forgets_paths else staging_folder(parent)
 
@@ -119,7 +119,7 @@ class StagedSave:
             )
 
     def _alone(self, staged: Path) -> Path:
-        """What has to be published of a single file."""
+        """What has to be published where the format has written a single file."""
         with contextlib.suppress(FileNotFoundError):
             there = self.replaced.backend.local_path(fragment=self.replaced.where)
             if there is not None and main_of(there) != there:
@@ -128,7 +128,7 @@ class StagedSave:
         return staged
 
     def _gathered(self, staged: Path) -> Path:
-        """What has to be published of anything else: one folder."""
+        """What has to be published where the format has written a folder, or several files."""
         if not staged.exists():
             written = ", ".join(sorted(path.name for path in staged.parent.iterdir()))
             instead = f" but, in its place, {written}. Name what it writes in the URL" * bool(written)

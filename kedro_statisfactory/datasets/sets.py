@@ -68,7 +68,7 @@ def scatter(staged: Path) -> None:
 def main_of(path: Path) -> Path:
     """The path that a format is given: in a set what is named after it, else the path itself."""
     mark = f"{path}/{SET_MARK}"
-    # Most paths are files, of which nothing is below: to ask for access tells that without an error.
+    # Most paths are files, and have nothing below them: os.access tells so without raising an error, which is slower.
     return staged_path(path, path.name) if os.access(mark, os.F_OK) and os.path.isfile(mark) else path
 
 

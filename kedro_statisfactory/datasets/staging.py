@@ -132,7 +132,8 @@ class StagingFolders:
             self.close()
 
 
-#: Of this process: to make and remove one for each load and save takes longer than a small object.
+#: The folders that all entries of this process share. To make and remove one for each load and save takes longer than
+#: to move a small object.
 COPIES = StagingFolders()
 
 

@@ -53,7 +53,7 @@ def _suffix(path: str) -> str:
 
 
 def _varies(value: Any, path: str) -> bool:
-    """Whether an attribute of a copy is another than that of what is copied, which was made on ``path``."""
+    """Whether each copy of a dataset needs its own value of an attribute: one that can be changed, or is the path."""
     return isinstance(value, dict | list) or (isinstance(value, str | PurePosixPath) and str(value) == path)
 
 

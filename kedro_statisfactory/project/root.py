@@ -27,7 +27,7 @@ def _is_root(folder: str) -> bool:
     if folder not in _known:
         path = os.path.join(folder, "pyproject.toml")
         try:
-            if not os.access(path, os.F_OK):  # which tells it of most folders without an error
+            if not os.access(path, os.F_OK):  # most folders have none, and an error takes longer
                 return False
             with open(path, "rb") as file:
                 if b"[tool.kedro]" not in file.read():

@@ -58,7 +58,12 @@ def has_nothing(target: Target) -> bool:
 
 
 def _of_all(commits: Sequence[Commit], key: str) -> dict[str, object]:
-    """What all processes of a run say of entries, the last one of each; newest first."""
+    """What the processes of a run say of entries; where several tell of one entry, the last of them counts.
+
+    Args:
+        commits: Of the processes, newest first.
+        key: Of their metadata.
+    """
     found: dict[str, object] = {}
     for commit in reversed(commits):
         found.update(json.loads(commit.metadata.get(key, "{}")))
@@ -66,11 +71,11 @@ def _of_all(commits: Sequence[Commit], key: str) -> dict[str, object]:
 
 
 def _combined(commits: Sequence[Commit]) -> dict[str, str]:
-    """What the processes of a run say, as if they were one; newest first."""
+    """What the processes of a run say, as if they were one; their commits are given newest first."""
     combined = {key: value for key, value in commits[0].metadata.items() if key not in (PART, PART_ID)}
     inputs, written, kept = (_of_all(commits, key) for key in ("kedro_inputs", "kedro_outputs", KEPT))
-    # What one process read and another one wrote is no input of the run, and what one left and another one wrote is not
-    # as it was.
+    # What one process read and another one wrote is no input of the run, and what one process left as it was and
+    # another one wrote was not kept.
     told = {"kedro_outputs": written}
     told |= {
         key: {name: each[name] for name in each if name not in written}

@@ -127,7 +127,7 @@ class Run:
         written, self._saved = journal_of(self.project), saved_elsewhere(self.project)
         for number, target in enumerate(list(self.targets)):
             has_written = find_outputs(target, None if written is None else written.get(target.key, {}))
-            # The first one is where the next run looks for the records of nodes that write elsewhere.
+            # In the first repository the next run looks for the records of nodes that write outside of lakeFS.
             is_needed = has_written or (self._saved and not number)
             # A part of a run says on the run's own branch, out of sight, that it was there.
             if not is_needed and self.may_skip and not target.joined:

@@ -90,7 +90,7 @@ class LakeFSGateway:
         from botocore.credentials import Credentials
 
         found = lakefs_configuration(self._session.credentials)
-        # By GET, whose answer says why it is 403: who may not look at the repository may read what is in it.
+        # GET, not HEAD, because its 403 says why: a user who may not look at the repository may yet read its objects.
         where = f"{self._endpoint}/{repository}?location="
         request = AWSRequest("GET", where, headers={"x-amz-content-sha256": _EMPTY})
         keys = Credentials(found.access_key_id, found.secret_access_key)

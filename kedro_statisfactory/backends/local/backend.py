@@ -224,12 +224,13 @@ def _path(fragment: ParseResult) -> Path:
 
 @functools.lru_cache(maxsize=4096)
 def _plain_path(fragment: ParseResult) -> Path | None:
-    """The same where nothing has to be looked up for it; else ``None``."""
+    """The path of a URL, where its text alone tells it; ``None`` where it has a host or a ``~``."""
     path = full_path(checked(fragment))
     return Path(path) if fragment.netloc in ("", "localhost") and "~" not in path else None
 
 
 def _path_with_home(fragment: ParseResult) -> Path:
+    """The path of a URL with a ``~``; a URL with a host is an error."""
     if fragment.netloc not in ("", "localhost"):
         raise InvalidURL(
             f"the URL {unparse(fragment)!r} names the host {fragment.netloc!r}: a file URL has three slashes, "

@@ -45,7 +45,7 @@ def _owner(folder: str, path: str) -> tuple[str, str] | None:
 
 @functools.lru_cache(maxsize=4096)
 def _pairs(name: str) -> frozenset[str]:
-    """The letters of a name two by two, of which similar names have many in common."""
+    """All pairs of neighbouring letters in a name; similar names have many of them in common."""
     return frozenset(map("".join, itertools.pairwise(name)))
 
 

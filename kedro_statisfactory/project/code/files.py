@@ -101,7 +101,7 @@ _BLIND = 0b01  # bytecode that is taken whatever the source says
 
 @functools.cache
 def _early() -> frozenset[tuple[int, ...]]:
-    """Devices and inodes of the modules that were loaded before `logging`, and are not of Python."""
+    """Devices and inodes of the files of modules that were loaded before `logging` and are not part of Python."""
     names = itertools.takewhile(lambda name: name != "logging", list(sys.modules))
     files = (getattr(sys.modules.get(name), "__file__", None) or "" for name in names)
     own = (file for file in files if not file.startswith(os.path.dirname(os.__file__)) or "-packages" in file)

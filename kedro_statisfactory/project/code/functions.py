@@ -157,11 +157,11 @@ class Function:
         return [self._tell(each) for each in (code.co_code, names, code.co_consts)]
 
     def _tell_wrapped(self, function: FunctionType) -> Iterable[Any]:
-        """What modules do not tell of a function that one of them names, and of those that a decorator has captured.
+        """The defaults of a function's arguments, and those of the functions that its decorators have captured.
 
-        What these have captured is made by their modules, which are found here even if nothing imports them. So are
-        the defaults of their arguments, but a module may have made them of a variable or a file. Those that can be
-        changed do not count: there are functions that remember something in them.
+        All else of these functions is in the code of their modules, which are added here even if nothing imports them.
+        A default may have been made of a variable or a file, of which that code does not tell the value. Defaults that
+        can be changed are left out: there are functions that remember something in them.
         """
         waiting, seen = [function], {id(function)}
         while waiting:

@@ -98,7 +98,7 @@ def _may_tell(commit: Commit, missing: Iterable[Key]) -> bool:
     """Whether a run may tell of some nodes: it wrote an output of theirs, or what it wrote is told elsewhere."""
     if "kedro_outputs" not in commit.metadata or KEPT in commit.metadata:
         return True
-    if records.RECORD in commit.metadata and SAVED not in commit.metadata:  # it had perhaps no room there
+    if records.RECORD in commit.metadata and SAVED not in commit.metadata:  # SAVED may have had no room there
         return True
     try:
         told = {*json.loads(commit.metadata["kedro_outputs"]), *json.loads(commit.metadata.get(SAVED, "[]"))}
