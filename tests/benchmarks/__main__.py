@@ -170,7 +170,6 @@ def slow_connections(bench: Bench, rounds: int) -> Iterator[Result]:
 
 def local_files(bench: Bench, rounds: int) -> Iterator[Result]:
     """Local files of a Kedro project against kedro-datasets; without fsync, whose time is told apart."""
-    (bench.folder / "pyproject.toml").write_text("[tool.kedro]\n")
     to_reach = {("save", KIB): 2.0, ("load", KIB): 1.3, ("save", MIB): 1.4, ("load", MIB): 1.15}
     for size, times in ((KIB, 30), (MIB, 10), (200_000_000, 1)):
         paths = {name: str(bench.folder / f"{name}-{size}.pkl") for name in ("ours", "stock")}

@@ -80,6 +80,7 @@ class Bench:
         self, stack: contextlib.ExitStack, folder: Path, cache: Path, large: list[int], partitions: int
     ) -> None:
         self._stack, self.folder, self.cache, self.large = stack, folder, cache, large
+        (folder / "pyproject.toml").write_text("[tool.kedro]\n")  # files are saved within a project, as a rule
         self.partitions = partitions
 
     @functools.cached_property
