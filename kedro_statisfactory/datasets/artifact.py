@@ -24,6 +24,7 @@ from kedro_statisfactory.datasets.arguments import connection_of, mapping_of, sa
 from kedro_statisfactory.datasets.formats import Format, parse_format, type_name
 from kedro_statisfactory.datasets.in_run import EntryOfRun
 from kedro_statisfactory.datasets.members import has_member, member_of
+from kedro_statisfactory.datasets.native import NativeFormat
 from kedro_statisfactory.datasets.noting import note_payload
 from kedro_statisfactory.datasets.reading import FormatReader
 from kedro_statisfactory.datasets.replaced import Replaced
@@ -179,7 +180,7 @@ class ArtifactDataset(EntryOfRun):
                     )
                 begun = functools.partial(publish, bytes(data))
             elif self._native is not None:
-                begun = functools.partial(self._native.save, data, self._replaced(where))
+                begun = functools.partial(self._save_natively, self._native, data, self._replaced(where))
             else:
                 replaced = self._replaced(where)
                 begun = StagedSave(self._format, self._shown, replaced, publish, self._folders).begin(data)
@@ -209,6 +210,10 @@ class ArtifactDataset(EntryOfRun):
             self._backend().put(payload=source, fragment=where, **self._save_args)
         self.note_saved(where)
 
+    def _save_natively(self, native: NativeFormat, data: Any, replaced: Replaced) -> None:
+        if native.save(data, replaced):
+            self.note_saved(replaced.where)
+
     def _exists(self) -> bool:
         if self._answer is not None:
             return self._answer
@@ -226,6 +231,8 @@ class ArtifactDataset(EntryOfRun):
         }
 
     def __repr__(self) -> str:
+        if type(self) is not ArtifactDataset:  # a class of somebody else's may describe itself by what changes
+            return super().__repr__()
         # Kedro asks for it before each load and save, for a message that is seldom shown.
         of = (self.filepath, self._format, self._version)
         if self._as_text is None or not all(map(operator.is_, self._as_text[0], of)):
@@ -308,6 +315,7 @@ class ArtifactDataset(EntryOfRun):
         self._refuse_pinned(where)
         self._backend().upload(source=changed, fragment=where, **self._save_args)
         self.note_written()
+        self.note_saved(where)
 
     def _refuse_pinned(self, where: ParseResult) -> None:
         """Refuse to change what was read, where that was not read as it is now."""

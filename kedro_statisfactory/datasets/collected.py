@@ -26,6 +26,7 @@ class CollectedEntry(VersionedEntry):
 
     _collection: Collection | None = None
     _folders: StagingFolders | None = None  # where to stage one entry of many, which may not write several files
+    _is_part = False  # of a collection, which notes for the run what all of them are
     _parts: Partitions | None = None  # made when it is needed; stays in its process
 
     @abstractmethod
@@ -68,6 +69,7 @@ class CollectedEntry(VersionedEntry):
             _collection=None,
             _version=version or self._version,
             _folders=folders,
+            _is_part=True,
         )
 
     def list_below(self) -> Iterator[ObjectInfo]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import ParseResult
 
@@ -76,8 +76,20 @@ class EntryOfRun(CheckedEntry):
 
     def note_saved(self, where: ParseResult) -> None:
         """Note for the record of the run what was saved outside of lakeFS, whose branch tells that for the rest."""
-        if self._project is not None and self._project.saves is not None and not self._backend().follows_git:
-            self._project.note_saved(held_since(self._backend(), where, self._load_args))
+        if self._project is None or self._project.saves is None or self._is_part:
+            return
+        if not self._backend().follows_git:
+            # Nothing would say that it was kept, and not that a collection was saved without any partition.
+            self._project.note_saved(held_since(self._backend(), where, self._load_args) or None)
+
+    def end_changes(self, remove: Iterable[str] = ()) -> None:
+        """Remove files below the entry, and let it be known that files below it have changed.
+
+        Args:
+            remove: Their paths.
+        """
+        super().end_changes(remove)
+        self.note_saved(self._location())
 
     def forget_run(self) -> None:
         """Forget what a run knew."""

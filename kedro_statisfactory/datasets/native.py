@@ -151,8 +151,10 @@ class NativeFormat:
         with noting:
             return self._call(self._place(access, where), work)
 
-    def save(self, data: Any, replaced: Replaced) -> None:
+    def save(self, data: Any, replaced: Replaced) -> bool:
         """Let the engine write, in place of what is there unless its mode adds to that or protects it.
+
+        Gives whether it has: a mode may keep what is there.
 
         Args:
             data: The object.
@@ -166,7 +168,7 @@ class NativeFormat:
         modes = self._format.modes
         if (modes.keeps_old or modes.fails_if_exists) and replaced.is_there():
             if modes.keeps_old:
-                return
+                return False
             raise PreconditionFailed(
                 f"something is there already, and the mode of {self._format.name} is to fail then: delete it first, or "
                 "set `save_args: {mode: overwrite}` in `dataset`."
@@ -181,7 +183,7 @@ class NativeFormat:
                 self._refuse_rereading(data, replaced)
         elif not adds and (parent := backend.staging_parent(fragment=where)) is not None:
             self._save_beside(data, parent, replaced)
-            return
+            return True
         elif not adds:
             data = without_reading(data)
             self._refuse_rereading(data, replaced)
@@ -191,6 +193,7 @@ class NativeFormat:
             raise self._nothing_written()
         if isinstance(access, Path):
             refuse_hollow(access, self._format.name)
+        return True
 
     def _save_beside(self, data: Any, parent: Path, replaced: Replaced) -> None:
         """Let the engine write beside what is there, which is replaced in one step when all is written."""

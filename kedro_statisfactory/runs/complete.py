@@ -74,15 +74,16 @@ def _combined(commits: Sequence[Commit]) -> dict[str, str]:
     """What the processes of a run say, as if they were one; their commits are given newest first."""
     combined = {key: value for key, value in commits[0].metadata.items() if key not in (PART, PART_ID)}
     inputs, written, kept = (_of_all(commits, key) for key in ("kedro_inputs", "kedro_outputs", KEPT))
-    # What one process read and another one wrote is no input of the run, and what one process left as it was and
-    # another one wrote was not kept.
+    saved = {name for commit in commits for name in json.loads(commit.metadata.get(SAVED, "[]"))}
+    # What one process read and another one wrote, to lakeFS or elsewhere, is no input of the run, and what one process
+    # left as it was and another one wrote was not kept.
     told = {"kedro_outputs": written}
     told |= {
-        key: {name: each[name] for name in each if name not in written}
+        key: {name: each[name] for name in each if name not in written and name not in saved}
         for key, each in [("kedro_inputs", inputs), (KEPT, kept)]
     }
     combined |= {key: json.dumps(each, sort_keys=True) for key, each in told.items() if each or key in combined}
-    if saved := {name for commit in commits for name in json.loads(commit.metadata.get(SAVED, "[]"))}:
+    if saved:
         combined[SAVED] = json.dumps(sorted(saved))
     for key in _JOINED_BY_COMMA:
         if values := list(dict.fromkeys(c.metadata[key] for c in reversed(commits) if key in c.metadata)):

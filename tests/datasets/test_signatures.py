@@ -76,3 +76,16 @@ def test_entries_of_one_format_share_nothing_that_anybody_sees(tmp_path: Path) -
     assert {path.name for path in tmp_path.iterdir()} == {"numbers.json", "texts.txt"}
     with pytest.raises(DatasetError, match=r"numbers\.json'.*no file"):
         ArtifactDataset(filepath=f"{tmp_path}/no/numbers.json", dataset="json.JSONDataset").load()
+
+
+def test_a_class_of_the_user_describes_itself_by_what_changes(tmp_path: Path) -> None:
+    class Counted(ArtifactDataset):
+        saves = 0
+
+        def _describe(self) -> dict[str, Any]:
+            return {"saves": self.saves}
+
+    entry = Counted(filepath=f"{tmp_path}/x")
+    assert "saves=0" in repr(entry)
+    entry.saves = 1
+    assert "saves=1" in repr(entry)

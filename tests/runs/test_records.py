@@ -21,8 +21,10 @@ from kedro_statisfactory.backends.lakefs.records import MOST, RECORD, RECORDS, m
 from kedro_statisfactory.errors import GitError, IntegrityError
 from kedro_statisfactory.location import parse
 from kedro_statisfactory.project import RUN_ID
-from kedro_statisfactory.project.branches import RUN_BRANCH
+from kedro_statisfactory.project.branches import RUN_BRANCH, run_branch
 from kedro_statisfactory.runs import Use, patches, provenance
+from kedro_statisfactory.runs.complete import read_waiting
+from kedro_statisfactory.runs.target import DATA_BRANCH, JOINED, KEPT, SAVED, TOKEN
 from kedro_statisfactory.session import Session
 from tests.runs.conftest import KedroProject
 from tests.servers.lakefs import LakeFSServer
@@ -230,3 +232,23 @@ def test_all_parameters_are_told(project: KedroProject) -> None:
     project.run()
     told = json.loads(project.log()[0].metadata["kedro_parameters"])
     assert told["model"] == {"depth": 7, "api_token": "<redacted>"}
+
+
+def test_what_one_part_saved_elsewhere_is_no_input_of_the_run_and_was_not_left_as_it_was(
+    lakefs_local: LakeFSServer,
+) -> None:
+    repository, branch = lakefs_local.new_repository(), run_branch("joined", JOINED)
+    api = LakeFSBackend(Session(lakefs_local.credentials)).api
+    api.create_branch(repository, branch, "main", hidden=True)
+    facts = {TOKEN: branch, "kedro_run_id": "joined", "kedro_started": "1", "kedro_outputs": "{}", DATA_BRANCH: "main"}
+    both = {"disk": {"url": "/x"}, "lake": {"url": "lakefs://r/x"}}
+    parts: list[dict[str, str]] = [
+        {"kedro_inputs": json.dumps(both), KEPT: json.dumps({"disk": "old", "lake": "old"})},
+        {"kedro_inputs": "{}", SAVED: json.dumps(["disk"])},
+    ]
+    for told in (*parts, parts[0]):
+        api.create_commit(repository, branch, "a part", {**facts, **told}, allow_empty=True)
+    waiting = read_waiting(api, repository, branch)
+    assert waiting is not None
+    found = {key: json.loads(waiting.metadata[key]) for key in (KEPT, SAVED, "kedro_inputs")}
+    assert found == {KEPT: {"lake": "old"}, SAVED: ["disk"], "kedro_inputs": {"lake": both["lake"]}}
