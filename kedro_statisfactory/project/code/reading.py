@@ -84,7 +84,7 @@ class CodeReader:
     def read(self, function: Callable[..., Any]) -> NodeCode | UnknownCode:
         """The code of a node, or of anything else that can be called, such as the class of a dataset."""
         try:
-            return self._read(Function(function))
+            return self._read(Function(function, self._project))
         except CodeNotKnown as error:
             return UnknownCode(str(error))
 

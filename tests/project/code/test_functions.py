@@ -191,22 +191,144 @@ def test_a_function_that_is_what_its_module_names_may_change_what_it_has_capture
     assert sorted(before.modules) == ["shop", "shop.nodes", "tools", "tools.help"]
 
 
-def test_defaults_count_that_were_made_of_more_than_the_source(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    take = "import os, pathlib\nN = os.environ['SHOP_N']\n"
-    arguments = ["x=N", "x=(1, N)", "*, x=frozenset({N})", "x=pathlib.Path(N)"]
-    for argument in (*arguments, "x=[N]", "x=(object(), {N: 1})"):
-        shop.write({"shop.nodes": f"{take}def f({argument}): ...\n"})
-        found = []
-        for value in ("1", "2", "1"):
-            monkeypatch.setenv("SHOP_N", value)
-            found.append(shop.code().digest)
-        assert found[0] == found[2]
-        assert (found[0] != found[1]) is (argument in arguments), argument
-    wrap = f"{take}def wrap(g):\n    def f(): return g()\n    f.__qualname__ = 'f'\n    return f\n"
-    shop.write({"shop.nodes": f"{wrap}@wrap\ndef f(x=N): ...\n"})
-    before = shop.code().digest
-    monkeypatch.setenv("SHOP_N", "3")
-    assert shop.code().digest != before, "what a decorator has captured"
+TAKE = """
+import collections, dataclasses, enum, functools, json, os, pathlib, re
+N = os.environ["SHOP_N"]
+Kind = enum.Enum("Kind", "n1 n2")
+Bits = enum.Flag("Bits", "n1 n2 n3")
+Pair = collections.namedtuple("Pair", "x y")
+Other = collections.namedtuple("Unnamed", "x")
+class Loose(Pair): ...
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    x: object
+@dataclasses.dataclass
+class Open:
+    x: object
+class Below(Frozen): ...
+def n1(x): ...
+def n2(x): ...
+class C1: ...
+class C2: ...
+def closure(value): return lambda: value
+"""
+COUNT = [
+    "x=N",
+    "x=(1, N)",
+    "*, x=frozenset({N})",
+    "x=pathlib.Path(N)",
+    "x=Kind['n' + N]",
+    "x=Bits['n' + N] | Bits.n3",
+    "x=globals()['n' + N]",
+    "x=globals()['C' + N]",
+    "x=re.compile(N)",
+    "x=Pair(N, [])",
+    "x=Frozen(N)",
+    "x=functools.partial(n1, N)",
+    "x=functools.partial(n1, x=N)",
+    "x=[len, json.dumps][int(N) - 1]",
+    "x=N.join",
+    "x=closure(N)",
+    "x=(lambda x=N: x)",
+    "x=(lambda *, x=N: x)",
+    "x=(N, [], object(), closure(dict))",
+]
+CHANGEABLE = [
+    "x=[N]",
+    "x={N: 1}",
+    "x={N}",
+    "x=(object(), {N: 1})",
+    "x=Pair([N], {})",
+    "x=Open(N)",
+    "x=Below(N)",
+    "x=Frozen([N])",
+    "x=[N].append",
+    "x=functools.partial(n1, [N])",
+    "x=closure([N])",
+]
+
+
+def _digests(shop: Shop, monkeypatch: pytest.MonkeyPatch, source: str) -> tuple[str, ...]:
+    """Digests of the node with a variable of two values, and the first again."""
+    shop.write({"shop.nodes": f"{TAKE}{source}\n"})
+    found = []
+    for value in ("1", "2", "1"):
+        monkeypatch.setenv("SHOP_N", value)
+        found.append(shop.code().digest)
+    return tuple(found)
+
+
+@pytest.mark.parametrize("argument", [*COUNT, *CHANGEABLE])
+def test_defaults_count_that_cannot_change_and_were_made_of_more_than_the_source(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, argument: str
+) -> None:
+    first, other, again = _digests(shop, monkeypatch, f"def f({argument}): ...")
+    assert first == again
+    assert (first != other) is (argument in COUNT)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "class F:\n    def __call__(self, x=N): ...\nf = F()",
+        "class F:\n    def __call__(self, *, x=N): ...\nf = functools.partial(F())",
+        "class F:\n    def run(self, x=N): ...\nf = F().run",
+        "class f:\n    def __init__(self, x=N): ...",
+        "class f:\n    def __new__(cls, x=N): ...",
+        "@dataclasses.dataclass\nclass f:\n    x: str = N",
+        "f = collections.namedtuple('f', 'x', defaults=[N])",
+        "def wrap(g):\n    def f(): return g()\n    f.__qualname__ = 'f'\n    return f\n@wrap\ndef f(x=N): ...",
+        "def g(x=N): ...\ndef f(x=g): ...",
+    ],
+)
+def test_defaults_count_of_whatever_is_called(shop: Shop, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    first, other, again = _digests(shop, monkeypatch, source)
+    assert first == again != other
+
+
+def test_a_default_that_cannot_be_told_leaves_the_function_known(shop: Shop) -> None:
+    deep = "x = ()\nfor _ in range(100): x = (x,)\n"
+    for value in ("x", "Other(1)", "Loose(1, 2)", "type('T', (), {})", "iter([1])"):
+        shop.write({"shop.nodes": f"{TAKE}{deep}def f(x={value}): ...\n".replace('os.environ["SHOP_N"]', "1")})
+        assert shop.code().digest == shop.code().digest
+
+
+PATHS = """
+import functools, os, pathlib
+HERE = pathlib.Path(__file__).parents[2]
+def f(x=HERE / "q.sql"): ...
+def g(x=str(HERE / "q.sql")): ...
+def closure(value): return lambda: value
+def call(x): ...
+class Query:
+    def __init__(self, path): self.path = path
+    def __call__(self): ...
+def made(path): return [closure(path), functools.partial(call, path), functools.partial(call, x=path), Query(path)]
+below = [f, g, *made(HERE / "q.sql"), *made(str(HERE / "q.sql")), *made(HERE)]
+others = [each for path in ("p.sql", "a/../q.sql") for each in made(HERE / path)]
+relative = [each for path in ("q.sql", "/q.sql") for each in [*made(path), *made(pathlib.Path(path))]]
+out = [each for path in ("../q.sql", "a/../../q.sql") for each in [*made(HERE / path), *made(f"{HERE}/{path}")]]
+out += made(f"{HERE}-more/q.sql")
+"""
+
+
+def test_clones_agree_on_paths_in_the_project_and_on_no_others(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[dict[str, list[str]]] = []
+    (shop.root / "link").symlink_to(shop.root / "two")
+    for name in ("one", "two", "link"):
+        clone = Shop(shop.root / name)
+        clone.write({"shop.nodes": PATHS})
+        monkeypatch.syspath_prepend(str((clone.root / "src").resolve()))
+        clone.load()
+        module, reader = sys.modules["shop.nodes"], clone.reader()
+        names = ("below", "others", "relative", "out")
+        found.append({each: [known(reader.read(f)).digest for f in getattr(module, each)] for each in names})
+    one, two, link = found
+    for each in ("below", "others", "relative"):
+        assert one[each] == two[each] == link[each]
+    assert not set(one["out"]) & set(two["out"]), "they are other files"
+    everything = [digest for digests in one.values() for digest in digests]
+    assert len(set(everything)) == len(everything)
 
 
 def test_a_default_in_which_a_function_remembers_something_is_no_change(shop: Shop) -> None:
