@@ -12,6 +12,7 @@ from kedro.runner import AbstractRunner, ParallelRunner, SequentialRunner, Threa
 
 from kedro_statisfactory.project.code import CodeReader, NodeCode
 from tests.runs.conftest import KedroProject
+from tests.runs.test_collections import edit
 
 
 def _fail(*_: object, **__: object) -> None:
@@ -171,11 +172,15 @@ def test_what_is_tagged_always_or_not_in_lakefs_is_run_where_nobody_knows_better
         assert _computed(caplog) == ["look", "of_kedro", "one", "times"], "somebody changed what is on disk"
 
 
-@pytest.mark.parametrize("mode", ["isolated", "direct"])
+@pytest.mark.parametrize(("mode", "native"), [("isolated", False), ("direct", True)])
 def test_what_a_run_wrote_to_disk_alone_is_not_made_once_more(
-    project: KedroProject, caplog: pytest.LogCaptureFixture, mode: str
+    project: KedroProject, caplog: pytest.LogCaptureFixture, mode: str, native: bool
 ) -> None:
     project.settings(mode=mode)
+    kind = "kedro_statisfactory.ArtifactDataset"
+    edit(
+        project, "local", {"type": kind, "filepath": "data/local.json", "dataset": "json.JSONDataset", "native": native}
+    )
     caplog.set_level("INFO", "kedro")
     project.run(pipeline="three", factor=2, other=1)
     for factor, other, expected in [(3, 1, ["local"]), (4, 2, ["local", "there"])]:
