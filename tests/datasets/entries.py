@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from kedro.io import AbstractDataset
+from kedro.io import AbstractDataset, DatasetError
 
 from kedro_statisfactory import ArtifactDataset
 from tests.datasets.conftest import Place
@@ -63,6 +63,8 @@ class Rich(AbstractDataset[str, str]):
 
     def preview(self, nrows: int = 3) -> str:
         """The first characters."""
+        if nrows < 0:
+            raise DatasetError(f"there is no negative number of rows in {self._filepath}")
         return self._filepath.read_text()[:nrows]
 
 

@@ -48,6 +48,13 @@ def test_a_format_follows_what_kedro_asks_of_it(place: Place) -> None:
     assert Rich.released == ["x.txt"]
 
 
+def test_a_preview_that_fails_says_of_what(place: Place) -> None:
+    entry = entry_at(place, "x.txt", dataset=Rich)
+    entry.save("abc")
+    with pytest.raises(DatasetError, match=r"no negative number of rows.*x\.txt"):
+        entry.preview(nrows=-1)
+
+
 def test_a_release_lets_the_format_forget(place: Place) -> None:
     entry = entry_at(place, "x.txt", dataset=Rich)
     entry.release()

@@ -42,6 +42,7 @@ def test_a_file_that_was_edited_after_the_process_began_is_unknown(
 def test_times_in_full_seconds_are_not_trusted_to_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
     known_at = {"a.py": (b"", "", 10_000_000_000), "b.py": (b"", "", 10_000_000_001)}
     monkeypatch.setattr(files, "_signature", lambda file: ())
+    monkeypatch.setattr(files, "_early", frozenset)
     monkeypatch.setattr(files, "_read", lambda file, signature: known_at[file])
     monkeypatch.setattr(files, "_began", lambda: 11.5)
     assert files.Files().read("b.py") == (b"", "")
