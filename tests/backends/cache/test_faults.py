@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from kedro_statisfactory.backends.cache import ContentCache, Copy, Key, place, room
+from kedro_statisfactory.backends.cache import ContentCache, Copy, Key, overview, place, room
 from tests.backends.cache.conftest import CONTENT, KEY
 
 Keep = Callable[..., Copy | None]
@@ -220,3 +220,21 @@ def test_many_processes_at_once_get_what_was_kept_and_stay_within_the_limit(
     keep(key=Key("s3 http://store", "bucket/last"))
     sizes = [status.st_size for _, status in room.all_copies(os.fspath(tmp_path / "cache" / "v1"))]
     assert sum(sizes) <= 8 * len(CONTENT)
+
+
+def test_a_version_with_another_layout_has_copies_of_its_own(
+    cache: ContentCache, keep: Keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two versions of the package share the folder: neither takes, damages or removes what the other has kept."""
+    kept = keep()
+    with monkeypatch.context() as newer:
+        newer.setattr(place, "LAYOUT", "v0")
+        assert cache.find(KEY) is None
+        other = keep(CONTENT[::-1], '"other"')
+        assert other is not None
+        assert cache.read(other) == CONTENT[::-1]
+        overview.empty()
+        assert cache.find(KEY) is None
+    assert kept is not None
+    assert cache.find(KEY) == kept
+    assert cache.read(kept) == CONTENT
