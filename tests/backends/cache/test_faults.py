@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from kedro_statisfactory.backends.cache import ContentCache, Copy, Key, overview, place, room
+from kedro_statisfactory.backends.cache import ContentCache, Copy, Key, copies, overview, place, room
 from tests.backends.cache.conftest import CONTENT, KEY
 
 Keep = Callable[..., Copy | None]
@@ -69,7 +69,22 @@ def of_another_user(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
 
 
-FAULTS = [a_file, a_file_in_it, read_only, full, full_elsewhere, open_to_others, writable_by_others, of_another_user]
+def stale(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder is on NFS, whose server does not know it any more."""
+    monkeypatch.setattr(os, "link", failing(errno.ESTALE))
+
+
+FAULTS = [
+    a_file,
+    a_file_in_it,
+    read_only,
+    full,
+    full_elsewhere,
+    open_to_others,
+    writable_by_others,
+    of_another_user,
+    stale,
+]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no such modes, nor owners")
@@ -87,6 +102,21 @@ def test_a_cache_that_cannot_be_used_is_one_warning(
         assert source.stat().st_mode & 0o200, "a format may write to it as to any other"
     (record,) = caplog.records
     assert "STATISFACTORY_CACHE" in record.message
+
+
+def test_a_copy_that_the_server_of_nfs_does_not_know_any_more_is_none(
+    cache: ContentCache, keep: Keep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = keep()
+    assert kept is not None
+    with monkeypatch.context() as away:
+        away.setattr(os, "link", failing(errno.ESTALE))
+        away.setattr(copies, "open", failing(errno.ESTALE), raising=False)
+        away.setattr(Path, "read_bytes", failing(errno.ESTALE))
+        assert not cache.lend(kept, tmp_path / "lent")
+        assert not (tmp_path / "lent").exists()
+        assert cache.read(kept) is None
+    assert cache.lend(kept, tmp_path / "lent"), "it was not dropped"
 
 
 def test_a_user_without_a_home_has_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
