@@ -241,3 +241,19 @@ def test_what_boto3_cannot_parse_is_not_shown(
         direct.stat(fragment=parse(f"s3://{bucket}/x"))
     assert "hush" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(("code", "is_there"), [("BucketAlreadyOwnedByYou", True), ("AccessDenied", False)])
+def test_a_bucket_that_another_has_just_made_is_as_good(
+    direct: S3Backend, bucket: str, monkeypatch: pytest.MonkeyPatch, code: str, is_there: bool
+) -> None:
+    def refuse(**_: Any) -> None:
+        raise direct._client.exceptions.ClientError({"Error": {"Code": code}}, "CreateBucket")
+
+    monkeypatch.setattr(direct._client, "create_bucket", refuse)
+    try:
+        direct._create_bucket(bucket)
+    except direct._client.exceptions.ClientError:
+        assert not is_there
+    else:
+        assert is_there

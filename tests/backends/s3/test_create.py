@@ -298,6 +298,18 @@ def test_a_claim_whose_answers_were_all_lost_is_taken_away(
     assert keys(seaweed, bucket) == []
 
 
+def test_a_claim_that_is_gone_meanwhile_needs_nobody_to_take_it_away(
+    seaweed: S3Server, between: Gateway, bucket: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    between.answers.extend([Canned(403)] * 2)  # by both ways: the claim never came to be
+    with pytest.raises(StatisfactoryError):
+        through(between, seaweed, attempts=1).create(
+            source=folder_of(tmp_path, "new"), fragment=parse(f"s3://{bucket}/x")
+        )
+    assert keys(seaweed, bucket) == []
+    assert "may be left" not in caplog.text
+
+
 def test_a_folder_that_comes_between_the_look_and_the_claim_is_not_replaced(
     seaweed: S3Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

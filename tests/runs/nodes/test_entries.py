@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,8 +25,7 @@ from kedro_statisfactory.plugin.commands.nodes import _entries, shown_nodes
 from kedro_statisfactory.plugin.nodes import _held_by, nodes_of
 from kedro_statisfactory.plugin.skipping import Skippable, kept_inputs, original
 from kedro_statisfactory.project import Project
-from kedro_statisfactory.project.code import CodeReader, NodeCode, UnknownCode
-from kedro_statisfactory.project.code.modules import is_installed, is_standard
+from kedro_statisfactory.project.code import CodeReader, UnknownCode
 from kedro_statisfactory.runs.nodes.pipeline import NodePipeline
 from kedro_statisfactory.runs.nodes.state import Plan
 from kedro_statisfactory.session import Session
@@ -59,6 +60,31 @@ class _Odd(AbstractDataset[int, int]):
 
     def _describe(self) -> dict[str, Any]:
         return {}
+
+
+_OWN = """
+from kedro.io import AbstractDataset
+
+class Own(AbstractDataset):
+    def _load(self): return 1
+    def _save(self, data): pass
+    def _describe(self): return {}
+
+def same(value): return value
+"""
+_READ = """
+import sys
+from pathlib import Path
+import own
+from kedro.io import DataCatalog
+from kedro.pipeline import node, pipeline
+from kedro_statisfactory.plugin.nodes import nodes_of
+from kedro_statisfactory.project import Project
+
+catalog = DataCatalog({"odd": own.Own()})
+found = nodes_of(pipeline([node(own.same, "odd", "made")]), catalog, {}, Project(Path(sys.argv[1])))
+print(type(found.nodes[0].code).__name__, "unknown" if found.data["odd"].settings is None else "known")
+"""
 
 
 def _same(value: Any, *_: Any) -> Any:
@@ -103,9 +129,6 @@ def test_nodes_are_told_in_plain_values(tmp_path: Path, monkeypatch: pytest.Monk
             node(_same, "made", "none", name="three"),
         ]
     )
-    # Tests import each other in ways that nobody can follow, so that all that can be imported counts: only this may.
-    places = [place for place in sys.path if is_installed(f"{place}/") or is_standard(f"{place}/")]
-    monkeypatch.setattr(sys, "path", places)
     found = nodes_of(nodes, catalog, {"made": [entry], "none": [versions]}, Project(tmp_path))
     (one, two, _) = found.nodes
     assert one.parameters["params:x"] is None, "it is not there"
@@ -115,11 +138,9 @@ def test_nodes_are_told_in_plain_values(tmp_path: Path, monkeypatch: pytest.Monk
     assert [found.data[name].held() for name in ("missing", "odd")] == [None, None]
     assert found.data["made"].held() == {}
     assert [found.data[name].brings_code for name in ("raw", "made", "none", "odd")] == [False, False, True, True]
-    assert found.data["odd"].settings is not None
     monkeypatch.setattr(f"{__name__}._Odd.__module__", "<stdin>")
     again = nodes_of(nodes, catalog, {"made": [entry, entry], "none": [versions]}, Project(tmp_path))
     assert [again.data[name].settings for name in ("odd", "made")] == [None, None], "nobody knows what it does"
-    assert isinstance(one.code, NodeCode)
 
     def fail(*_: object) -> None:
         raise RuntimeError("odd")
@@ -127,6 +148,18 @@ def test_nodes_are_told_in_plain_values(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(CodeReader, "read", fail)
     unknown = nodes_of(nodes, catalog, {"made": [entry], "none": [versions]}, Project(tmp_path)).nodes[0].code
     assert unknown == UnknownCode("RuntimeError: odd"), "to look at code never ends a run"
+
+
+def test_code_of_nodes_and_of_classes_of_the_project_is_known_in_a_process_that_has_loaded_no_more(
+    tmp_path: Path,
+) -> None:
+    # Here other tests have registered backends and formats from files that they wrote, which nobody can know.
+    (tmp_path / "own.py").write_text(_OWN)
+    time.sleep(0.1)  # what is as young as a process may be other code than it has loaded
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", _READ, tmp_path], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split()[-2:] == ["NodeCode", "known"]
 
 
 def test_an_entry_that_cannot_be_made_leaves_the_rest_of_the_status_as_it_is(tmp_path: Path) -> None:
