@@ -222,6 +222,7 @@ class StatisfactoryHooks:
             return
         run = found.run
         if run.targets:
+            from kedro_statisfactory.plugin.elsewhere import other_places
             from kedro_statisfactory.plugin.nodes import answer, code_of_nodes, nodes_of
             from kedro_statisfactory.runs.nodes.of_run import NodesOfRun
 
@@ -229,7 +230,7 @@ class StatisfactoryHooks:
             run.nodes = NodesOfRun(nodes, functools.partial(code_of_nodes, pipeline, run.project))
             if run.may_skip:
                 with _as_dataset_error():
-                    plan = run.nodes.look(run.targets, run.project)
+                    plan = run.nodes.look(run.targets, run.project, functools.partial(other_places, catalog, run))
                 answer(plan, catalog, found.ours)
                 self._skippable += let_skip(plan, pipeline, found.ours)
 

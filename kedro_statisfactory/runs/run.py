@@ -142,8 +142,9 @@ class Run:
         read = self._read()
         inputs = {use.name: {**self._described(use), **read(use)} for use in self.uses if use.is_input}
         isolated = self.project.settings.mode == "isolated"
-        told, of_nodes = self._records_of_nodes()
+        of_nodes = self._records_of_nodes()
         for number, target in enumerate(self.targets):
+            told, _ = of_nodes[number]
             target.metadata = {
                 **self.facts,
                 **self.uncommitted.facts,
@@ -159,12 +160,12 @@ class Run:
                 **({SAVED: json.dumps(self._saved)} if self._saved and not number else {}),
                 **({PART: target.run_branch, PART_ID: self.kedro_id} if target.joined else {}),
             }
-        for target in self.targets:
+        for target, (told, content) in zip(self.targets, of_nodes, strict=True):
             try:
                 self.uncommitted.store(target)
-                if of_nodes:
+                if content:
                     branch = target.run_branch or target.data_branch
-                    records.write(target.api, target.repository, branch, told[NODES], of_nodes)
+                    records.write(target.api, target.repository, branch, told[NODES], content)
                 target.commit = commit_run(target)
             except StatisfactoryError as error:
                 raise self._not_committed(target, error) from error
@@ -174,14 +175,14 @@ class Run:
                 target.landed = target.commit
                 LOGGER.info("Committed the run %r to %s.", self.id, target.name)
 
-    def _records_of_nodes(self) -> tuple[dict[str, str], bytes]:
-        """What its nodes have made of what, and what the commits say about that."""
-        if self.nodes is None or not self.targets:
-            return {}, b""
-        try:
-            return self.nodes.told(self.uses, self.states, self.inputs.read(), self.project.saved(), self.targets)
-        except (OSError, ValueError):  # a cleaner of temporary files was here: the next run does all once more
-            return {}, b""
+    def _records_of_nodes(self) -> list[tuple[dict[str, str], bytes]]:
+        """What its nodes have made of what, and what its commit in each repository says about that."""
+        # A cleaner of temporary files may have been here: the next run does all once more.
+        with contextlib.suppress(OSError, ValueError):
+            if self.nodes and self.targets:
+                read, saved = self.inputs.read(), self.project.saved()
+                return list(self.nodes.told(self.uses, self.states, read, saved, self.targets))
+        return [({}, b"") for _ in self.targets]
 
     def _land_all(self) -> None:
         failed = self._merge_all()

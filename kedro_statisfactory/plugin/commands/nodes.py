@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kedro_statisfactory.plugin.commands.output import Refused, one_line, table, words
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from kedro_statisfactory.datasets import ArtifactDataset
+    from kedro_statisfactory.runs.nodes.planning import At
     from kedro_statisfactory.runs.nodes.state import Plan, Verdict
     from kedro_statisfactory.runs.past import Place
 
@@ -36,12 +37,14 @@ def look_at_nodes(catalog: Any, pipelines: Mapping[str, Pipeline], name: str, pl
     history = History(places)
     nodes = nodes_of(pipelines[name], *_entries(catalog, pipelines[name]), history.project)
     written = {data.repository for node in nodes.nodes for data in nodes.kept_outputs(node)}
-    at = [
-        (backend.api, repository, history.ref_of((backend, repository)))
-        for backend, repository in places
-        if (backend.api.host, repository) in written
-    ]
-    return plan_at(nodes, at, history.project)
+    at: dict[bool, list[Place]] = {True: [], False: []}
+    for backend, repository in places:
+        at[(backend.api.host, repository) in written].append((backend, repository))
+
+    def refs(there: bool) -> Iterator[At]:
+        return ((place[0].api, place[1], history.ref_of(place)) for place in at[there])
+
+    return plan_at(nodes, list(refs(True)), history.project, lambda: refs(False))
 
 
 class _Made:

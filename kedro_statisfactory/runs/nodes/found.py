@@ -42,8 +42,8 @@ class Source:
     branch: str
 
 
-def newest_records(api: LakeFSAPI, repository: str, ref: str, wanted: Iterable[Key]) -> dict[Key, Record]:
-    """The newest record of each node on a branch, as far as there is one in its last thousand commits.
+def newest_records(api: LakeFSAPI, repository: str, ref: str, wanted: Iterable[Key]) -> dict[Key, list[Record]]:
+    """The records of each node on a branch, newest first: one at least, if its last thousand commits have one.
 
     Args:
         api: The server.
@@ -51,7 +51,7 @@ def newest_records(api: LakeFSAPI, repository: str, ref: str, wanted: Iterable[K
         ref: Where the log begins.
         wanted: The nodes; others that are found beside them are given, too.
     """
-    missing, found, read = set(wanted), dict[Key, Record](), 0
+    missing, found, read = set(wanted), dict[Key, list[Record]](), 0
     for commit in _commits(api, repository, ref):
         if not missing or read == _MOST_READ:
             break
@@ -59,22 +59,26 @@ def newest_records(api: LakeFSAPI, repository: str, ref: str, wanted: Iterable[K
             continue
         read += 1
         for record in records_of(api, repository, commit):
-            found.setdefault(record.key, record)
+            found.setdefault(record.key, []).append(record)
         missing -= found.keys()
     return found
 
 
 def records_of(api: LakeFSAPI, repository: str, commit: Commit) -> list[Record]:
-    """What a run has recorded of nodes, each with the run that made it."""
-    told: list[Record] = []
-    for path in commit.metadata.get(NODES, "").split(", "):
+    """What a run has recorded of nodes, each with the run that made it.
+
+    What a part of it has made goes before what another part, which began before that, has left as it was.
+    """
+    made, left = list[Record](), list[Record]()
+    run = commit.metadata.get("kedro_run_id", "")
+    for path in reversed(commit.metadata.get(NODES, "").split(", ")):
         try:
             content = records.read(api, repository, commit.id, path)
         except IntegrityError:  # a run that was finished from elsewhere may have lost it
             continue
-        run = commit.metadata.get("kedro_run_id", "")
-        told += [record if record.run else replace(record, run=run) for record in unpacked(content)]
-    return told
+        for record in unpacked(content):
+            (left if record.run not in ("", run) else made).append(replace(record, run=record.run or run))
+    return [*made, *left]
 
 
 def _commits(api: LakeFSAPI, repository: str, ref: str) -> Iterator[Commit]:

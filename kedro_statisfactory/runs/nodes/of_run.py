@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kedro_statisfactory.backends.lakefs import records
@@ -14,9 +14,9 @@ from kedro_statisfactory.runs.inputs import unchanged
 from kedro_statisfactory.runs.nodes.contents import Fingerprint, identity_of, noted
 from kedro_statisfactory.runs.nodes.found import Source
 from kedro_statisfactory.runs.nodes.pipeline import Node, NodePipeline
-from kedro_statisfactory.runs.nodes.planning import plan_at
+from kedro_statisfactory.runs.nodes.planning import At, plan_at
 from kedro_statisfactory.runs.nodes.record import NODES, packed
-from kedro_statisfactory.runs.nodes.recording import records_of_run
+from kedro_statisfactory.runs.nodes.recording import records_of_run, still_told
 from kedro_statisfactory.runs.nodes.state import Plan
 from kedro_statisfactory.runs.taking import take
 from kedro_statisfactory.runs.target import KEPT, LOGGER, Target
@@ -39,15 +39,16 @@ class NodesOfRun:
     read_again: Callable[[], Mapping[str, NodeCode | UnknownCode]]
     plan: Plan | None = None
 
-    def look(self, targets: Sequence[Target], project: Project) -> Plan:
+    def look(self, targets: Sequence[Target], project: Project, further: Callable[[], Iterable[At]]) -> Plan:
         """Find out which of them are up to date, and take over what runs on other branches have made.
 
         Args:
             targets: The repositories to which the run writes.
             project: The project in the run.
+            further: Gives the other repositories of the catalog.
         """
         places = [(each.api, each.repository, each.base or each.data_branch) for each in targets]
-        self.plan = plan_at(self.pipeline, places, project)
+        self.plan = plan_at(self.pipeline, places, project, further)
         for verdict in self.plan.verdicts.values():
             if verdict.source:
                 self._take_over(verdict.node, verdict.source, targets, project)
@@ -71,8 +72,8 @@ class NodesOfRun:
         read: _Read,
         saved: Mapping[str, Mapping[str, Fingerprint] | None],
         targets: Sequence[Target],
-    ) -> tuple[dict[str, str], bytes]:
-        """What the commits of the run say of its nodes, and the content of the object that they name.
+    ) -> Iterator[tuple[dict[str, str], bytes]]:
+        """What the commit of the run in each repository says of its nodes, and the content of the object that it names.
 
         Args:
             uses: The entries of the pipeline.
@@ -91,12 +92,12 @@ class NodesOfRun:
         for name in [name for name in written if name in self.pipeline.data and self.pipeline.data[name].adds]:
             written[name] = self.pipeline.data[name].identity() or ""  # more than this run has written
         told = records_of_run(self._as_it_ran(), found, written, self.plan)
-        content = packed(told)
         kept = {name: record.run for record in told if record.run for name in sorted(record.outputs)}
-        stored = {data.name for node in self.pipeline.nodes for data in self.pipeline.kept_outputs(node)}
-        kept = {name: run for name, run in kept.items() if name in stored}
-        facts = {NODES: records.path_of(content, "json")}
-        return {**facts, **({KEPT: json.dumps(kept, sort_keys=True)} if kept else {})}, content
+        for each in targets:
+            others = self.plan.others.get(each.key, ()) if self.plan else ()
+            content = packed([*told, *still_told(told, others)])
+            facts = {NODES: records.path_of(content, "json")}
+            yield {**facts, **({KEPT: json.dumps(kept, sort_keys=True)} if kept else {})}, content
 
     def _as_it_ran(self) -> NodePipeline:
         """The pipeline, without what is known of code that was another one when the run had ended."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
+from kedro_statisfactory.errors import StatisfactoryError
 from kedro_statisfactory.project import Project
 from kedro_statisfactory.runs.nodes.found import Key, Source, newest_records
 from kedro_statisfactory.runs.nodes.pipeline import Node, NodePipeline
@@ -16,36 +17,90 @@ from kedro_statisfactory.runs.nodes.taking_over import Sources
 At = tuple[LakeFSAPI, str, str]
 
 
-def plan_at(pipeline: NodePipeline, places: Sequence[At], project: Project) -> Plan:
+def plan_at(
+    pipeline: NodePipeline,
+    places: Sequence[At],
+    project: Project,
+    further: Callable[[], Iterable[At]] = lambda: (),
+) -> Plan:
     """What is known of the nodes of a pipeline.
 
     Args:
         pipeline: The pipeline.
         places: The repositories to which it writes.
         project: It knows what is checked out.
+        further: Gives other repositories, whose runs may tell of nodes that write outside of lakeFS alone.
     """
-    wanted: dict[int, list[Key]] = {}
-    for node in pipeline.nodes:
-        wanted.setdefault(_place_of(pipeline, node, places), []).append(node.key)
-    found: dict[Key, Record] = {}
-    for number, keys in wanted.items() if places else ():
-        found.update(newest_records(*places[number], keys))
-    sources = {number: Sources(*places[number][:2], project, keys) for number, keys in wanted.items() if places}
+    found = _Found(pipeline, places, further)
+    sources = [Sources(api, repository, project, keys) for (api, repository, _), keys in found.wanted]
 
     def find(node: Node, recipe: Recipe) -> Source | None:
-        of_place = sources.get(_place_of(pipeline, node, places))
-        return of_place.find(pipeline, node, recipe) if of_place else None
+        number = found.place_of(node)
+        return None if number is None else sources[number].find(pipeline, node, recipe)
 
-    made = plan(pipeline, look(pipeline.data.values()), lambda node: found.get(node.key), find)
-    known = {node.key for node in pipeline.nodes}
-    made.others = [record for key, record in found.items() if key not in known]
+    made = plan(pipeline, look(pipeline.data.values()), found.of, find)
+    made.others = found.others
     return made
 
 
-def _place_of(pipeline: NodePipeline, node: Node, places: Sequence[At]) -> int:
-    """Which repository tells of a node: the one to which it writes; of others the first one."""
-    there = {(api.host, repository): number for number, (api, repository, _) in enumerate(places)}
-    for data in pipeline.kept_outputs(node):
-        if data.repository in there:
-            return there[data.repository]
-    return 0
+class _Found:
+    """The records of the nodes of a pipeline, wherever they are.
+
+    A node is told of by the repository to which it writes. One that writes outside of lakeFS alone is told of by the
+    first repository of the run that has made it, which others may have been than those of this run.
+
+    Args:
+        pipeline: The pipeline.
+        places: The repositories to which it writes.
+        further: Gives other repositories.
+    """
+
+    def __init__(self, pipeline: NodePipeline, places: Sequence[At], further: Callable[[], Iterable[At]]) -> None:
+        self._pipeline, self._further = pipeline, further
+        self._numbers = {(api.host, repository): number for number, (api, repository, _) in enumerate(places)}
+        self.wanted = [(place, list[Key]()) for place in places]
+        self._homeless: list[Key] = []
+        for node in pipeline.nodes:
+            number = self.place_of(node)
+            if number is None and pipeline.kept_outputs(node):
+                self._homeless.append(node.key)
+            if places:
+                self.wanted[number or 0][1].append(node.key)
+        self._found = [newest_records(*place, keys) for place, keys in self.wanted]
+        self._more = self._read_more()
+        self._read: list[dict[Key, list[Record]]] = []
+
+    def place_of(self, node: Node) -> int | None:
+        """Which repository tells of a node; ``None``: it writes to none of them."""
+        numbers = (self._numbers.get(data.repository) for data in self._pipeline.kept_outputs(node) if data.repository)
+        return next((number for number in numbers if number is not None), None)
+
+    def of(self, node: Node) -> Iterator[Record]:
+        """The records of a node, the newest one first; further repositories are asked where those before do not do."""
+        home = self.place_of(node)
+        for number in sorted(range(len(self._found)), key=lambda number: number != (home or 0)):
+            yield from self._found[number].get(node.key, ())
+        if home is None:
+            for found in self._read:
+                yield from found.get(node.key, ())
+            for found in self._more:
+                yield from found.get(node.key, ())
+
+    def _read_more(self) -> Iterator[dict[Key, list[Record]]]:
+        """What else is recorded of nodes that write outside of lakeFS alone, one repository after the other."""
+        places = [place for place, _ in self.wanted[1:]]
+        for place in (*places, *(self._further() if self.wanted else ())):
+            try:
+                self._read.append(newest_records(*place, self._homeless))
+            except StatisfactoryError:  # the run does without it
+                continue
+            yield self._read[-1]
+
+    @property
+    def others(self) -> dict[tuple[str, str], list[Record]]:
+        """What each repository tells of nodes that are not in the pipeline."""
+        known = {node.key for node in self._pipeline.nodes}
+        return {
+            key: [records[0] for each, records in self._found[number].items() if each not in known]
+            for key, number in self._numbers.items()
+        }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from kedro_statisfactory.runs.nodes.pipeline import Node, NodePipeline
 from kedro_statisfactory.runs.nodes.record import Recipe, Record, recipe_of
@@ -61,9 +61,13 @@ def records_of_run(
             found.append(kept[node.name])
         elif node.name in made and outputs <= written.keys():
             found.append(Record(made[node.name], {name: written[name] for name in sorted(outputs)}))
-    told = {name for record in found for name in record.recipe.outputs}
-    others = before.others if before else ()
-    return [*found, *(record for record in others if not told & set(record.recipe.outputs))]
+    return found
+
+
+def still_told(records: Sequence[Record], others: Sequence[Record]) -> list[Record]:
+    """Those records of other nodes that hold beside what a run records."""
+    told = {name for record in records for name in record.recipe.outputs}
+    return [record for record in others if not told & set(record.recipe.outputs)]
 
 
 def _is_as_it_was(record: Record, outputs: set[str], written: Mapping[str, str], before: Plan | None) -> bool:

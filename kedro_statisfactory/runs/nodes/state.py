@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from itertools import chain
 
 from kedro_statisfactory.project.code import UnknownCode
 from kedro_statisfactory.runs.nodes.found import Source
@@ -93,13 +94,13 @@ class Plan:
         pipeline: The pipeline.
         held: What each stored dataset holds, by name; ``None``: not known.
         verdicts: By name of the node.
-        others: Records of nodes that are not in the pipeline.
+        others: Records of nodes that are not in the pipeline, by the repository (server and name) that has them.
     """
 
     pipeline: NodePipeline
     held: dict[str, str | None]
     verdicts: dict[str, Verdict] = field(default_factory=dict)
-    others: Sequence[Record] = ()
+    others: Mapping[tuple[str, str], Sequence[Record]] = field(default_factory=dict)
 
 
 def look(data: Iterable[Data]) -> dict[str, str | None]:
@@ -112,7 +113,7 @@ def look(data: Iterable[Data]) -> dict[str, str | None]:
 def plan(
     pipeline: NodePipeline,
     held: Mapping[str, str | None],
-    records: Callable[[Node], Record | None],
+    records: Callable[[Node], Iterable[Record]],
     find: Callable[[Node, Recipe], Source | None] = lambda *_: None,
 ) -> Plan:
     """Find out which nodes are up to date.
@@ -120,16 +121,26 @@ def plan(
     Args:
         pipeline: The pipeline.
         held: What each stored dataset holds.
-        records: Gives the last record of a node.
+        records: Gives the records of a node, the newest one first; those behind it are asked for where it does not do.
         find: Gives where the outputs of a node are that were made by a recipe.
     """
     found = Plan(pipeline, dict(held))
     for node in pipeline.nodes:
-        verdict = _Judging(found, node, records(node)).verdict()
+        verdict = _judged(found, node, iter(records(node)))
         if verdict.state is State.STALE and verdict.recipe and not node.always:
             verdict = _elsewhere(found, verdict, find(node, verdict.recipe))
         found.verdicts[node.name] = verdict
     return found
+
+
+def _judged(plan: Plan, node: Node, records: Iterator[Record]) -> Verdict:
+    """What the first record says that a node is up to date by, or may be; else what the newest one says."""
+    first = _Judging(plan, node, next(records, None)).verdict()
+    is_hopeless = any(reason.why in (Why.ALWAYS, Why.UNKNOWN) for reason in first.reasons)
+    if is_hopeless or any(plan.held.get(data.name) is None for data in plan.pipeline.kept_outputs(node)):
+        return first
+    verdicts = chain([first], (_Judging(plan, node, record).verdict() for record in records))
+    return next((each for each in verdicts if each.state is not State.STALE or each.may_be_same), first)
 
 
 def _elsewhere(plan: Plan, verdict: Verdict, source: Source | None) -> Verdict:

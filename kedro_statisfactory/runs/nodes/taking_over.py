@@ -85,4 +85,4 @@ class Sources:
                 seen.add(branch)
                 of_git = commit.metadata.get("git_branch", branch)
                 told = newest_records(self._api, self._repository, commit.id, self._wanted).values()
-                yield [Source(each, self._api, self._repository, commit.id, of_git) for each in told]
+                yield [Source(each[0], self._api, self._repository, commit.id, of_git) for each in told]

@@ -98,8 +98,8 @@ def _note_plans() -> list[Any]:
     """Print why nodes are run, for whoever asks why a test fails; gives what the run is going to look at."""
     look, looked = NodesOfRun.look, list[Any]()
 
-    def noted(nodes: NodesOfRun, targets: Sequence[Target], project: Project) -> Plan:
-        plan = look(nodes, targets, project)
+    def noted(nodes: NodesOfRun, targets: Sequence[Target], project: Project, further: Any) -> Plan:
+        plan = look(nodes, targets, project, further)
         looked[:] = [nodes, [*targets], project]
         _print(plan)
         return plan

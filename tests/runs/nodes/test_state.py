@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from kedro_statisfactory.backends.lakefs import records
-from kedro_statisfactory.backends.lakefs.model import Commit
-from kedro_statisfactory.errors import IntegrityError, RefNotFound, TransferError
+from kedro_statisfactory.errors import TransferError
 from kedro_statisfactory.project import Project
 from kedro_statisfactory.project.code import NodeCode, UnknownCode
-from kedro_statisfactory.project.git import Head
-from kedro_statisfactory.runs.nodes import taking_over
 from kedro_statisfactory.runs.nodes.contents import identity_of, noted, written_meanwhile
-from kedro_statisfactory.runs.nodes.found import newest_records
 from kedro_statisfactory.runs.nodes.of_run import NodesOfRun
 from kedro_statisfactory.runs.nodes.pipeline import Data, Node, NodePipeline
-from kedro_statisfactory.runs.nodes.planning import plan_at
 from kedro_statisfactory.runs.nodes.record import NODES, Record, packed, unpacked
 from kedro_statisfactory.runs.nodes.recording import recipes, records_of_run
 from kedro_statisfactory.runs.nodes.state import Plan, State, look, plan
@@ -48,42 +43,42 @@ def _pipeline(*nodes: Node, project_code: Callable[[], str | None] = lambda: "al
 
 
 # raw -> [clean] -> kept -> [sum] -> memory -> [report] -> told
-_CLEAN, _SUM = _node("clean", ("raw",), ("kept",)), _node("sum", ("kept",), ("memory",))
-_REPORT = _node("report", ("memory",), ("told",), parameters={"params:x": "1"})
+CLEAN, _SUM = _node("clean", ("raw",), ("kept",)), _node("sum", ("kept",), ("memory",))
+REPORT = _node("report", ("memory",), ("told",), parameters={"params:x": "1"})
 _MEMORY = Data("memory", in_memory=True)
-_WHOLE = _pipeline(_CLEAN, _SUM, _REPORT, memory=_MEMORY)
-_HELD = {"raw": "r", "kept": "k", "told": "t"}
+WHOLE = _pipeline(CLEAN, _SUM, REPORT, memory=_MEMORY)
+HELD = {"raw": "r", "kept": "k", "told": "t"}
 
 
-def _recorded(pipeline: NodePipeline = _WHOLE) -> dict[str, Record]:
+def recorded_nodes(pipeline: NodePipeline = WHOLE) -> dict[str, Record]:
     told = records_of_run(pipeline, {"raw": "r"}, {"kept": "k", "told": "t"}, None)
     return {each.recipe.name: each for each in unpacked(packed(told))}
 
 
 def _changed(name: str, **change: Any) -> NodePipeline:
     """The pipeline, with another node of a name."""
-    nodes = [dataclasses.replace(each, **change) if each.name == name else each for each in _WHOLE.nodes]
-    return dataclasses.replace(_WHOLE, nodes=nodes)
+    nodes = [dataclasses.replace(each, **change) if each.name == name else each for each in WHOLE.nodes]
+    return dataclasses.replace(WHOLE, nodes=nodes)
 
 
-def _with(name: str, **change: Any) -> NodePipeline:
+def changed_entry(name: str, **change: Any) -> NodePipeline:
     """The pipeline, with another dataset of a name."""
-    return dataclasses.replace(_WHOLE, data={**_WHOLE.data, name: dataclasses.replace(_WHOLE.data[name], **change)})
+    return dataclasses.replace(WHOLE, data={**WHOLE.data, name: dataclasses.replace(WHOLE.data[name], **change)})
 
 
-def _planned(pipeline: NodePipeline, held: Mapping[str, str | None] = _HELD, before: NodePipeline = _WHOLE) -> Plan:
-    recorded = _recorded(before)
-    return plan(pipeline, held, lambda node: recorded.get(node.name))
+def _planned(pipeline: NodePipeline, held: Mapping[str, str | None] = HELD, before: NodePipeline = WHOLE) -> Plan:
+    recorded = recorded_nodes(before)
+    return plan(pipeline, held, lambda node: filter(None, [recorded.get(node.name)]))
 
 
-def _reasons(pipeline: NodePipeline, held: Mapping[str, str | None] = _HELD) -> dict[str, list[str]]:
+def _reasons(pipeline: NodePipeline, held: Mapping[str, str | None] = HELD) -> dict[str, list[str]]:
     """Why nodes that keep something are not up to date."""
     found = _planned(pipeline, held).verdicts.values()
     return {each.node.name: list(map(str, each.reasons)) for each in found if each.state is State.STALE}
 
 
 def test_the_same_is_up_to_date() -> None:
-    assert [each.state for each in _planned(_WHOLE).verdicts.values()] == [
+    assert [each.state for each in _planned(WHOLE).verdicts.values()] == [
         State.UP_TO_DATE,
         State.IN_MEMORY,
         State.UP_TO_DATE,
@@ -95,44 +90,44 @@ def test_the_same_is_up_to_date() -> None:
     [
         (
             _changed("report", code=UnknownCode("a lambda")),
-            _HELD,
+            HELD,
             {"report": ["its code is not known: a lambda"]},
         ),
         (
             _changed("report", code=dataclasses.replace(_CODE, digest="other")),
-            _HELD,
+            HELD,
             {"report": ["code of its function changed"]},
         ),
         (
             _changed("report", code=dataclasses.replace(_CODE, distributions={"pandas": "3.0"})),
-            _HELD,
+            HELD,
             {"report": ["pandas 2.2 -> 3.0"]},
         ),
-        (_changed("report", code=dataclasses.replace(_CODE, distributions={})), _HELD, {}),
+        (_changed("report", code=dataclasses.replace(_CODE, distributions={})), HELD, {}),
         (
             _changed("sum", code=dataclasses.replace(_CODE, digest="other", modules={"my.nodes": "2"})),
-            _HELD,
+            HELD,
             {"report": ["code of `my.nodes` changed (in `sum`)"]},
         ),
         (
             _changed("sum", code=UnknownCode("a lambda")),
-            _HELD,
+            HELD,
             {"report": ["its code is not known: a lambda (in `sum`)"]},
         ),
         (
             _changed("report", parameters={"params:x": None}),
-            _HELD,
+            HELD,
             {"report": ["values in parameter `x` cannot be compared"]},
         ),
         (
             _changed("report", parameters={"parameters": "1", "params:x": "1"}),
-            _HELD,
+            HELD,
             {"report": ["`parameters` changed"]},
         ),
-        (_changed("report", wiring="other"), _HELD, {"report": ["other inputs, outputs or arguments"]}),
+        (_changed("report", wiring="other"), HELD, {"report": ["other inputs, outputs or arguments"]}),
         (
             _changed("clean", always=True),
-            _HELD,
+            HELD,
             {
                 "clean": ["tagged `always`"],
                 "report": ["input `kept` is made again by `clean` (in `sum`)"],
@@ -140,49 +135,49 @@ def test_the_same_is_up_to_date() -> None:
         ),
         (
             _changed("sum", always=True),
-            _HELD,
+            HELD,
             {"report": ["input `memory` is made by `sum`, which is tagged `always`"]},
         ),
         (
-            _with("told", settings=None),
-            _HELD,
+            changed_entry("told", settings=None),
+            HELD,
             {"report": ["options of entry `told` cannot be compared"]},
         ),
-        (_with("told", settings="other"), _HELD, {"report": ["the catalog has other options for `told`"]}),
+        (changed_entry("told", settings="other"), HELD, {"report": ["the catalog has other options for `told`"]}),
         (
-            _with("kept", is_pinned=True),
-            _HELD,
+            changed_entry("kept", is_pinned=True),
+            HELD,
             {"report": ["what input `kept` holds is not known (in `sum`)"]},
         ),
         (
-            _WHOLE,
-            {**_HELD, "raw": "other"},
+            WHOLE,
+            {**HELD, "raw": "other"},
             {
                 "clean": ["input `raw` changed"],
                 "report": ["input `kept` is made again by `clean` (in `sum`)"],
             },
         ),
         (
-            _WHOLE,
-            {**_HELD, "raw": None},
+            WHOLE,
+            {**HELD, "raw": None},
             {
                 "clean": ["what input `raw` holds is not known"],
                 "report": ["input `kept` is made again by `clean` (in `sum`)"],
             },
         ),
-        (_WHOLE, {**_HELD, "told": None}, {"report": ["output `told` is missing, or not known"]}),
-        (_WHOLE, {**_HELD, "told": "other"}, {"report": ["output `told` was changed since"]}),
+        (WHOLE, {**HELD, "told": None}, {"report": ["output `told` is missing, or not known"]}),
+        (WHOLE, {**HELD, "told": "other"}, {"report": ["output `told` was changed since"]}),
         (
-            _with("raw", brings_code=True),
-            _HELD,
+            changed_entry("raw", brings_code=True),
+            HELD,
             {
                 "clean": ["code that `raw` brings with it changed"],
                 "report": ["input `kept` is made again by `clean` (in `sum`)"],
             },
         ),
         (
-            dataclasses.replace(_with("raw", brings_code=True), project_code=lambda: None),
-            _HELD,
+            dataclasses.replace(changed_entry("raw", brings_code=True), project_code=lambda: None),
+            HELD,
             {
                 "clean": ["the code that `raw` brings with it is not known"],
                 "report": ["input `kept` is made again by `clean` (in `sum`)"],
@@ -198,28 +193,28 @@ def test_what_has_changed_is_told(
 
 def test_what_is_unpickled_depends_on_all_code_before_it() -> None:
     report = _node("report", ("kept",), ("told",))
-    before = _pipeline(_CLEAN, report, kept=_stored("kept", brings_code=True))
+    before = _pipeline(CLEAN, report, kept=_stored("kept", brings_code=True))
     other = dataclasses.replace(_CODE, digest="other")
-    after = dataclasses.replace(before, nodes=[dataclasses.replace(_CLEAN, code=other), report])
+    after = dataclasses.replace(before, nodes=[dataclasses.replace(CLEAN, code=other), report])
     found = _planned(after, before=before).verdicts["report"]
     assert str(found.reasons[0]) == "code that `kept` brings with it changed"
     assert not found.may_be_same
-    unknown = dataclasses.replace(_CLEAN, code=UnknownCode("a lambda"))
+    unknown = dataclasses.replace(CLEAN, code=UnknownCode("a lambda"))
     found = _planned(dataclasses.replace(before, nodes=[unknown, report]), before=before).verdicts["report"]
     assert str(found.reasons[0]) == "the code that `kept` brings with it is not known"
 
 
 def test_an_input_in_memory_that_nobody_makes_is_not_known() -> None:
-    alone = _pipeline(_REPORT, memory=_MEMORY)
+    alone = _pipeline(REPORT, memory=_MEMORY)
     assert _reasons(alone)["report"][0] == "what input `memory` holds is not known"
-    assert recipes(alone, _HELD) == {}
+    assert recipes(alone, HELD) == {}
 
 
 def test_what_is_in_memory_may_be_another_one_though_its_node_is_as_it_was_last() -> None:
-    recorded = _recorded()
+    recorded = recorded_nodes()
     recipe = dataclasses.replace(recorded["report"].recipe, memory={"memory": "older"})
     recorded["report"] = dataclasses.replace(recorded["report"], recipe=recipe)
-    found = plan(_WHOLE, _HELD, lambda node: recorded[node.name]).verdicts["report"]
+    found = plan(WHOLE, HELD, lambda node: [recorded[node.name]]).verdicts["report"]
     assert list(map(str, found.reasons)) == ["input `memory` changed"]
 
 
@@ -230,22 +225,23 @@ def test_entries_of_two_classes_in_one_place_are_one() -> None:
     made = records_of_run(found, {"raw": "r"}, {"x@pandas": "x", "told": "t"}, None)
     assert made[1].recipe.data == {"x@spark": "x"}
     held = {"raw": "r", "x@pandas": "x", "x@spark": "x", "told": "t"}
-    planned = plan(found, held, lambda node: next(each for each in made if each.recipe.name == node.name))
+    planned = plan(found, held, lambda node: [each for each in made if each.recipe.name == node.name])
     assert {each.state for each in planned.verdicts.values()} == {State.UP_TO_DATE}
 
 
-def test_what_a_run_did_not_write_or_does_not_know_is_not_recorded() -> None:
-    assert [each.recipe.name for each in records_of_run(_WHOLE, {"raw": None}, {"kept": "k"}, None)] == ["sum"]
-    pinned = records_of_run(_with("kept", is_pinned=True), {"raw": "r"}, {"kept": "k", "told": "t"}, None)
+def test_what_a_run_did_not_write_or_does_not_know_is_notrecorded_nodes() -> None:
+    assert [each.recipe.name for each in records_of_run(WHOLE, {"raw": None}, {"kept": "k"}, None)] == ["sum"]
+    pinned = records_of_run(changed_entry("kept", is_pinned=True), {"raw": "r"}, {"kept": "k", "told": "t"}, None)
     assert [each.recipe.name for each in pinned] == ["clean"]
 
 
-def test_code_that_changed_during_a_run_is_not_recorded() -> None:
+def test_code_that_changed_during_a_run_is_notrecorded_nodes() -> None:
     other = dataclasses.replace(_CODE, digest="other")
-    nodes = NodesOfRun(_WHOLE, lambda: {"clean": _CODE, "sum": other, "report": _CODE})
+    nodes = NodesOfRun(WHOLE, lambda: {"clean": _CODE, "sum": other, "report": _CODE})
     uses = [Use("raw", "raw", is_input=True), Use("gone", "gone", is_input=True)]
     read = {"raw": {"raw": [{"checksum": "r"}]}}
-    facts, content = nodes.told(uses, {}, read, {"kept": {"": {"checksum": "k"}}, "told": None}, [])
+    target: Any = SimpleNamespace(key=("host", "repo"), written={})
+    ((facts, content),) = nodes.told(uses, {}, read, {"kept": {"": {"checksum": "k"}}, "told": None}, [target])
     assert facts == {NODES: records.path_of(content, "json")}
     assert [each.recipe.name for each in unpacked(content)] == ["clean"]
 
@@ -306,136 +302,3 @@ def test_what_cannot_be_asked_is_not_known() -> None:
         "a": None,
         "b": "c",
     }
-
-
-# -- what runs have left ---------------------------------------------------------------------------------------------
-
-
-class _Log:
-    """A server that has commits, and objects that they name."""
-
-    host = "host"
-
-    def __init__(self, *metadata: Mapping[str, str]) -> None:
-        self.commits = [Commit(str(number), "", 0, (), each) for number, each in enumerate(metadata)]
-        self.read: list[str] = []
-
-    def log(self, repository: str, ref: str, amount: int) -> list[Commit]:
-        return self.commits[int(ref) :]
-
-    def commit(self, repository: str, ref: str) -> Commit:
-        if ref == "gone":
-            raise RefNotFound("gone")
-        return self.commits[int(ref)]
-
-    def list(self, *_: Any) -> list[Any]:
-        return []
-
-
-@pytest.fixture
-def objects(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Record]]:
-    """Records, by the path of their object."""
-    found: dict[str, list[Record]] = {}
-
-    def read(api: _Log, repository: str, ref: str, path: str) -> bytes:
-        api.read.append(path)
-        if path not in found:
-            raise IntegrityError("it is gone")
-        return packed(found[path])
-
-    monkeypatch.setattr(records, "read", read)
-    return found
-
-
-def test_the_newest_record_of_each_node_is_found_by_few_questions(objects: dict[str, list[Record]]) -> None:
-    told = _recorded()
-    objects["clean"], objects["both"] = [told["clean"]], [told["report"], told["clean"]]
-    wrote = {"kedro_outputs": json.dumps({"told": {}})}
-    others = [{}, {NODES: "x", "kedro_outputs": '{"y": {}}'}, {NODES: "gone", "kedro_outputs": "no JSON"}]
-    others += [{NODES: "saved", "kedro_outputs": "{}", "kedro_saved": '["z"]', "kedro_record": "r"}]
-    log: Any = _Log(
-        {NODES: "clean, gone", "kedro_run_id": "new", "kedro_kept": "{}"},
-        *(others * 4),
-        {NODES: "both", "kedro_run_id": "old", **wrote},
-    )
-    found = newest_records(log, "repo", "0", [_CLEAN.key, _REPORT.key])
-    assert {key[0]: record.run for key, record in found.items()} == {"clean": "new", "report": "old"}
-    assert log.read[:2] == ["clean", "gone"]
-    assert log.read[-1] == "both"
-    assert {"x", "saved"}.isdisjoint(log.read)
-    for told_by in ({"kedro_saved": '["told"]'}, {"kedro_record": "which may tell more"}):
-        log = _Log({NODES: "both", "kedro_outputs": "{}", **told_by})
-        assert newest_records(log, "repo", "0", [_REPORT.key]).keys() == {_REPORT.key, _CLEAN.key}
-    log = _Log(*([{NODES: "gone"}] * 30))
-    assert newest_records(log, "repo", "0", [_CLEAN.key]) == {}
-    assert len(log.read) == 10, "nobody looks for ever"
-    assert newest_records(_Log({}), "repo", "0", [_CLEAN.key]) == {}  # type: ignore[arg-type]
-
-
-def test_the_log_is_read_back_for_a_thousand_commits(monkeypatch: pytest.MonkeyPatch) -> None:
-    log: Any = _Log(*([{}] * 2000), {NODES: "too old"})
-    assert newest_records(log, "repo", "0", [_CLEAN.key]) == {}
-    assert log.read == []
-
-
-def test_what_can_be_taken_over_is_looked_for_in_the_newest_runs_of_the_code(
-    objects: dict[str, list[Record]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    from kedro_statisfactory.backends.lakefs.run_tags import RunAt, RunTags
-
-    objects["told"] = list(_recorded().values())
-    log: Any = _Log({NODES: "told", "kedro_data_branch": "x", "git_branch": "feature/x"})
-    runs = [RunAt("r", "gone", "sha", "1"), RunAt("q", "0", "sha", "2-read"), *[RunAt("s", "0", "sha", "0")] * 10]
-    monkeypatch.setattr(RunTags, "by_ancestor", lambda *_: iter([runs]))
-    project = Project(tmp_path, head=Head("main", "sha", ""))
-    sources = taking_over.Sources(log, "repo", project, [_CLEAN.key])
-    recipe = _recorded()["clean"].recipe
-    assert sources.find(_WHOLE, _CLEAN, recipe) is None, "its bytes are not there any more"
-    monkeypatch.setattr(log, "list", lambda *_: [_stat("kept/a"), _stat("kept")])
-    both = identity_of({"": {"checksum": "k"}, "a": {"checksum": "k"}}, "kept")
-    assert both is not None
-    told = dataclasses.replace(_recorded()["clean"], outputs={"kept": both})
-    objects["told"] = [told]
-    sources = taking_over.Sources(log, "repo", project, [_CLEAN.key])
-    for _ in range(2):
-        found = sources.find(_WHOLE, _CLEAN, recipe)
-        assert found is not None
-        assert found.branch == "feature/x"
-    assert sources.find(_WHOLE, _REPORT, _recorded()["report"].recipe) is None
-    elsewhere = _with("kept", repository=None)
-    assert sources.find(elsewhere, _CLEAN, recipe) is None, "on disk there is nothing to take over from"
-    without = taking_over.Sources(log, "repo", dataclasses.replace(project, head=Head("main", None, "")), [])
-    assert without.find(_WHOLE, _CLEAN, recipe) is None
-
-
-def _stat(path: str) -> Any:
-    from kedro_statisfactory.backends.lakefs.model import Stat
-
-    return Stat(path, 1, "k", 0, "address")
-
-
-def test_what_was_merged_into_the_data_branch_by_hand_is_up_to_date() -> None:
-    from kedro_statisfactory.runs.nodes.found import Source
-
-    recorded = _recorded()
-    log: Any = _Log()
-    found = plan(
-        _WHOLE, _HELD, lambda _: None, lambda node, _: Source(recorded[node.name], log, "repo", "0", "feature/x")
-    )
-    assert found.verdicts["clean"].state is State.UP_TO_DATE
-    taken = plan(
-        _WHOLE,
-        {**_HELD, "kept": "other"},
-        lambda _: None,
-        lambda node, _: Source(recorded[node.name], log, "repo", "0", "feature/x"),
-    )
-    assert [each.state.value for each in taken.verdicts.values()] == ["to take over", "in memory", "up to date"]
-    kept = records_of_run(_WHOLE, {"raw": "r"}, {"kept": "k"}, taken)
-    assert [each.recipe.name for each in kept] == ["clean", "sum", "report"]
-    again = records_of_run(_WHOLE, {"raw": "r"}, {"kept": "made again"}, taken)
-    assert again[0].outputs == {"kept": "made again"}, "a node that had to be run all the same"
-
-
-def test_nodes_that_write_nothing_to_lakefs_were_never_run_as_far_as_one_knows(tmp_path: Path) -> None:
-    found = plan_at(_WHOLE, [], Project(tmp_path))
-    assert "never run" in map(str, found.verdicts["clean"].reasons)

@@ -109,6 +109,7 @@ def register_pipelines() -> dict[str, Pipeline]:
             node(add, ["total_before", "a", "parameters"], "total", name="add"),
         ]
     )
+    there = node(one, "params:other", "elsewhere", name="there")
     return {
         "__default__": whole,
         "with_folder": whole + pipeline([node(parts, "parameters", "folder", name="parts")]),
@@ -157,8 +158,9 @@ def register_pipelines() -> dict[str, Pipeline]:
             [
                 node(one, "params:value", "a", name="here"),
                 node(times, ["a", "params:factor"], "local", name="local"),
-                node(one, "params:other", "elsewhere", name="there"),
+                there,
             ]
         ),
+        "there": pipeline([node(times, ["a", "params:factor"], "local", name="local"), there]),
         "wide": pipeline([node(first, "parameters", f"wide_{number}", name=f"n{number}") for number in range(40)]),
     }
