@@ -18,12 +18,13 @@ class Template:
     """Gives copies of a dataset, each as if it had been made on a path of its own.
 
     It does so only where that was seen to be right: the first two datasets are made as always, and the second has to
-    be exactly what a copy of the first would be. So a class that does more with its path is never copied.
+    be exactly what a copy of the first would be. So a class that does more with its path is never copied. What was seen
+    of the same path, on which one file after the other may be staged, tells nothing about other paths.
     """
 
     def __init__(self) -> None:
         self._first: tuple[str, Any] | None = None
-        self._is_right: bool | None = None  # nobody knows yet
+        self._is_right: dict[bool, bool] = {}  # on the same path, and on others, as far as that was seen
         self._varying: list[str] = []
 
     def __reduce__(self) -> tuple[type[Template], tuple[()]]:
@@ -36,15 +37,17 @@ class Template:
             path: Of its file.
             make: Makes one.
         """
-        first = self._first
-        if first is not None and self._is_right and _suffix(first[0]) == _suffix(path):
-            return _copy(cast("_Dataset", first[1]), first[0], path, self._varying)
-        made = make()
-        if first is None:
+        if (first := self._first) is None:
+            made = make()
             self._first = path, (kept := _copy(made, path, path, vars(made)))
             self._varying = [name for name, value in vars(kept).items() if _varies(value, path)]
-        elif self._is_right is None and first[0] != path:
-            self._is_right = _same(vars(_copy(first[1], first[0], path, self._varying)), vars(made))
+            return made
+        is_same = first[0] == path
+        if self._is_right.get(is_same) and _suffix(first[0]) == _suffix(path):
+            return _copy(cast("_Dataset", first[1]), first[0], path, self._varying)
+        made = make()
+        if is_same not in self._is_right:
+            self._is_right[is_same] = _same(vars(_copy(first[1], first[0], path, self._varying)), vars(made))
         return made
 
 

@@ -88,6 +88,36 @@ def test_a_class_is_copied_only_where_the_second_is_what_a_copy_would_be(
     assert made_on(paths, attributes) == made.split()
 
 
+def test_what_was_seen_of_one_path_tells_nothing_about_others() -> None:
+    template, made = Template(), []
+
+    def make(path: str) -> Made:
+        made.append(path)
+        return Made(path, stem=f"{path} without its suffix")
+
+    found = [template.on(path, functools.partial(make, path)) for path in "a a a b b c".split()]
+    assert made == "a a b b c".split()
+    assert vars(found[2]) == vars(found[0])
+    assert found[2] is not found[0]
+
+
+def test_a_file_that_is_saved_again_needs_no_new_dataset(
+    monkeypatch: pytest.MonkeyPatch, memory_files: AbstractFileSystem
+) -> None:
+    made, really = [], Format._made
+
+    def make(self: Format, path: Path | str, url: str, args: dict[str, Any]) -> Any:
+        made.append(path)
+        return really(self, path, url, args)
+
+    monkeypatch.setattr(Format, "_made", make)
+    dataset = {"type": "json.JSONDataset", "save_args": {"indent": 1}}
+    entry = ArtifactDataset(filepath="memory://templates/x.json", dataset=dataset)
+    for number in range(9):
+        entry.save(number)
+    assert len(made) == 2
+
+
 def test_kedro_still_tells_of_a_format_where_somebody_reads_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
