@@ -184,3 +184,6 @@ class VersionedEntry(AbstractVersionedDataset[Any, Any]):
         except (FileNotFoundError, NotADirectoryError) as error:
             # Kedro takes these, when they come out of a save, for the sign of a version where a file is.
             raise DatasetError(f"{self._shown!r}: {type(error).__name__}: {error}") from error
+
+
+del VersionedEntry.__init__  # Kedro has wrapped that as well

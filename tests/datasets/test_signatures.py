@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.abc
 import inspect
 import sys
 import types
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kedro.io import AbstractDataset, DataCatalog, DatasetError, Version
+from kedro.io import AbstractDataset, DataCatalog, DatasetError, Version, core
 from kedro_datasets.pickle import PickleDataset
 
 from kedro_statisfactory import ArtifactDataset
@@ -40,6 +41,37 @@ def test_the_arguments_of_an_entry_are_written_as_they_were_given() -> None:
     catalog = DataCatalog.from_config({"x": {"type": "kedro_statisfactory.ArtifactDataset", **config}})
     written, _, _, _ = catalog.to_config()
     assert config.items() <= written["x"].items()
+
+
+def test_nobody_is_asked_for_a_module_of_ours_in_the_packages_of_kedro(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    class Listening(importlib.abc.MetaPathFinder):
+        def find_spec(self, fullname: str, *_: Any) -> None:
+            asked.append(fullname)
+
+    monkeypatch.setattr(sys, "meta_path", [Listening(), *sys.meta_path])
+    config = {"type": "kedro_statisfactory.ArtifactDataset", "filepath": "x.pkl"}
+    catalog = DataCatalog.from_config({"x": config, "y": {**config, "type": "kedro_statisfactory.ArtefactDataset"}})
+    assert isinstance(catalog.get("x"), ArtifactDataset)
+    with pytest.raises(DatasetError, match="Dataset 'ArtefactDataset' not found in 'kedro_statisfactory'"):
+        catalog.get("y")
+    assert asked == []
+    with pytest.raises(DatasetError, match=r"No module named 'kedro_statistics'"):
+        catalog.from_config({"x": {**config, "type": "kedro_statistics.ArtifactDataset"}}).get("x")
+    assert set(asked) == {"kedro.io.kedro_statistics", "kedro_datasets.kedro_statistics", "kedro_statistics"}
+
+
+def test_the_arguments_of_an_entry_are_looked_at_twice_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+
+    def getcallargs(init: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        looked.append(init.__qualname__)
+        return inspect.getcallargs(init, *args, **kwargs)
+
+    monkeypatch.setattr(core, "getcallargs", getcallargs)
+    ArtifactDataset(filepath="x.pkl", dataset="pickle.PickleDataset")
+    assert looked == ["AbstractVersionedDataset.__init__", "ArtifactDataset.__init__"]
 
 
 def test_a_class_of_the_user_may_be_defined_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
