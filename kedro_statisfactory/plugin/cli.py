@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -98,13 +98,23 @@ class _Group(click.Group):
     differ, something is wrong, both sides have changed an entry), and 2 where it could not be done or answered.
     """
 
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Read what was asked for; that may be the help."""
+        from kedro_statisfactory.plugin.commands.output import told_where_full
+
+        with told_where_full():
+            return super().make_context(info_name, args, parent, **extra)
+
     def invoke(self, ctx: click.Context) -> object:
         """Run the command that was asked for."""
         from kedro_statisfactory.errors import MergeConflict
-        from kedro_statisfactory.plugin.commands.output import Refused
+        from kedro_statisfactory.plugin.commands.output import Refused, told_where_full
 
         try:
-            return super().invoke(ctx)
+            with told_where_full():
+                return super().invoke(ctx)
         except click.ClickException as error:
             if type(error) is click.ClickException and not isinstance(error.__cause__, MergeConflict):
                 raise Refused(error.message) from error.__cause__

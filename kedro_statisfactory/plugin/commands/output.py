@@ -67,10 +67,44 @@ def answers(command: Callable[..., None]) -> Callable[..., None]:
                 raise
             sys.stdout.flush()
         except BrokenPipeError:
-            # What is still in the buffer would be told once more when the interpreter ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _forget_output()
 
     return wrapped
+
+
+@contextlib.contextmanager
+def told_where_full() -> Iterator[None]:
+    """Tell in one line that the standard output takes nothing, as on a full disk.
+
+    Raises:
+        Refused: That is so.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) or error.filename is not None or not _is_stuck():
+            raise
+        _forget_output()
+        text = f"nothing can be written to the standard output: {error.strerror}. What was done before that stays."
+        raise Refused(text) from error
+
+
+def _is_stuck() -> bool:
+    """Whether the standard output takes nothing: an error may be about something else."""
+    try:
+        sys.stdout.flush()
+        os.write(sys.stdout.fileno(), b"\n")
+    except io.UnsupportedOperation:  # it is no file
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def _forget_output() -> None:
+    """Keep what is still in the buffer from being told, or failing, once more when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell_all_letters() -> None:
