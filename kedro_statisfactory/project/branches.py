@@ -183,9 +183,9 @@ def beginnings_of_tags(run_id: str) -> tuple[str, str]:
 def git_tag(
     commit: str, milliseconds: int, run_id: str, dirty: bool = False, only_read: bool = False, pinned: bool = False
 ) -> str:
-    """The tag that finds a run by git commit; those of one commit sort by time (milliseconds since 1970)."""
+    """The tag that finds a run by git commit; those of one commit and state sort by time (milliseconds since 1970)."""
     state = "-dirty" * dirty + "-at" * pinned + "-read" * only_read
-    return f"{GIT_TAG}{commit}--{milliseconds:013}{state}--{run_tag(run_id).removeprefix(RUN_TAG)}"
+    return f"{GIT_TAG}{commit}{state}--{milliseconds:013}--{run_tag(run_id).removeprefix(RUN_TAG)}"
 
 
 def _slug(text: str) -> str:

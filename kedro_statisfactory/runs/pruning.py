@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from kedro_statisfactory.backends.lakefs.model import DATA_BRANCH, RUN_TOKEN, Commit, Ref
-from kedro_statisfactory.backends.lakefs.run_tags import RunAt
+from kedro_statisfactory.backends.lakefs.runs_at import RunAt
 from kedro_statisfactory.project import Project
 from kedro_statisfactory.project.branches import (
     GIT_TAG,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import DATA_BRANCH
-from kedro_statisfactory.backends.lakefs.run_tags import RunAt, RunTags
+from kedro_statisfactory.backends.lakefs.run_tags import RunTags
+from kedro_statisfactory.backends.lakefs.runs_at import CLEAN, DIRTY, RunAt, RunsAt
 from kedro_statisfactory.errors import ObjectNotFound
 from kedro_statisfactory.project.branches import UNTIL, data_branch
 from kedro_statisfactory.project.git import ancestors
@@ -76,18 +77,16 @@ class Origins:
 
         Code that was never committed counts where there is nothing else.
         """
+
+        def newest(runs: RunsAt, marks: Iterable[str]) -> list[RunAt]:
+            left = (run for run in runs.newest(*marks) if run.commit not in dropped)
+            return list(itertools.islice(left, 2))  # there may be thousands more
+
         without_commit: list[RunAt] = []
         for runs in self._runs.by_ancestor(repository, sha):
-            clean: list[RunAt] = []
-            dirty: list[RunAt] = []
-            for run in runs:
-                if not run.only_read and run.commit not in dropped:
-                    (dirty if run.is_dirty else clean).append(run)
-                if len(clean) == 2:  # there may be thousands more
-                    break
-            if clean:
+            if clean := newest(runs, CLEAN):
                 return clean
-            without_commit = without_commit or dirty
+            without_commit = without_commit or newest(runs, DIRTY)
         return without_commit
 
     def _preferred(self, repository: str, git_branch: str | None) -> Iterator[str]:

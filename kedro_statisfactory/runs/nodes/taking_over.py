@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import DATA_BRANCH
 from kedro_statisfactory.backends.lakefs.run_tags import RunTags
+from kedro_statisfactory.backends.lakefs.runs_at import CLEAN, DIRTY
 from kedro_statisfactory.errors import RefNotFound
 from kedro_statisfactory.project import Project
 from kedro_statisfactory.runs.nodes.contents import identity_of
@@ -70,9 +71,7 @@ class Sources:
         tags, number = RunTags(Session(project=self._project), self._api, LOGGER), 0
         seen: set[str] = set()
         for runs in tags.by_ancestor(self._repository, sha):
-            for run in runs:
-                if run.only_read:
-                    continue
+            for run in runs.newest(*CLEAN, *DIRTY):
                 if number == _MOST_RUNS:
                     return
                 number += 1

@@ -13,7 +13,9 @@ import pytest
 
 from kedro_statisfactory.backends.lakefs import run_tags
 from kedro_statisfactory.backends.lakefs.model import Ref
-from kedro_statisfactory.backends.lakefs.run_tags import RunAt, RunTags
+from kedro_statisfactory.backends.lakefs.run_tags import RunTags
+from kedro_statisfactory.backends.lakefs.runs_at import RunAt
+from kedro_statisfactory.errors import RefNotFound
 from kedro_statisfactory.project import Project
 from kedro_statisfactory.project.branches import git_tag
 from kedro_statisfactory.session import Session
@@ -74,7 +76,7 @@ def _spread(first: float, last: float) -> list[float]:
         (_spread(2 * _DAY, 20 * _DAY), 9),
         (_spread(_HOUR, 2 * _HOUR), 11),
         (_spread(30 * _DAY, 30 * _DAY + _HOUR), 29),
-        ([*_spread(20 * _DAY, 30 * _DAY), 0], 2),
+        ([*_spread(20 * _DAY, 30 * _DAY), 0], 3),
         (_spread(-_HOUR, 0), 110),
         ([_DAY] * 5 * _PAGE, 12),
     ],
@@ -82,7 +84,7 @@ def _spread(first: float, last: float) -> list[float]:
 )
 def test_the_newest_of_many_runs_are_told_first_and_no_run_is_left_out(ago: list[float], most: int) -> None:
     api = _Api(_names(ago))
-    runs = iter(next(_tags_of(api).by_ancestor("repo", _SHA)))
+    runs = next(_tags_of(api).by_ancestor("repo", _SHA)).writers()
     assert _name_of(next(runs)) == api.names[-1]
     assert api.listings <= most
     assert [_name_of(run) for run in runs] == api.names[-2::-1]
@@ -97,7 +99,8 @@ def test_tags_of_others_among_those_of_many_runs_are_passed_over(note: str) -> N
 
 
 @pytest.mark.parametrize(
-    "other", ["kedro-git-0-{}", f"kedro-git-{_SHA}--0{{}}", f"kedro-git-{_SHA}+{{}}", "kedro-git-z{}"]
+    "other",
+    ["kedro-git-0-{}", f"kedro-git-{_SHA}--0{{}}", f"kedro-git-{_SHA}+{{}}", f"kedro-git-{_SHA}z{{}}", "kedro-git-z{}"],
 )
 def test_a_page_that_is_full_of_the_tags_of_others_does_not_end_the_search(other: str) -> None:
     names, before = _names([1, 2, 3]), _names([4, 5], sha=_BEFORE)
@@ -105,3 +108,27 @@ def test_a_page_that_is_full_of_the_tags_of_others_does_not_end_the_search(other
     told = [[_name_of(run) for run in runs] for runs in _tags_of(api).by_ancestor("repo", _SHA)]
     assert told == [sorted(names, reverse=True), sorted(before, reverse=True)]
     assert _tags_of(api).nearest_ancestor("repo", _SHA) == _SHA
+
+
+@pytest.mark.parametrize(
+    "marks", [{"dirty": True}, {"only_read": True}, {"pinned": True}, {"dirty": True, "pinned": True}], ids=str
+)
+def test_runs_that_count_less_are_neither_in_the_way_nor_read_through(marks: dict[str, bool]) -> None:
+    now = int(time.time() * 1000)
+    for clean in ([], _names([_DAY, 2 * _DAY])):
+        listings = set[int]()
+        for amount in (20, 200):
+            less = [git_tag(_SHA, now - number * 60_000, f"run-{number:04}", **marks) for number in range(amount * 10)]
+            api = _Api([*less, *clean])
+            runs = _tags_of(api).runs_at("repo", _SHA[:10])
+            assert runs is not None
+            assert _name_of(next(iter(runs))) == (clean or less)[0]
+            listings.add(api.listings)
+        assert max(listings) <= min(listings) + 4 <= 16, "they do not grow with the number of runs"
+
+
+def test_a_short_sha_of_several_commits_is_known_for_that_however_many_runs_they_have() -> None:
+    api = _Api([*_names(range(3 * _PAGE), sha="b" * 40), *_names([1], sha="b" * 39 + "c")])
+    with pytest.raises(RefNotFound, match=r"is short for several git commits with runs: b{40}, b{39}c"):
+        _tags_of(api).runs_at("repo", _SHA[:10])
+    assert _tags_of(_Api([f"kedro-git-{_SHA}--x{number:03}" for number in range(30)])).runs_at("repo", _SHA) is None

@@ -98,12 +98,13 @@ def test_the_log_is_read_back_for_a_thousand_commits(monkeypatch: pytest.MonkeyP
 def test_what_can_be_taken_over_is_looked_for_in_the_newest_runs_of_the_code(
     objects: dict[str, list[Record]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from kedro_statisfactory.backends.lakefs.run_tags import RunAt, RunTags
+    from kedro_statisfactory.backends.lakefs.run_tags import RunTags
+    from kedro_statisfactory.backends.lakefs.runs_at import RunAt, RunsAt
 
     objects["told"] = list(recorded_nodes().values())
     log: Any = _Log({NODES: "told", "kedro_data_branch": "x", "git_branch": "feature/x"})
-    runs = [RunAt("r", "gone", "sha", "1"), RunAt("q", "0", "sha", "2-read"), *[RunAt("s", "0", "sha", "0")] * 10]
-    monkeypatch.setattr(RunTags, "by_ancestor", lambda *_: iter([runs]))
+    runs = [RunAt("r", "gone", "sha", "1"), RunAt("q", "0", "sha", "2", "-read"), *[RunAt("s", "0", "sha", "0")] * 10]
+    monkeypatch.setattr(RunTags, "by_ancestor", lambda *_: iter([RunsAt.of(runs)]))
     project = Project(tmp_path, head=Head("main", "sha", ""))
     sources = taking_over.Sources(log, "repo", project, [CLEAN.key])
     recipe = recorded_nodes()["clean"].recipe
