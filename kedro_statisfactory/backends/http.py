@@ -12,11 +12,18 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from kedro_statisfactory.backends import patience
+from kedro_statisfactory.backends.direct import ConnectionPool, Response
 from kedro_statisfactory.errors import BackendUnreachable, IntegrityError, InvalidCredentials
-from kedro_statisfactory.hidden import Hidden, HiddenDict
+from kedro_statisfactory.hidden import Hidden, HiddenDict, HiddenText
 
 if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager
+    from typing import TypeAlias
+
+    from urllib3 import BaseHTTPResponse, PoolManager
+
+    #: Connections without a proxy, or urllib3's by one; and what answers there.
+    Pool: TypeAlias = ConnectionPool | PoolManager
+    Answered: TypeAlias = Response | BaseHTTPResponse
 
 #: Seconds for a connection and for each wait on an answer.
 CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 120.0
@@ -66,14 +73,14 @@ class Peer:
 
     def send(
         self,
-        pool: PoolManager,
+        pool: Pool,
         method: str,
         url: Hidden[str],
         headers: Mapping[str, str],
         body: Callable[[], Any] | None = None,
         stream: bool = False,
         repeatable: bool = True,
-    ) -> BaseHTTPResponse:
+    ) -> Answered:
         """Send a request and return the answer, whose status may be that of an error.
 
         Args:
@@ -153,7 +160,7 @@ class Peer:
 
 
 def ask_once(
-    pool: PoolManager | HTTPConnectionPool,
+    pool: Pool,
     method: str,
     url: Hidden[str],
     headers: Mapping[str, str],
@@ -161,15 +168,15 @@ def ask_once(
     stream: bool,
     connect: float,
     read: float | None = None,
-) -> BaseHTTPResponse:
+) -> Answered:
     """Send a request without a second try; an answer that is cut within its headers is an error.
 
     Args:
-        pool: Connections, perhaps to one host.
+        pool: Connections.
         method: Of HTTP.
-        url: Where, without the host where that is known; nothing shows it, since it may be signed.
+        url: Where; nothing shows it, since it may be signed.
         headers: Of the request.
-        body: Gives what is sent.
+        body: Gives what is sent: bytes, or a file, whose length is among the headers.
         stream: Whether the caller reads the answer as it comes.
         connect: Seconds for a connection.
         read: Seconds for each wait on the answer; absent: as for others.
@@ -181,21 +188,33 @@ def ask_once(
     from urllib3.exceptions import ProtocolError
 
     content: Any = body() if body else None
+    pieces: Iterator[Any] | None = None
     if isinstance(content, bytes):
         # All that is sent by one call has to be sent within the time-out for a connection.
         headers = HiddenDict({**headers, "Content-Length": str(len(content))})
-        content = _pieces(content)
-    response: BaseHTTPResponse = pool.request(
-        method,
-        url.reveal(),
-        body=content,
-        headers=headers,
-        preload_content=not stream,
-        decode_content=False,
-        redirect=False,
-        retries=False,
-        timeout=Timeout(connect=connect, read=READ_TIMEOUT if read is None else read),
-    )
+        pieces = _pieces(content)
+    elif content is not None:
+        pieces = iter(lambda: content.read(PIECE), b"")
+    read = READ_TIMEOUT if read is None else read
+    response: Answered
+    if isinstance(pool, ConnectionPool):
+        response = pool.request(
+            method, HiddenText(url.reveal()), headers=headers, body=pieces, connect=connect, read=read
+        )
+        if not stream:
+            _ = response.data  # which is kept
+    else:
+        response = pool.request(
+            method,
+            url.reveal(),
+            body=pieces,
+            headers=headers,
+            preload_content=not stream,
+            decode_content=False,
+            redirect=False,
+            retries=False,
+            timeout=Timeout(connect=connect, read=read),
+        )
     framed = response.status == 204 or any(name in response.headers for name in _FRAMING)
     if response.status < 300 and not framed:
         response.close()
@@ -224,7 +243,7 @@ def _was_not_sent(error: Exception) -> bool:
     return isinstance(error, NewConnectionError | ConnectTimeoutError | ProxyError)
 
 
-def read_chunks(response: BaseHTTPResponse, length: int, size: int) -> Iterator[bytes]:
+def read_chunks(response: Answered, length: int, size: int) -> Iterator[bytes]:
     """Yield the first ``length`` bytes of an answer as they arrive, at most ``size`` at a time.
 
     Raises:
@@ -243,7 +262,7 @@ def read_chunks(response: BaseHTTPResponse, length: int, size: int) -> Iterator[
         raise IntegrityError("an answer broke off")
 
 
-def let_go(response: BaseHTTPResponse) -> None:
+def let_go(response: Answered) -> None:
     """Give the connection back when all of the answer was read; else close it."""
     response.release_conn() if response.length_remaining == 0 else response.close()
 

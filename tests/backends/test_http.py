@@ -9,10 +9,11 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from urllib3 import PoolManager, ProxyManager, Timeout
+from urllib3 import PoolManager, ProxyManager
 from urllib3.exceptions import HTTPError
 
 from kedro_statisfactory.backends import http
+from kedro_statisfactory.backends.direct import ConnectionPool
 from kedro_statisfactory.backends.http import plain
 from kedro_statisfactory.hidden import Hidden
 
@@ -46,10 +47,18 @@ def break_off(connection: socket.socket) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
 
 
-def told(pool: PoolManager, url: str) -> str:
-    with pytest.raises(HTTPError) as failed:
-        pool.request("GET", f"{url}/x?signature=hush", retries=False, timeout=Timeout(connect=5, read=0.2))
+def told(pool: PoolManager | ConnectionPool, url: str) -> str:
+    with pytest.raises((HTTPError, OSError)) as failed:
+        http.ask_once(pool, "GET", Hidden(f"{url}/x?signature=hush"), {}, None, False, 5.0, 0.2)
     return plain(failed.value)
+
+
+@pytest.fixture(params=[PoolManager, ConnectionPool], ids=["urllib3", "direct"])
+def pool(request: pytest.FixtureRequest) -> Iterator[PoolManager | ConnectionPool]:
+    """Connections, by urllib3 as behind a proxy, or our own."""
+    made = request.param(4)
+    yield made
+    made.clear()
 
 
 @pytest.mark.parametrize(
@@ -62,17 +71,21 @@ def told(pool: PoolManager, url: str) -> str:
     ],
     ids=["nothing", "reset", "broken off", "silent"],
 )
-def test_an_error_of_a_connection_is_told_in_plain_words(answer: Callable[[socket.socket], object], text: str) -> None:
-    with server(answer) as url, PoolManager() as pool:
+def test_an_error_of_a_connection_is_told_in_plain_words(
+    pool: PoolManager | ConnectionPool, answer: Callable[[socket.socket], object], text: str
+) -> None:
+    with server(answer) as url:
         assert told(pool, url) == text
 
 
-def test_a_connection_that_cannot_be_made_is_told_in_plain_words() -> None:
-    with PoolManager() as pool:
-        assert told(pool, CLOSED) == "NewConnectionError: Connection refused"
-        by_name = told(pool, "http://there-is-none.invalid")
+def test_a_connection_that_cannot_be_made_is_told_in_plain_words(pool: PoolManager | ConnectionPool) -> None:
+    assert told(pool, CLOSED) == "NewConnectionError: Connection refused"
+    by_name = told(pool, "http://there-is-none.invalid")
     assert by_name.startswith("NameResolutionError: ")
     assert by_name.count("(") == by_name.count(")")
+
+
+def test_a_proxy_that_does_not_answer_is_told_in_plain_words() -> None:
     with ProxyManager(CLOSED) as pool:
         for url in ("http://example.org", "https://example.org"):
             assert told(pool, url) == "ProxyError: Connection refused"
@@ -84,7 +97,9 @@ def test_a_url_that_may_be_signed_is_not_told() -> None:
     assert plain(HTTPError("an answer broke off")) == "HTTPError: an answer broke off"
 
 
-def test_a_slow_network_may_take_longer_than_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_network_may_take_longer_than_a_connection(
+    pool: PoolManager | ConnectionPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is sent at once has to be sent within the time-out for a connection: pieces are, where the whole is not."""
     payload, pause = bytes(16 << 20) + b"!", threading.Event()
 
@@ -96,5 +111,5 @@ def test_a_slow_network_may_take_longer_than_a_connection(monkeypatch: pytest.Mo
     monkeypatch.setattr(http, "CONNECT_TIMEOUT", 0.3)
     monkeypatch.setattr(http, "ATTEMPTS", 1)
     peer = http.Peer("a server", "wait", lambda *_: False)
-    with server(slowly) as url, PoolManager() as pool:
-        assert peer.send(pool, "PUT", Hidden(url), {}, lambda: payload).status == 204
+    with server(slowly) as url:
+        assert peer.send(pool, "PUT", Hidden(f"{url}/x"), {}, lambda: payload).status == 204

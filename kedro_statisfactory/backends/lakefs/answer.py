@@ -12,7 +12,7 @@ from kedro_statisfactory.backends.http import read_chunks
 from kedro_statisfactory.errors import TransferError
 
 if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
+    from kedro_statisfactory.backends.http import Answered
 
 #: HTTP status of an answer to a question for the beginning of an object that is empty.
 NO_SUCH_RANGE = 416
@@ -26,7 +26,7 @@ class Answer:
         most: Bytes of the beginning that was asked for; ``None``: all.
     """
 
-    def __init__(self, response: BaseHTTPResponse, most: int | None = None) -> None:
+    def __init__(self, response: Answered, most: int | None = None) -> None:
         self._response = response
         try:
             self.length = self.size = int(response.headers["Content-Length"])

@@ -6,9 +6,11 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from kedro_statisfactory.backends.direct import ConnectionPool
 from kedro_statisfactory.backends.http import POOL_SIZE, proxy_and_headers, proxy_for
 from kedro_statisfactory.backends.lakefs.credentials import (
     VARIABLES,
+    LakeFSConfiguration,
     checked_lakefs_credentials,
     lakefs_configuration,
 )
@@ -17,8 +19,11 @@ from kedro_statisfactory.hidden import Hidden, HiddenDict
 from kedro_statisfactory.session import Session, environment
 
 if TYPE_CHECKING:
+    import ssl
+
     from lakefs_client import ApiClient
-    from urllib3 import PoolManager
+
+    from kedro_statisfactory.backends.http import Pool
 
 
 def lakefs_client(session: Session) -> ApiClient:
@@ -42,7 +47,7 @@ def with_address(session: Session) -> Mapping[str, Any]:
     return HiddenDict({**session.credentials, "endpoint_url": made.configuration.host})
 
 
-def object_store(session: Session, origin: str) -> PoolManager:
+def object_store(session: Session, origin: str) -> Pool:
     """Connections to the object store behind a lakeFS server: another host, with another proxy or none.
 
     Certificates are trusted that the system trusts, and those of ``ssl_ca_cert``.
@@ -73,27 +78,46 @@ def _make_client(session: Session) -> ApiClient:
     if proxy:
         configuration.proxy, configuration.proxy_headers = proxy_and_headers(proxy)
     configuration.connection_pool_maxsize = POOL_SIZE
-    return ApiClient(configuration)
+    client = ApiClient(configuration)
+    if not proxy:
+        client.rest_client.pool_manager = ConnectionPool(POOL_SIZE, _tls(found, found.host, with_systems=False))
+    return client
 
 
-def _make_pool(session: Session, origin: str) -> PoolManager:
-    import ssl
-
-    from urllib3 import PoolManager, ProxyManager
+def _make_pool(session: Session, origin: str) -> Pool:
+    from urllib3 import ProxyManager
 
     found = lakefs_configuration(session.credentials)
-    context = ssl.create_default_context()
-    if found.ssl_ca_cert:
-        try:
-            context.load_verify_locations(found.ssl_ca_cert)
-        except OSError as error:
-            raise InvalidCredentials(
-                f"the file {found.ssl_ca_cert!r}, which `ssl_ca_cert` names, cannot be read: {error}."
-            ) from error
-    if not found.verify_ssl:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context = _tls(found, origin, with_systems=True)
     proxy = proxy_for(origin, Hidden(found.proxy))
     if proxy is None:
-        return PoolManager(maxsize=POOL_SIZE, ssl_context=context)
+        return ConnectionPool(POOL_SIZE, context)
     address, headers = proxy_and_headers(proxy)
     return ProxyManager(address, proxy_headers=headers, maxsize=POOL_SIZE, ssl_context=context)
+
+
+def _tls(found: LakeFSConfiguration, url: str, with_systems: bool) -> ssl.SSLContext | None:
+    """Which certificates are trusted: those of the system, and those of ``ssl_ca_cert``; ``None``: none are needed.
+
+    Args:
+        found: The configuration.
+        url: Where they are needed.
+        with_systems: Whether those of the system are trusted also where others are named.
+
+    Raises:
+        InvalidCredentials: The file of ``ssl_ca_cert`` cannot be read.
+    """
+    import ssl
+
+    if not url.startswith("https://"):
+        return None
+    named = found.ssl_ca_cert
+    try:
+        context = ssl.create_default_context(cafile=None if with_systems else named)
+        if named:
+            context.load_verify_locations(named)
+    except OSError as error:
+        raise InvalidCredentials(f"the file {named!r}, which `ssl_ca_cert` names, cannot be read: {error}.") from error
+    if not found.verify_ssl:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context

@@ -8,7 +8,7 @@ from urllib.parse import ParseResult, urlsplit
 
 from kedro_statisfactory.backends import transfer
 from kedro_statisfactory.backends.engines import S3Access
-from kedro_statisfactory.backends.http import proxy_for
+from kedro_statisfactory.backends.http import ask_once, proxy_for
 from kedro_statisfactory.backends.info import ObjectInfo
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.client import object_store
@@ -16,7 +16,7 @@ from kedro_statisfactory.backends.lakefs.credentials import lakefs_configuration
 from kedro_statisfactory.backends.lakefs.folders import mark_folder
 from kedro_statisfactory.backends.lakefs.model import FOLDER_MARK, Stat, info_of
 from kedro_statisfactory.errors import ObjectNotFound
-from kedro_statisfactory.hidden import Hidden
+from kedro_statisfactory.hidden import Hidden, HiddenDict
 from kedro_statisfactory.location import unparse
 from kedro_statisfactory.session import Session
 
@@ -84,10 +84,10 @@ class LakeFSGateway:
         return self._is_open(repository)
 
     def _is_open(self, repository: str) -> bool:
-        import urllib3
         from botocore.auth import S3SigV4Auth
         from botocore.awsrequest import AWSRequest
         from botocore.credentials import Credentials
+        from urllib3.exceptions import HTTPError
 
         found = lakefs_configuration(self._session.credentials)
         # GET, not HEAD, because its 403 says why: a user who may not look at the repository may yet read its objects.
@@ -97,10 +97,9 @@ class LakeFSGateway:
         S3SigV4Auth(keys, "s3", "us-east-1").add_auth(request)
         pool = object_store(self._session, self._endpoint)
         try:
-            answer = pool.request(
-                "GET", where, headers=dict(request.headers), timeout=_PATIENCE, retries=False, redirect=False
-            )
-        except urllib3.exceptions.HTTPError:
+            headers = HiddenDict(request.headers.items())
+            answer = ask_once(pool, "GET", Hidden(where), headers, None, False, _PATIENCE, _PATIENCE)
+        except (HTTPError, OSError):
             return False
         if answer.status == 403:
             return b"<Code>AccessDenied</Code>" in answer.data

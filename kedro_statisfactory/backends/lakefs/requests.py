@@ -38,7 +38,7 @@ from kedro_statisfactory.hidden import Hidden, HiddenDict
 from kedro_statisfactory.session import Session
 
 if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
+    from kedro_statisfactory.backends.http import Answered
 
 _Read = TypeVar("_Read")
 
@@ -170,7 +170,7 @@ class LakeFSRequests:
         stream: bool = False,
         repeatable: bool = True,
         accept: Sequence[int] = (),
-    ) -> BaseHTTPResponse:
+    ) -> Answered:
         """Ask the API.
 
         Args:
@@ -210,7 +210,7 @@ class LakeFSRequests:
             self._raise(response, url)
         return response
 
-    def _raise(self, response: BaseHTTPResponse, url: str) -> NoReturn:
+    def _raise(self, response: Answered, url: str) -> NoReturn:
         status, message = response.status, message_of(response.data)
         if message in ("", _NO_SUCH_CALL) and (status < 400 or status in (404, 405, 501)):
             self._refuse_stranger(response, url)
@@ -247,7 +247,7 @@ class LakeFSRequests:
         message = message or f"HTTP status {status}"
         raise kind(f"the lakeFS server {self.host}: {message}.")
 
-    def _refuse_stranger(self, response: BaseHTTPResponse, url: str) -> NoReturn:
+    def _refuse_stranger(self, response: Answered, url: str) -> NoReturn:
         """Say why an answer is none that a lakeFS server of today gives to what it was asked."""
         told = f"what answers at {self.host} (HTTP status {response.status})"
         if location := response.headers.get("Location"):

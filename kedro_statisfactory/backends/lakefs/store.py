@@ -34,7 +34,7 @@ from kedro_statisfactory.progress import Progress
 from kedro_statisfactory.session import Session
 
 if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
+    from kedro_statisfactory.backends.http import Answered
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -257,9 +257,7 @@ class LakeFSStore:
             finally:
                 let_go(response)
 
-    def _ask(
-        self, method: str, url: _SignedURL, headers: Mapping[str, str], payload: bytes | None = None
-    ) -> BaseHTTPResponse:
+    def _ask(self, method: str, url: _SignedURL, headers: Mapping[str, str], payload: bytes | None = None) -> Answered:
         """Ask at a signed URL, which no error shows; once more at a new one when it has become too old."""
         signed = url.now()
         try:
@@ -269,9 +267,7 @@ class LakeFSStore:
                 raise
         return self._ask_at(url.renewed(signed), method, headers, payload)
 
-    def _ask_at(
-        self, url: Hidden[str], method: str, headers: Mapping[str, str], payload: bytes | None
-    ) -> BaseHTTPResponse:
+    def _ask_at(self, url: Hidden[str], method: str, headers: Mapping[str, str], payload: bytes | None) -> Answered:
         origin = _origin(url)
         host = self._session.connection(("lakefs object store host", origin), _Host)
         name = f"the object store {origin} behind the lakeFS server {self._api.host}"

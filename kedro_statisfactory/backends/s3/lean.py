@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from kedro_statisfactory.backends import http, transfer
+from kedro_statisfactory.backends.direct import ConnectionPool
 from kedro_statisfactory.backends.s3.checksums import base64_crc32
 from kedro_statisfactory.backends.s3.listing import read_listing
 from kedro_statisfactory.backends.s3.plain import CRC32_HEADER, PlainService, Request
@@ -24,7 +25,8 @@ from kedro_statisfactory.hidden import Hidden, HiddenDict
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager
+
+    from kedro_statisfactory.backends.http import Answered
 
 # Refusals that say all, and would come again.
 _REFUSALS = frozenset(
@@ -82,7 +84,6 @@ class LeanSender:
     def __init__(self, client: S3Client, service: PlainService, credentials: Any) -> None:
         self._client, self.service, self._credentials = client, service, credentials
         self._pool = _pool(service)
-        self._places: dict[str, HTTPConnectionPool] = {}
 
     def send(self, request: Request) -> Mapping[str, Any]:
         """Send a request; gives what boto3's method would.
@@ -114,7 +115,7 @@ class LeanSender:
             raise Unexpected(is_passing=False) from None
         raise self._refusal(request, status, response.headers, body)
 
-    def _ask(self, request: Request) -> BaseHTTPResponse:
+    def _ask(self, request: Request) -> Answered:
         from botocore.awsrequest import AWSRequest
 
         from kedro_statisfactory.backends.s3.signing import Signer
@@ -129,26 +130,16 @@ class LeanSender:
         )
         frozen = Hidden(self._credentials.get_frozen_credentials())
         Signer(frozen.reveal(), "s3", self.service.region).add_auth(signed)
-        place, target = self._place_and_target(request.url)
         return http.ask_once(
-            place,
+            self._pool,
             request.method,
-            Hidden(target),
+            Hidden(request.url),
             HiddenDict([("User-Agent", config.user_agent), *signed.headers.items()]),
             body=None if body is None else lambda: body,
             stream=request.operation == "GetObject",
             connect=config.connect_timeout,
             read=config.read_timeout,
         )
-
-    def _place_and_target(self, url: str) -> tuple[HTTPConnectionPool, str]:
-        """The connections to the host of a URL, and what is asked there; to find them by the URL takes longer."""
-        scheme, _, rest = url.partition("://")
-        host, _, target = rest.partition("/")
-        place = self._places.get(host)
-        if place is None:
-            place = self._places[host] = self._pool.connection_from_url(f"{scheme}://{host}")
-        return place, f"/{target}"
 
     def _refusal(self, request: Request, status: int, headers: Mapping[str, str], body: bytes) -> Exception:
         """The error for an answer that is none of success."""
@@ -172,17 +163,12 @@ class LeanSender:
         return refusal
 
 
-def _pool(service: PlainService) -> PoolManager:
-    from urllib3 import PoolManager
-    from urllib3.connection import HTTPConnection
-
+def _pool(service: PlainService) -> ConnectionPool:
     keepalive = (socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(bool(service.config.tcp_keepalive)))
-    options = [*HTTPConnection.default_socket_options, keepalive]
-    more: dict[str, Any] = {"ssl_context": service.tls} if service.tls else {}
-    return PoolManager(maxsize=service.config.max_pool_connections, socket_options=options, **more)
+    return ConnectionPool(service.config.max_pool_connections, service.tls, [keepalive])
 
 
-def _read(request: Request, response: BaseHTTPResponse) -> Mapping[str, Any]:
+def _read(request: Request, response: Any) -> Mapping[str, Any]:
     """What boto3 would give for an answer of success.
 
     Raises:
@@ -190,13 +176,14 @@ def _read(request: Request, response: BaseHTTPResponse) -> Mapping[str, Any]:
     """
     if request.operation == "ListObjectsV2":
         return read_listing(response.data)
-    named = list(response.headers.itermerged())  # once: each look at these takes a while
-    headers = {name.lower(): value for name, value in named}
+    headers = response.headers.lowered
     answer: dict[str, Any] = {"ETag": headers["etag"]}
     answer |= {member: headers[name] for name, member in _MEMBERS.items() if name in headers}
     if request.method == "PUT":
         return answer
-    answer["Metadata"] = {name[len(_METADATA) :]: value for name, value in named if name.lower().startswith(_METADATA)}
+    answer["Metadata"] = {
+        name[len(_METADATA) :]: value for name, value in response.headers.pairs if name.lower().startswith(_METADATA)
+    }
     answer["ContentLength"] = length = int(headers["content-length"])
     if "last-modified" in headers:
         answer["LastModified"] = parsedate_to_datetime(headers["last-modified"])
@@ -241,7 +228,7 @@ class LeanBody:
         checksum: Name and value of the checksum; ``None``: there is none.
     """
 
-    def __init__(self, response: BaseHTTPResponse, length: int, checksum: tuple[str, str] | None) -> None:
+    def __init__(self, response: Answered, length: int, checksum: tuple[str, str] | None) -> None:
         self._response, self._length, self._checksum = response, length, checksum
         self._got = self._crc32 = 0
         self._digest = _HEX_DIGESTS[checksum[0]]() if checksum and checksum[0] in _HEX_DIGESTS else None

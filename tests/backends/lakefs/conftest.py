@@ -9,9 +9,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from urllib3 import PoolManager
 
 from kedro_statisfactory.backends import LakeFSBackend, http
+from kedro_statisfactory.backends.direct import ConnectionPool
 from kedro_statisfactory.session import Session
 from tests.backends.lakefs.repositories import LARGE
 from tests.servers.faults import Proxy, proxy
@@ -48,13 +48,13 @@ def requests_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[LakeFSBackend], li
     """Begins to record the requests that a backend sends, to lakeFS and to the store behind it."""
 
     def begin(backend: LakeFSBackend) -> list[str]:
-        original, sent = PoolManager.request, list[str]()
+        original, sent = ConnectionPool.request, list[str]()
 
-        def request(self: PoolManager, method: str, url: str, **arguments: Any) -> Any:
+        def request(self: ConnectionPool, method: str, url: str, **arguments: Any) -> Any:
             sent.append(f"{method} {urlsplit(url).path.rpartition('/')[2]}")
             return original(self, method, url, **arguments)
 
-        monkeypatch.setattr(PoolManager, "request", request)
+        monkeypatch.setattr(ConnectionPool, "request", request)
         return sent
 
     return begin

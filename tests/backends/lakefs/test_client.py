@@ -12,6 +12,7 @@ from pathlib import Path
 import botocore
 import pytest
 
+from kedro_statisfactory.backends.direct import ConnectionPool
 from kedro_statisfactory.backends.lakefs.client import lakefs_client, object_store
 from kedro_statisfactory.backends.lakefs.credentials import lakefs_configuration
 from kedro_statisfactory.errors import InvalidCredentials
@@ -26,7 +27,7 @@ def test_an_object_store_is_trusted_by_the_system_and_by_a_certificate_that_is_n
     named = str(Path(botocore.__file__).with_name("cacert.pem"))
     plain = object_store(Session(LAKEFS), "https://store")
     more = object_store(Session({**LAKEFS, "ssl_ca_cert": named}), "https://store")
-    contexts = [pool.connection_pool_kw["ssl_context"] for pool in (plain, more)]
+    contexts = [pool.tls for pool in (plain, more) if isinstance(pool, ConnectionPool) and pool.tls]
     assert contexts[1].cert_store_stats()["x509_ca"] >= max(100, contexts[0].cert_store_stats()["x509_ca"])
     assert all(context.verify_mode == ssl.CERT_REQUIRED for context in contexts)
     with pytest.raises(InvalidCredentials, match=r"ssl_ca_cert.*cannot be read"):

@@ -13,10 +13,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from urllib3 import PoolManager
 from urllib3.exceptions import NewConnectionError
 
 from kedro_statisfactory.backends import LakeFSBackend, http, transfer
+from kedro_statisfactory.backends.direct import ConnectionPool
 from kedro_statisfactory.backends.http import ATTEMPTS
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.store import LakeFSStore, _SignedURL
@@ -295,14 +295,14 @@ def test_a_host_that_has_answered_is_tried_again_when_a_connection_cannot_be_mad
 ) -> None:
     between.answers.append(Canned(200, headers={"ETag": '"e"'}))
     store._put(url, b"abc")
-    request, refused = PoolManager.request, [NewConnectionError(None, "Connection refused")] * 2  # type: ignore[arg-type]
+    request, refused = ConnectionPool.request, [NewConnectionError(None, "Connection refused")] * 2  # type: ignore[arg-type]
 
-    def refuse_twice(self: PoolManager, *arguments: Any, **options: Any) -> Any:
+    def refuse_twice(self: ConnectionPool, *arguments: Any, **options: Any) -> Any:
         if refused:
             raise refused.pop()
         return request(self, *arguments, **options)
 
-    monkeypatch.setattr(PoolManager, "request", refuse_twice)
+    monkeypatch.setattr(ConnectionPool, "request", refuse_twice)
     between.answers.append(Canned(200, headers={"ETag": '"f"'}))
     assert store._put(url, b"abc") == '"f"'
 

@@ -77,9 +77,8 @@ def test_every_call_has_time_outs(
     api.delete_branch(repository, "b")
     assert len(sent) >= 24
     for each in sent:
-        assert 0 < each["timeout"].connect_timeout < 60
-        assert 0 < each["timeout"].read_timeout < 600
-        assert (each["retries"], each["redirect"]) == (False, False)
+        assert 0 < each["connect"] < 60
+        assert 0 < each["read"] < 600
         keys_are_sent = "Authorization" in each["headers"]
         assert keys_are_sent == each["url"].startswith(lakefs_s3.endpoint_url), "only lakeFS itself gets our keys"
     assert lakefs_s3.secret_key not in caplog.text

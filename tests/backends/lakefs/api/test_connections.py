@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
-from kedro_statisfactory.errors import BackendUnreachable
+from kedro_statisfactory.errors import BackendUnreachable, InvalidCredentials
 from kedro_statisfactory.session import Session
 from tests.backends.lakefs.api.traffic import put, recorded
 from tests.servers.faults import Gateway, gateway
@@ -109,7 +109,7 @@ def test_a_server_with_an_unknown_certificate_gets_nothing(
     with pytest.raises(BackendUnreachable, match="SSL"):
         LakeFSAPI(Session(credentials)).branch(repository, "main")
     assert (len(tried), between.seen) == (1, [])
-    with pytest.raises(BackendUnreachable, match=r"SSL|No such file"):
+    with pytest.raises(InvalidCredentials, match=r"`ssl_ca_cert` names, cannot be read.*No such file"):
         LakeFSAPI(Session({**credentials, "ssl_ca_cert": f"{certificate}.missing"})).branch(repository, "main")
 
 

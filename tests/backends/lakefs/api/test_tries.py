@@ -6,10 +6,10 @@ import traceback
 from typing import Any
 
 import pytest
-from urllib3 import PoolManager
 from urllib3.exceptions import SSLError
 
 from kedro_statisfactory.backends import http
+from kedro_statisfactory.backends.direct import ConnectionPool
 from kedro_statisfactory.backends.http import ATTEMPTS
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.errors import BackendUnreachable, StatisfactoryError, TransferError
@@ -113,14 +113,14 @@ def test_a_commit_whose_server_ran_out_of_time_is_not_done_twice(
 
 
 def test_a_handshake_that_breaks_off_is_tried_again(through: LakeFSAPI, monkeypatch: pytest.MonkeyPatch) -> None:
-    request, broken = PoolManager.request, [SSLError("UNEXPECTED_EOF_WHILE_READING")]
+    request, broken = ConnectionPool.request, [SSLError("UNEXPECTED_EOF_WHILE_READING")]
 
-    def once(self: PoolManager, *arguments: Any, **options: Any) -> Any:
+    def once(self: ConnectionPool, *arguments: Any, **options: Any) -> Any:
         if broken:
             raise broken.pop()
         return request(self, *arguments, **options)
 
-    monkeypatch.setattr(PoolManager, "request", once)
+    monkeypatch.setattr(ConnectionPool, "request", once)
     assert through.presigns() == (False, False)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from urllib3 import PoolManager
 
+from kedro_statisfactory.backends.direct import ConnectionPool
 from kedro_statisfactory.backends.lakefs.api import LakeFSAPI
 from kedro_statisfactory.backends.lakefs.model import Stat
 from tests.servers.faults import Canned
@@ -23,11 +23,11 @@ def told(status: int, message: str) -> Canned:
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The arguments of each request that is sent from now on."""
     sent: list[dict[str, Any]] = []
-    original = PoolManager.request
+    original = ConnectionPool.request
 
-    def request(self: PoolManager, method: str, url: str, **arguments: Any) -> Any:
+    def request(self: ConnectionPool, method: str, url: str, **arguments: Any) -> Any:
         sent.append({"method": method, "url": url, **arguments})
         return original(self, method, url, **arguments)
 
-    monkeypatch.setattr(PoolManager, "request", request)
+    monkeypatch.setattr(ConnectionPool, "request", request)
     return sent

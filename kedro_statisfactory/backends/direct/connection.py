@@ -1,0 +1,190 @@
+"""One connection of HTTP/1.1, on which requests are sent one after another."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import socket
+import ssl
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from kedro_statisfactory.backends.direct.response import Response, read_headers, read_line
+from kedro_statisfactory.hidden import Hidden
+
+_BUFFER = 1 << 16  # bytes: what a small object needs with its headers comes by one call
+_STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5]\d\d)( .*)?")
+_MOST_PROVISIONAL = 10  # answers before an answer
+_PRINTABLE = re.compile(r"[!-~]+")
+_OF_URLS = "%/:?#[]@!$&'()*+,;=~"  # what has its meaning, beside letters and digits
+_WITHOUT_BODY = (204, 304)  # statuses of answers that end with their headers
+
+
+class Connection:
+    """A connection to a host.
+
+    Args:
+        address: Host and port.
+        tls: Which certificates are trusted; ``None``: the connection is not encrypted.
+        options: Of the socket.
+        timeout: Seconds for a connection, and for the handshake.
+
+    Raises:
+        urllib3.exceptions.HTTPError, OSError: There is none.
+    """
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        tls: ssl.SSLContext | None,
+        options: Iterable[tuple[int, int, int]],
+        timeout: float,
+    ) -> None:
+        self._socket = _connected(address, timeout)
+        try:
+            # Nothing waits for more to be sent along with it.
+            for option in ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), *options):
+                self._socket.setsockopt(*option)
+            if tls is not None:
+                self._socket = _encrypted(self._socket, tls, address[0])
+            self._file: Any = self._socket.makefile("rb", _BUFFER)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def is_usable(self) -> bool:
+        """Whether the host has neither closed it, nor sent what nobody has asked for."""
+        from urllib3.util import wait_for_read
+
+        if self._socket.fileno() < 0 or wait_for_read(self._socket, 0.0):
+            return False
+        self._socket.settimeout(0.0)
+        try:
+            return not self._file.peek(1)
+        except ssl.SSLWantReadError:
+            return True
+
+    def send(self, request: Hidden[bytes], body: Iterable[Any], timeout: float) -> None:
+        """Send a request.
+
+        Args:
+            request: Its first line and its headers.
+            body: What follows, piece by piece.
+            timeout: Seconds for each piece.
+
+        Raises:
+            urllib3.exceptions.ProtocolError: The connection broke off.
+        """
+        from urllib3.exceptions import ProtocolError
+
+        self._socket.settimeout(timeout)
+        try:
+            pieces = iter(body)
+            self._socket.sendall(request.reveal() + bytes(next(pieces, b"")))
+            for piece in pieces:
+                self._socket.sendall(piece)
+        except BrokenPipeError:  # the answer may say why
+            pass
+        except OSError as error:
+            raise ProtocolError("Connection aborted.", error) from error
+
+    def receive(self, method: str, timeout: float, finish: Callable[[bool], None]) -> Response:
+        """Wait for the answer.
+
+        Args:
+            method: Of the request.
+            timeout: Seconds for each wait.
+            finish: Called when the answer has ended, with whether the connection can be used again.
+
+        Raises:
+            urllib3.exceptions.HTTPError: There is none.
+        """
+        from urllib3.exceptions import ProtocolError, ReadTimeoutError
+
+        self._socket.settimeout(timeout)
+        pool: Any = None  # as urllib3's, which is shown in an error
+        try:
+            for _ in range(_MOST_PROVISIONAL):
+                version, status = self._read_status()
+                headers = read_headers(self._file)
+                if status >= 200:
+                    break
+            else:
+                raise ProtocolError("an answer does not come to its end")
+        except TimeoutError as error:
+            raise ReadTimeoutError(pool, "", "Read timed out.") from error
+        except OSError as error:
+            raise ProtocolError("Connection aborted.", error) from error
+        stays = version == b"1" and headers.lowered.get("connection", "").lower() != "close"
+        has_body = method != "HEAD" and status not in _WITHOUT_BODY
+        return Response(status, headers, has_body, self._file, lambda is_whole: finish(stays and is_whole))
+
+    def _read_status(self) -> tuple[bytes, int]:
+        from urllib3.exceptions import ProtocolError
+
+        if not self._file.peek(1):
+            raise http.client.RemoteDisconnected("Remote end closed connection without response")
+        found = _STATUS.fullmatch(read_line(self._file))
+        if found is None:
+            raise ProtocolError("what answers does not speak HTTP/1.1")
+        return found[1], int(found[2])
+
+    def close(self) -> None:
+        """Close it."""
+        self._file.close()
+        self._socket.close()
+
+
+def head_of(method: str, target: Hidden[str], headers: Mapping[str, str]) -> Hidden[bytes]:
+    """The first line and the headers of a request.
+
+    Args:
+        method: Of HTTP.
+        target: Path and query.
+        headers: All that are sent.
+
+    Raises:
+        ValueError: Something in it would be another line, or is no text of HTTP.
+    """
+    first = Hidden(f"{method} {_quoted(target).reveal()} HTTP/1.1")
+    lines = (first.reveal(), *(f"{name}: {value}" for name, value in headers.items()), "", "")
+    try:
+        head = Hidden("\r\n".join(lines).encode("latin-1"))
+    except UnicodeEncodeError:
+        raise ValueError("a header has a character that none can have") from None
+    if not head.reveal().count(b"\n") == head.reveal().count(b"\r") == len(lines) - 1:
+        raise ValueError("a header has an end of a line in it")
+    return head
+
+
+def _quoted(target: Hidden[str]) -> Hidden[str]:
+    """A target with all quoted that none can have, as a service may have forgotten in a signed URL."""
+    return target if _PRINTABLE.fullmatch(target.reveal()) else Hidden(quote(target.reveal(), safe=_OF_URLS))
+
+
+def _connected(address: tuple[str, int], timeout: float) -> socket.socket:
+    from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+
+    connection: Any = f"{address[0]}:{address[1]}"  # urllib3 has an object of its own here, and shows it
+    try:
+        return socket.create_connection(address, timeout)
+    except socket.gaierror as error:
+        raise NameResolutionError(address[0], connection, error) from error
+    except TimeoutError as error:
+        raise ConnectTimeoutError(f"{connection}: no connection in {timeout:g} s") from error
+    except OSError as error:
+        raise NewConnectionError(connection, f"Failed to establish a new connection: {error}") from error
+
+
+def _encrypted(plain: socket.socket, tls: ssl.SSLContext, name: str) -> ssl.SSLSocket:
+    from urllib3.exceptions import ConnectTimeoutError, ProtocolError, SSLError
+
+    try:
+        return tls.wrap_socket(plain, server_hostname=name)
+    except ssl.SSLError as error:
+        raise SSLError(error) from error
+    except TimeoutError as error:
+        raise ConnectTimeoutError(f"{name}: no handshake") from error
+    except OSError as error:
+        raise ProtocolError("Connection aborted.", error) from error

@@ -1,0 +1,146 @@
+"""Connections to hosts, which are kept for the next requests."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import weakref
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from kedro_statisfactory.backends.direct.connection import Connection, head_of
+from kedro_statisfactory.backends.direct.response import Response
+from kedro_statisfactory.hidden import Hidden, HiddenDict
+
+_PORTS = {"http": 80, "https": 443}
+_WITHOUT_LENGTH = ("GET", "HEAD", "DELETE")  # methods whose requests need not say that nothing is sent with them
+
+
+@dataclass(frozen=True)
+class _Host:
+    """Where requests go.
+
+    Attributes:
+        name: As requests say it.
+        address: Host and port.
+        tls: Which certificates are trusted; ``None``: connections are not encrypted.
+        idle: Connections that wait for a request; the last one was used last.
+    """
+
+    name: str
+    address: tuple[str, int]
+    tls: ssl.SSLContext | None
+    idle: list[Connection] = field(default_factory=list)
+
+    def take(self) -> Connection | None:
+        """A connection that waits; ``None``: there is none."""
+        try:
+            return self.idle.pop()
+        except IndexError:
+            return None
+
+
+class ConnectionPool:
+    """Connections to hosts that are reached without a proxy; all threads of a process share them.
+
+    A request is sent once. What it raises and what it gives is what urllib3 would raise and give, as far as that is
+    used here: this class does the same at a third of the CPU, which is most of what a small object costs.
+
+    Args:
+        most: Connections to one host that are kept; there may be more while they are used.
+        tls: Which certificates are trusted; absent: those that the system trusts.
+        options: Of sockets.
+
+    Attributes:
+        tls: Which certificates are trusted; ``None``: those that the system trusts.
+    """
+
+    def __init__(
+        self, most: int, tls: ssl.SSLContext | None = None, options: Iterable[tuple[int, int, int]] = ()
+    ) -> None:
+        self._most, self.tls, self._options = most, tls, tuple(options)
+        self._hosts: dict[str, _Host] = {}
+        self._lock = threading.Lock()
+        weakref.finalize(self, _close_all, self._hosts)
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: Iterable[Any] | None,
+        connect: float,
+        read: float,
+    ) -> Response:
+        """Send a request and wait for the beginning of its answer.
+
+        Args:
+            method: Of HTTP.
+            url: Where; a :class:`~kedro_statisfactory.hidden.HiddenText` if it is signed.
+            headers: Of the request, with the length of what is sent.
+            body: Pieces of what is sent; ``None``: nothing is.
+            connect: Seconds for a connection, and for each piece that is sent.
+            read: Seconds for each wait on the answer.
+
+        Raises:
+            urllib3.exceptions.HTTPError, OSError: There is no answer.
+            ValueError: The URL or a header is none.
+        """
+        origin, target = _origin_and_target(url)
+        host = self._hosts.get(origin) or self._host(origin)
+        usual = {"Host": host.name, "Accept-Encoding": "identity"}
+        if body is None and method not in _WITHOUT_LENGTH:
+            usual["Content-Length"] = "0"
+        for name in headers:  # as a signed one may name another host
+            usual.pop(name.title(), None)
+        head = head_of(method, target, HiddenDict({**usual, **headers}))
+        connection = self._connection(host, connect)
+        try:
+            connection.send(head, body or (), connect)
+            return connection.receive(method, read, lambda is_usable: self._take_back(host, connection, is_usable))
+        except BaseException:  # an interrupt, too
+            connection.close()
+            raise
+
+    def clear(self) -> None:
+        """Close the connections that wait for a request."""
+        _close_all(self._hosts)
+
+    def _host(self, origin: str) -> _Host:
+        parts = urlsplit(origin)
+        if parts.scheme not in _PORTS or not parts.hostname:
+            raise ValueError("that is no URL of a server")
+        usual = _PORTS[parts.scheme]
+        name, port = parts.hostname.encode("idna").decode(), parts.port or usual
+        shown = (f"[{name}]" if ":" in name else name) + (f":{port}" if port != usual else "")
+        with self._lock:
+            tls = (self.tls or ssl.create_default_context()) if parts.scheme == "https" else None
+            return self._hosts.setdefault(origin, _Host(shown, (name, port), tls))
+
+    def _connection(self, host: _Host, timeout: float) -> Connection:
+        while connection := host.take():
+            if connection.is_usable():
+                return connection
+            connection.close()
+        return Connection(host.address, host.tls, self._options, timeout)
+
+    def _take_back(self, host: _Host, connection: Connection, is_usable: bool) -> None:
+        if is_usable and len(host.idle) < self._most:
+            host.idle.append(connection)
+        else:
+            connection.close()
+
+
+def _origin_and_target(url: str) -> tuple[str, Hidden[str]]:
+    """Scheme and host of a URL, and what is asked there."""
+    end = url.find("/", url.find("://") + 3)
+    return str(url)[:end], Hidden(str(url)[end:])
+
+
+def _close_all(hosts: Mapping[str, _Host]) -> None:
+    for host in list(hosts.values()):
+        while connection := host.take():
+            connection.close()
