@@ -184,7 +184,6 @@ def ask_once(
     Raises:
         urllib3.exceptions.HTTPError, OSError: There is no answer.
     """
-    from urllib3 import Timeout
     from urllib3.exceptions import ProtocolError
 
     content: Any = body() if body else None
@@ -204,22 +203,36 @@ def ask_once(
         if not stream:
             _ = response.data  # which is kept
     else:
-        response = pool.request(
-            method,
-            url.reveal(),
-            body=pieces,
-            headers=headers,
-            preload_content=not stream,
-            decode_content=False,
-            redirect=False,
-            retries=False,
-            timeout=Timeout(connect=connect, read=read),
-        )
+        response = _by_urllib3(pool, method, url, headers, pieces, stream, (connect, read))
     framed = response.status == 204 or any(name in response.headers for name in _FRAMING)
     if response.status < 300 and not framed:
         response.close()
         raise ProtocolError("an answer broke off")  # within its headers: its end would not be noticed
     return response
+
+
+def _by_urllib3(
+    pool: PoolManager,
+    method: str,
+    url: Hidden[str],
+    headers: Mapping[str, str],
+    pieces: Iterator[Any] | None,
+    stream: bool,
+    time_outs: tuple[float, float],
+) -> BaseHTTPResponse:
+    from urllib3 import Timeout
+
+    return pool.request(
+        method,
+        url.reveal(),
+        body=pieces,
+        headers=headers,
+        preload_content=not stream,
+        decode_content=False,
+        redirect=False,
+        retries=False,
+        timeout=Timeout(connect=time_outs[0], read=time_outs[1]),
+    )
 
 
 def _pieces(content: bytes) -> Iterator[memoryview]:
