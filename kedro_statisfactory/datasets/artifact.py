@@ -299,10 +299,11 @@ class ArtifactDataset(EntryOfRun):
             if self._collection is not None:
                 self._refuse_pinned(where)
                 return work(self._partitions())
-            if self._native is not None:
-                return self._native.ask(self._backend(), where, options, work)
-            store = functools.partial(self._store, where)
-            return self._format_reader().ask(self._backend(), where, options, work, of_last, store)
+            with self.noting_changes(where, options):
+                if self._native is not None:
+                    return self._native.ask(self._backend(), where, options, work)
+                store = functools.partial(self._store, where)
+                return self._format_reader().ask(self._backend(), where, options, work, of_last, store)
 
     def _format_reader(self) -> FormatReader:
         assert self._format is not None

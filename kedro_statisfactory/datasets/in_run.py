@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import ParseResult
 
@@ -10,6 +12,8 @@ from kedro.io.core import AbstractDataset
 
 from kedro_statisfactory.datasets.checked import CheckedEntry
 from kedro_statisfactory.datasets.holding import held_at, held_since
+from kedro_statisfactory.datasets.noting import files_of, states_of
+from kedro_statisfactory.datasets.sets import names_beside
 from kedro_statisfactory.project import Project
 
 
@@ -81,6 +85,29 @@ class EntryOfRun(CheckedEntry):
         if not self._backend().follows_git:
             # Nothing would say that it was kept, and not that a collection was saved without any partition.
             self._project.note_saved(held_since(self._backend(), where, self._load_args) or None)
+
+    @contextlib.contextmanager
+    def noting_changes(self, where: ParseResult, options: Mapping[str, Any]) -> Iterator[None]:
+        """Note where a format changes the very file or folder of this machine that it works on.
+
+        Args:
+            where: Its location.
+            options: For loading.
+        """
+        is_noted = self._project is not None and self._project.saves is not None
+        path = self._backend().local_path(fragment=where, **options) if is_noted else None
+        before = self._state_of(path)
+        yield
+        if self._state_of(path) != before:
+            self.note_saved(where)
+
+    def _state_of(self, path: Path | None) -> object:
+        """What differs when files have changed."""
+        if path is None or self._format is None:
+            return None
+        beside = names_beside(path.name, self._format.kind)
+        files = files_of(path) if path.is_dir() else [path, *map(path.with_name, beside)]
+        return [(file, status.st_ino, status.st_size, status.st_mtime_ns) for file, status in states_of(files).items()]
 
     def end_changes(self, remove: Iterable[str] = ()) -> None:
         """Remove files below the entry, and let it be known that files below it have changed.

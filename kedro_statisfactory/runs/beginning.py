@@ -92,11 +92,10 @@ class _Beginning:
             run.inputs = run.project
         self._refuse_refs_in_paths()
         if run.temporary:
-            reads = run.temporary.path / "reads"
-            reads.touch()
-            run.inputs = dataclasses.replace(run.inputs, reads=reads)
-            saves = run.temporary.path / "saves"
-            saves.touch()
+            reads, saves = run.temporary.path / "reads", run.temporary.path / "saves"
+            for notes in (reads, saves):
+                notes.touch()
+            run.inputs = dataclasses.replace(run.inputs, reads=reads, saves=saves)  # what is read may be confirmed
             run.project = dataclasses.replace(run.project, saves=saves)
 
     def _refuse_contradictions(self) -> None:

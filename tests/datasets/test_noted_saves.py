@@ -84,6 +84,15 @@ class Kept(AbstractDataset[str, str]):
         return {}
 
 
+class Table(Kept):
+    """Writes a text that can be confirmed."""
+
+    def confirm(self) -> None:
+        """Add to it."""
+        with fsspec.open(self._path, "a", **self._options) as file:
+            file.write("y")
+
+
 @pytest.mark.parametrize("native", [None, True])
 def test_what_a_mode_has_kept_is_not_noted(made: _Make, native: bool | None) -> None:
     text, noted = made({"type": Kept, "save_args": {"mode": "ignore"}}, native=native)
@@ -99,7 +108,6 @@ def test_a_collection_without_a_partition_was_saved_and_not_kept(made: _Make) ->
     assert noted() == {"x": None}
 
 
-@pytest.mark.parametrize("made", ["on S3"], indirect=True)
 def test_what_a_format_has_changed_by_itself_is_noted(made: _Make) -> None:
     queue, noted = made(Queue)
     queue.save(["a"])
@@ -108,6 +116,18 @@ def test_what_a_format_has_changed_by_itself_is_noted(made: _Make) -> None:
     queue.confirm()
     after = noted()
     assert after == {"x": queue.held()} != before
+    assert queue.size == 1
+    assert noted() == {}, "it has only looked"
+
+
+@pytest.mark.parametrize("made", ["on disk"], indirect=True)
+def test_what_an_engine_has_changed_in_its_place_is_noted(made: _Make) -> None:
+    table, noted = made(Table, native="fsspec")
+    table.save("x")
+    before = noted()
+    table.confirm()
+    after = noted()
+    assert after == {"x": table.held()} != before
 
 
 def test_a_confirmed_collection_is_noted(made: _Make) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from kedro.runner import ParallelRunner
 
 from tests.runs.conftest import KedroProject
+from tests.runs.test_collections import edit
 
 
 def queue(project: KedroProject) -> Any:
@@ -25,6 +27,28 @@ def test_what_a_node_confirms_lands_with_the_run(project: KedroProject, runner: 
     assert queue(project).load() == []
     assert '"queue"' in project.log()[0].metadata["kedro_outputs"]
     assert len(project.log()) == 4, "what was saved outside of the run has a commit of its own"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "saved"),
+    [
+        ("tests.datasets.test_members.Queue", ["a", "b"]),
+        ({"type": "partitions.IncrementalDataset", "dataset": "text.TextDataset"}, {"a": "x", "b": "y"}),
+    ],
+)
+@pytest.mark.parametrize("runner", [None, ParallelRunner])
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_what_a_node_confirms_outside_of_lakefs_is_in_the_record(
+    project: KedroProject, dataset: Any, saved: Any, runner: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    kind = "kedro_statisfactory.ArtifactDataset"
+    edit(project, "queue", {"type": kind, "filepath": "data/queue", "dataset": dataset})
+    queue(project).save(saved)
+    for missing in (False, True):
+        project.run(pipeline="confirms", missing=missing, runner=runner(max_workers=2) if runner else None)
+    (run, _) = project.log(repository=project.other)
+    assert json.loads(run.metadata["kedro_saved"]) == ["queue"]
+    assert "had nothing to write to lakeFS" in caplog.text, "what was confirmed is not taken for new"
 
 
 def test_what_a_failed_run_has_confirmed_is_not(project: KedroProject) -> None:
