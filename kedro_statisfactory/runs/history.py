@@ -28,6 +28,7 @@ from kedro_statisfactory.runs.target import REVERTS
 
 _NEWEST = re.compile(r"@(?:~(\d{1,6}))?")
 _SHORT_HEX = re.compile(r"[0-9a-f]{1,16}")  # lakeFS would take it for the beginning of a commit's id
+_MARK = re.compile(r"[0-9a-f]{8}")  # behind the id of a run, where another one has that
 _MOST_TOLD = 5  # ids that an error names
 #: Commits among which the runs that wrote an entry are looked for, where no time bounds that.
 MOST_COMMITS = 2000
@@ -101,17 +102,17 @@ class History:
         page = min(PAGE, max(20, 2 * amount))
         streams = [self._on_branch(place, ref, wanted, page) for place, ref in self._refs(wanted.branch)]
         found: list[PastRun] = []
-        last: dict[str, int] = {}  # where in the list the last run with an id is
+        last: dict[tuple[str, str], int] = {}  # where in the list a run was last
         for share, taken_back in heapq.merge(*streams, key=lambda each: -each[0].commit.created):
             run_id = share.metadata["kedro_run_id"]
-            number = last.get(run_id)
+            number = last.get(share.identity)
             # Of two commits with one id in one repository each is a run of its own.
             if number is not None and share.repository not in found[number].in_repositories:
                 found[number] = replace(found[number], shares=(*found[number].shares, share))
             elif len(found) == amount:
                 break
             else:
-                last[run_id] = len(found)
+                last[share.identity] = len(found)
                 found.append(PastRun(run_id, (share,), taken_back))
                 if len(found) == amount and len(streams) == 1:  # no other repository has more of it
                     break
@@ -188,8 +189,10 @@ class History:
     def _completed(self, run: PastRun) -> PastRun:
         """A run with what it left in other repositories, where the log has not come to that."""
         missing = run.repositories - run.in_repositories
-        more = [share for place in self.places if place[1] in missing if (share := self._tagged(place, run.id))]
-        return replace(run, shares=(*run.shares, *more))
+        first = run.shares[0]
+        ids = (run.id, *([f"{run.id}-{first.token}"] if first.token else ()))
+        more = [share for place in self.places if place[1] in missing for share in self._shares_of(place, ids)]
+        return replace(run, shares=(*run.shares, *(share for share in more if share.identity == first.identity)))
 
     # -- by what a user calls it -------------------------------------------------------------------------------------
 
@@ -224,8 +227,8 @@ class History:
             raise RefNotFound("a run has no empty id: write one, or @ for the newest run.")
         if newest := _NEWEST.fullmatch(word):
             return _state_of(word, self._counted(int(newest[1] or 0)))
-        if shares := [share for place in self.places if (share := self._tagged(place, word))]:
-            return _state_of(word, PastRun(word, tuple(shares)))
+        if shares := self._of_one(word):
+            return _state_of(word, PastRun(word, shares))
         if not _SHORT_HEX.fullmatch(word) and (state := self._at_ref(word)):
             return state
         if run := self._that_begins(word):
@@ -249,13 +252,22 @@ class History:
             raise RefNotFound(f"there is no run on {self._branch!r} yet: `kedro run` makes one.")
         raise RefNotFound(f"there are {len(there)} runs on {self._branch!r} only: @~{len(there) - 1} is the first one.")
 
-    def _tagged(self, place: Place, run_id: str) -> Share | None:
-        """What a run left in a repository, found by its id; ``None``: nothing, or it only read there."""
-        try:
-            commit = place[0].api.commit(place[1], run_tag(run_id))
-        except RefNotFound:
-            return None
-        return self._share(place, commit) if commit.metadata.get("kedro_run_id") == run_id else None
+    def _of_one(self, run_id: str) -> tuple[Share, ...]:
+        """What the run left that is found by an id; of several, which may be in several repositories, the first one."""
+        plain, _, mark = run_id.rpartition("-")
+        shares = [share for place in self.places for share in self._shares_of(place, [run_id])]
+        if not shares and _MARK.fullmatch(mark):
+            shares = [each for place in self.places for each in self._shares_of(place, [plain]) if each.token == mark]
+        first = min(shares, key=_landed, default=None)
+        return tuple(share for share in shares if first and share.identity == first.identity)
+
+    def _shares_of(self, place: Place, ids: Sequence[str]) -> Iterator[Share]:
+        """What runs left in a repository that are found by some ids; those that only read there left nothing."""
+        for run_id in ids:
+            with contextlib.suppress(RefNotFound):
+                commit = place[0].api.commit(place[1], run_tag(run_id))
+                if commit.metadata.get("kedro_run_id") == ids[0]:
+                    yield self._share(place, commit)
 
     def _that_begins(self, word: str) -> PastRun | None:
         """The run whose id begins in some way; ``None``: there is none.
@@ -282,8 +294,8 @@ class History:
             told = ", ".join(ids[:_MOST_TOLD])
             raise RefNotFound(f"several runs have ids that begin with {word!r}: {told}{more}. Write more of the one.")
         for run_id, shares in found.items():
-            shares = shares or [share for place in self.places if (share := self._tagged(place, run_id))]
-            return PastRun(run_id, tuple(shares)) if shares else None
+            of_one = tuple(shares) or self._of_one(run_id)
+            return PastRun(run_id, of_one) if of_one else None
         return None
 
     def _tags(self, place: Place, prefix: str) -> Iterator[Ref]:
@@ -313,8 +325,8 @@ class History:
         shares = [share for place, commit in commits if (share := self.last_at(place, commit))]
         run = None
         if shares:
-            run_id = max(shares, key=lambda share: share.commit.created).metadata["kedro_run_id"]
-            run = PastRun(run_id, tuple(share for share in shares if share.metadata["kedro_run_id"] == run_id))
+            identity = max(shares, key=_landed).identity
+            run = PastRun(identity[0], tuple(share for share in shares if share.identity == identity))
         return State(name, tuple(commits), run)
 
     def last_at(self, place: Place, commit: str) -> Share | None:
@@ -345,6 +357,11 @@ def _told_apart(runs: Sequence[PastRun]) -> list[PastRun]:
         ids.add(run.id)
         told.append(replace(run, id=f"{run.id}-{mark}") if mark else run)
     return told[::-1]
+
+
+def _landed(share: Share) -> tuple[int, str]:
+    """When a run has landed; lakeFS counts whole seconds."""
+    return share.commit.created, share.metadata.get("kedro_finished", "")
 
 
 def _state_of(word: str, run: PastRun) -> State:

@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from kedro_statisfactory.backends import LakeFSBackend
-from kedro_statisfactory.backends.lakefs.model import DATA_BRANCH, Commit
+from kedro_statisfactory.backends.lakefs.model import DATA_BRANCH, RUN_TOKEN, Commit
+from kedro_statisfactory.project.branches import token_of
 from kedro_statisfactory.runs.target import ALL_SHAS, KEPT, REPOSITORIES, SAVED
 
 #: A repository, and the backend of an entry that is in it.
@@ -59,6 +60,18 @@ class Share:
     def repository(self) -> str:
         """Name of the repository."""
         return self.place[1]
+
+    @property
+    def token(self) -> str:
+        """By which the run is told from others of its id; empty: there is none."""
+        return token_of(self.metadata.get(RUN_TOKEN, ""))
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """The same for all that one run has left; a run of several processes is known by its id alone."""
+        is_joined = RUN_TOKEN in self.metadata and not self.token
+        told = "" if is_joined else self.token or self.metadata.get("kedro_started", "")
+        return self.metadata.get("kedro_run_id", ""), told
 
     @property
     def data_branch(self) -> str:

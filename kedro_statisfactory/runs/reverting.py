@@ -89,7 +89,8 @@ def _readers(history: History, run: PastRun, since: dict[str, set[str]]) -> list
     begun = min(share.commit.created for share in run.shares)
     found: list[str] = []
     for later in history.all_since(Wanted(since=begun)):
-        if later.id == run.id or later.taken_back or _is_before(later, run, since):
+        is_it = later.shares[0].identity == run.shares[0].identity
+        if is_it or later.taken_back or _is_before(later, run, since):
             continue
         for name, read in sorted(later.inputs.items()):
             output = written.get(str(read.get("url", "")))

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from kedro.framework.session import KedroServiceSession
 from kedro.framework.startup import bootstrap_project
 
 from kedro_statisfactory.backends import LakeFSBackend
@@ -355,3 +356,20 @@ def test_a_stream_that_is_no_terminals_knows_all_letters(monkeypatch: pytest.Mon
     output._tell_all_letters()
     print("\udc80 ü")
     assert told.getvalue() == "\udc80 ü\n"
+
+
+def test_two_runs_with_one_id_in_two_repositories_are_two(project: KedroProject) -> None:
+    bootstrap_project(project.path)
+    for pipeline in ("__default__", "from_b", "both"):
+        service = KedroServiceSession.create(project_path=project.path)
+        service.run(pipeline_names=[pipeline], run_id="same")
+    third, second, first = answer(project, "runs")
+    assert first["id"] == "same"
+    told = [{output["entry"] for output in run["outputs"]} for run in (first, second, third)]
+    assert told == [{"a", "b", "total"}, {"elsewhere"}, {"a", "b", "total", "elsewhere"}]
+    for each, entries in zip((first, second, third), told, strict=True):
+        assert {output["entry"] for output in answer(project, "show", each["id"])["outputs"]} == entries
+    assert project.invoke("revert", third["id"]).exit_code == 0
+    done = project.invoke("revert", second["id"])
+    assert done.exit_code == 0, done.output
+    assert (project.read()["total"], project.read(repository=project.other)) == (1, {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -76,8 +77,7 @@ def _all(entries: list[tuple[str, ArtifactDataset]]) -> Iterator[Check]:
         yield health.Check("settings", False, str(error))
         return
     servers: set[str] = set()
-    places: set[tuple[object, ...]] = set()
-    buckets: set[tuple[object, ...]] = set()
+    looked: dict[tuple[str, str], set[object]] = {}  # with which keys, by the place
     for name, entry in entries:
         check = _of_entry(name, entry)
         yield check
@@ -87,19 +87,27 @@ def _all(entries: list[tuple[str, ArtifactDataset]]) -> Iterator[Check]:
             if host not in servers:
                 servers.add(host)
                 yield from health.of_server(backend)
-            if (with_keys := (host, repository, _keys_of(entry))) not in places:
-                places.add(with_keys)
-                yield from health.of_repository((backend, repository))
+            place, look = (host, repository), functools.partial(health.of_repository, (backend, repository))
         elif entry.location.scheme in ("s3", "s3a", "s3n") and check.is_good:
-            if (bucket := (entry.location.netloc, _keys_of(entry))) in buckets:
-                continue
-            buckets.add(bucket)
-            yield health.tried(f"bucket {entry.location.netloc}", functools.partial(_reached, entry))
+            place, look = ("", bucket := entry.location.netloc), functools.partial(_of_bucket, bucket, entry)
+        else:
+            continue
+        keys = looked.setdefault(place, set())
+        if (own := _keys_of(entry)) not in keys:
+            whose = f", by the keys of {name}" if keys else ""
+            keys.add(own)
+            yield from (replace(each, what=f"{each.what}{whose}") for each in look())
 
 
 def _keys_of(entry: ArtifactDataset) -> object:
     """What tells the credentials of an entry from others: what one set of them may do, another may not."""
     return entry.backend._session.connection("doctor", object)
+
+
+def _of_bucket(bucket: str, entry: ArtifactDataset) -> Iterator[Check]:
+    from kedro_statisfactory.runs.health import tried
+
+    yield tried(f"bucket {bucket}", functools.partial(_reached, entry))
 
 
 def _reached(entry: ArtifactDataset) -> str:
