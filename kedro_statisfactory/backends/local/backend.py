@@ -7,6 +7,7 @@ import errno
 import functools
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -200,7 +201,11 @@ class LocalFS(Backend, prefix="", aliases=("file",)):
         target = target if target.is_absolute() else target.absolute()
         # A link in front of the last name is followed by the system itself.
         path = os.fspath(target)
-        if os.path.islink(path) or not os.path.isdir(os.path.dirname(path)):
+        try:
+            is_known = not stat.S_ISLNK(os.lstat(path).st_mode)
+        except OSError:
+            is_known = os.path.isdir(os.path.dirname(path))
+        if not is_known:
             target = Path(os.path.realpath(target))
             self._create_parents(target)
         return target

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -61,6 +62,19 @@ def test_within_a_project_what_is_written_is_staged_where_no_listing_looks(backe
     for _ in range(2):
         assert backend.staging_parent(fragment=fragment) == tmp_path / ".statisfactory"
     assert (tmp_path / ".statisfactory/.gitignore").read_text() == "*\n"
+
+
+def test_where_a_project_stages_is_found_again_when_it_was_removed_or_forgotten(
+    backend: LocalFS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kedro_statisfactory.backends.local.staging._MOST_FOLDERS", 1)
+    (tmp_path / "pyproject.toml").write_text("[tool.kedro]\n")
+    for name, is_removed in (("a", False), ("b", True), ("a", True), ("a", True)):
+        assert backend.staging_parent(fragment=parse(f"{tmp_path}/{name}/x")) == tmp_path / ".statisfactory"
+        if is_removed:
+            shutil.rmtree(tmp_path / ".statisfactory")
+    (tmp_path / ".statisfactory").touch()
+    assert backend.staging_parent(fragment=parse(f"{tmp_path}/a/x")) == tmp_path / "a"
 
 
 def test_a_folder_of_another_kind_of_project_is_left_alone(backend: LocalFS, tmp_path: Path) -> None:
