@@ -69,30 +69,36 @@ def _copy(dataset: _Dataset, old: str, new: str, varying: Iterable[str]) -> _Dat
         new: Of the copy.
         varying: Names of the attributes that cannot be shared.
     """
-    made: dict[int, Any] = {}
-
-    def copied(value: Any) -> Any:
-        kind = type(value)
-        if kind is str:
-            return new if value == old else value
-        if kind is PurePosixPath:
-            return PurePosixPath(new) if str(value) == old else value
-        if kind is not dict and kind is not list:
-            return value
-        found: Any = made.get(id(value))
-        if found is None:  # one that stands in two places is one
-            found = made[id(value)] = kind()
-            if kind is list:
-                found.extend(map(copied, value))
-            else:
-                found.update((key, copied(each)) for key, each in value.items())
-        return found
-
     twin: _Dataset = object.__new__(type(dataset))
-    values = vars(dataset)
-    vars(twin).update(values)
-    vars(twin).update((name, copied(values[name])) for name in varying)
+    attributes, made = vars(twin), dict[int, Any]()
+    attributes.update(vars(dataset))
+    for name in varying:
+        attributes[name] = _copied(attributes[name], old, new, made)
     return twin
+
+
+def _copied(value: Any, old: str, new: str, made: dict[int, Any]) -> Any:
+    """A value with a new path where the old one was.
+
+    Args:
+        value: What is copied.
+        old: The path.
+        new: Of the copy.
+        made: What was copied before: a value that stands in two places is one.
+    """
+    kind = type(value)
+    if kind is str:
+        return new if value == old else value
+    if kind is PurePosixPath:
+        return PurePosixPath(new) if str(value) == old else value
+    if kind is not dict and kind is not list:
+        return value
+    found: Any = made.get(id(value))
+    if found is None:
+        found = made[id(value)] = kind(value)
+        for key in value if kind is dict else range(len(value)):
+            found[key] = _copied(value[key], old, new, made)
+    return found
 
 
 def _same(one: Any, other: Any) -> bool:
