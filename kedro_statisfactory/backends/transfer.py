@@ -10,10 +10,10 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION, Future, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import BinaryIO, TypeVar
 
 from kedro_statisfactory.backends import crc32
@@ -130,43 +130,60 @@ def behind(workers: int) -> Iterator[Callable[[Callable[[], Callable[[], object]
     Raises:
         BaseException: The first error of any piece, or of who hands them in, once the threads have ended.
     """
-    under_way: set[Future[object]] = set()
-    begun: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-    threads = 0
+    begun: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+    ended: SimpleQueue[BaseException | None] = SimpleQueue()  # futures would take longer than to send a small object
+    under_way = threads = 0
 
     def wait_for(most: int) -> None:
-        while len(under_way) > most:
-            done, _ = wait(under_way, return_when=FIRST_COMPLETED)
-            under_way.difference_update(done)
-            for each in done:
-                each.result()
+        nonlocal under_way
+        while under_way > most:
+            error = ended.get()
+            under_way -= 1
+            if error is not None:
+                try:
+                    raise error
+                finally:
+                    del error  # or it would refer to itself
 
     def hand_in(begin: Callable[[], Callable[[], object]]) -> None:
-        nonlocal threads
+        nonlocal threads, under_way
         wait_for(workers - 1)
-        future: Future[object] = Future()
-        begun.put(functools.partial(_settle, future, begin()))
-        under_way.add(future)
-        if len(under_way) > threads:
+        begun.put(begin())
+        under_way += 1
+        if under_way > threads:
             threads += 1
-            _start(functools.partial(_work_off, begun))
+            _start(functools.partial(_work_off, begun, ended))
 
     try:
         yield hand_in
         wait_for(0)
     except BaseException as error:
-        wait(under_way, timeout=None if isinstance(error, Exception) else _PATIENCE)
+        until = None if isinstance(error, Exception) else time.monotonic() + _PATIENCE
+        with contextlib.suppress(Empty):
+            while under_way:
+                ended.get(timeout=until and max(0.0, until - time.monotonic()))
+                under_way -= 1
         raise
     finally:
         for _ in range(threads):
             begun.put(None)
 
 
-def _work_off(begun: SimpleQueue[Callable[[], None] | None]) -> None:
+def _work_off(begun: SimpleQueue[Callable[[], object] | None], ended: SimpleQueue[BaseException | None]) -> None:
     """End what has been begun, one after the other, until there is no more."""
     while (end := begun.get()) is not None:
-        end()
+        ended.put(_error_of(end))
         del end  # with all that it holds
+
+
+def _error_of(work: Callable[[], object]) -> BaseException | None:
+    try:
+        work()
+    except BaseException as error:  # whatever it is, it belongs to who waits for the end of the work
+        return error
+    finally:
+        del work
+    return None
 
 
 def raise_if_stopped() -> None:

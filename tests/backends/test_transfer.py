@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import errno
+import functools
+import gc
 import os
 import threading
+import weakref
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -171,3 +175,71 @@ def test_who_works_for_one_that_was_stopped_is_stopped_too() -> None:
         transfer.in_parallel(outer, range(2), 2)
     assert stopped == ["stopped"]
     transfer.raise_if_stopped()  # the thread of the caller is not
+
+
+def test_what_is_ended_behind_is_begun_in_order_and_only_while_there_is_room() -> None:
+    under_way, most, ended = set[int](), list[int](), list[int]()
+
+    def begin(item: int) -> Callable[[], None]:
+        under_way.add(item)
+        most.append(len(under_way))
+
+        def end() -> None:
+            ended.append(item)
+            under_way.remove(item)
+
+        return end
+
+    with transfer.behind(3) as hand_in:
+        for item in range(50):
+            hand_in(functools.partial(begin, item))
+    assert sorted(ended) == list(range(50))
+    assert under_way == set()
+    assert 1 <= max(most) <= 3
+
+
+def test_the_first_that_fails_behind_is_told_when_the_others_have_ended() -> None:
+    ended, has_failed = list[str](), threading.Event()
+
+    class Failed(Exception):
+        pass
+
+    def fail() -> None:
+        has_failed.set()
+        raise Failed
+
+    def succeed() -> None:
+        has_failed.wait()
+        ended.append("the other")
+
+    with pytest.raises(Failed) as caught, transfer.behind(2) as hand_in:
+        for end in (succeed, fail):
+            hand_in(functools.partial(_given, end))
+    assert ended == ["the other"]
+    failed = weakref.ref(caught.value)
+    gc.disable()
+    try:
+        del caught
+        assert failed() is None, "it does not refer to itself"
+    finally:
+        gc.enable()
+
+
+def test_an_interrupt_does_not_wait_for_what_hangs_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "_PATIENCE", 0.01)
+    hold, ended = threading.Event(), threading.Semaphore(0)
+
+    def hang() -> None:
+        hold.wait()
+        ended.release()
+
+    with pytest.raises(KeyboardInterrupt), transfer.behind(2) as hand_in:
+        hand_in(functools.partial(_given, hang))
+        raise KeyboardInterrupt
+    assert not ended.acquire(blocking=False)
+    hold.set()
+    assert ended.acquire(timeout=60)
+
+
+def _given(end: Callable[[], None]) -> Callable[[], None]:
+    return end
