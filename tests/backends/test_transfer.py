@@ -212,9 +212,8 @@ def test_the_first_that_fails_behind_is_told_when_the_others_have_ended() -> Non
         has_failed.wait()
         ended.append("the other")
 
-    with pytest.raises(Failed) as caught, transfer.behind(2) as hand_in:
-        for end in (succeed, fail):
-            hand_in(functools.partial(_given, end))
+    with pytest.raises(Failed) as caught:
+        _end_behind([succeed, fail])
     assert ended == ["the other"]
     failed = weakref.ref(caught.value)
     gc.disable()
@@ -233,13 +232,22 @@ def test_an_interrupt_does_not_wait_for_what_hangs_behind(monkeypatch: pytest.Mo
         hold.wait()
         ended.release()
 
-    with pytest.raises(KeyboardInterrupt), transfer.behind(2) as hand_in:
-        hand_in(functools.partial(_given, hang))
+    def interrupt() -> Callable[[], None]:
         raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _end_behind([hang], interrupt)
     assert not ended.acquire(blocking=False)
     hold.set()
     assert ended.acquire(timeout=60)
 
 
-def _given(end: Callable[[], None]) -> Callable[[], None]:
-    return end
+def _end_behind(ends: list[Callable[[], None]], last: Callable[[], Callable[[], None]] | None = None) -> None:
+    def begin(end: Callable[[], None]) -> Callable[[], None]:
+        return end
+
+    with transfer.behind(2) as hand_in:
+        for end in ends:
+            hand_in(functools.partial(begin, end))
+        if last:
+            hand_in(last)
