@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-import unicodedata
 from urllib.parse import ParseResult
 
 from kedro_statisfactory.errors import InvalidURL
@@ -16,6 +15,9 @@ _PREFIX = re.compile(r"([A-Za-z][\w+.-]+)://(.*)", re.DOTALL | re.ASCII)
 _ONE_SLASH = re.compile(r"([A-Za-z][\w+.-]+):/(?!/)(.*)", re.DOTALL | re.ASCII)
 #: Several places in one URL, as fsspec chains them.
 _CHAIN = re.compile(r"[^/]*(://.*)?::[A-Za-z][\w+.-]+(://.*)?", re.DOTALL | re.ASCII)
+
+#: Control characters, and halves of surrogate pairs: Unicode's categories Cc and Cs.
+_UNUSABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 #: The prefixes of web pages, where a URL has a query, and its path may end with a slash.
 WEB = frozenset(("http", "https"))
@@ -89,7 +91,7 @@ def checked(fragment: ParseResult) -> ParseResult:
             raise InvalidURL(f"the URL {url!r} has an empty segment ('//'): write one slash.")
         if segment == ".." or (segment == "." and fragment.scheme not in ("", "file")):
             raise InvalidURL(f"the URL {url!r} has a segment {segment!r}: write the path that is meant.")
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in unparse(fragment)):
+    if _UNUSABLE.search(unparse(fragment)):
         raise InvalidURL(f"the URL {url!r} has a control character or half a surrogate pair: remove it.")
     return fragment
 

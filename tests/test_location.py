@@ -71,6 +71,16 @@ def test_unsafe_urls_are_refused_with_their_cause(url: str, cause: str) -> None:
         parse(url)
 
 
+def test_all_control_characters_and_surrogates_are_refused_and_nothing_beside_them() -> None:
+    refused = set()
+    for number in [*range(0x100), *range(0xD700, 0xE100), 0x2028, 0xFFFF, 0x10FFFF]:
+        try:
+            parse(f"s3://bucket/a{chr(number)}b")
+        except InvalidURL:
+            refused.add(number)
+    assert refused == {*range(0x20), *range(0x7F, 0xA0), *range(0xD800, 0xE000)}
+
+
 def test_a_password_in_a_url_is_refused_and_not_shown() -> None:
     with pytest.raises(InvalidURL, match="carries a user or password") as refused:
         parse("s3://me:hush@bucket/x")
