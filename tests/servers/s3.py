@@ -20,6 +20,7 @@ class S3Server:
     access_key: str
     secret_key: str
     pid: int
+    webdav_url: str = ""  # of SeaweedFS: where it shows its files by WebDAV
 
     @property
     def credentials(self) -> dict[str, str]:
@@ -46,6 +47,7 @@ class S3Server:
 def seaweedfs(folder: Path) -> Iterator[S3Server]:
     """SeaweedFS in one process, with its data in ``folder``."""
     names = [f"{part}.port{kind}" for part in ("master", "volume", "filer", "s3") for kind in ("", ".grpc")]
+    names.append("webdav.port")
     ports = dict(zip(names, free_ports(len(names)), strict=True))
     key, secret = "statisfactory", "a-secret-of-the-tests"
     command = [
@@ -55,7 +57,7 @@ def seaweedfs(folder: Path) -> Iterator[S3Server]:
         "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1",
         "-admin.ui=false",
-        "-webdav=false",
+        f"-webdav.cacheDir={folder}",
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
         "-master.telemetry=false",
@@ -64,7 +66,7 @@ def seaweedfs(folder: Path) -> Iterator[S3Server]:
     environment = {**os.environ, "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}
     url = f"http://127.0.0.1:{ports['s3.port']}"
     with running(command, environment, folder / "weed.log", url) as pid:
-        yield S3Server(url, key, secret, pid)
+        yield S3Server(url, key, secret, pid, f"http://127.0.0.1:{ports['webdav.port']}")
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -12,12 +13,12 @@ from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends import transfer
 from kedro_statisfactory.backends.base import STAGING_NAME, Backend
-from kedro_statisfactory.backends.filesystems import ftp, moving
+from kedro_statisfactory.backends.filesystems import dav, ftp, moving
 from kedro_statisfactory.backends.filesystems.connection import file_systems, path_of
 from kedro_statisfactory.backends.filesystems.errors import translated
 from kedro_statisfactory.backends.filesystems.known import OBJECT_STORES, READ_ONLY, class_of, is_known
 from kedro_statisfactory.backends.info import ObjectInfo
-from kedro_statisfactory.errors import InvalidURL, NotSupported, ObjectNotFound
+from kedro_statisfactory.errors import NotSupported, ObjectNotFound
 from kedro_statisfactory.location import WEB, beside, checked, join, refuse_placeholder, shown, unparse
 
 if TYPE_CHECKING:
@@ -48,13 +49,8 @@ class FsspecBackend(Backend, prefix=None):
         self._refuse_unknown({**load_args, **save_args})
 
     def check_location(self, fragment: ParseResult) -> None:
-        """Refuse a URL with a placeholder for the host or bucket, and what WebDAV would store under another name."""
+        """Refuse a URL with a placeholder for the host or bucket."""
         refuse_placeholder(checked(fragment))
-        if fragment.scheme == "webdav" and not set("%;?#").isdisjoint(unparse(fragment)):
-            raise InvalidURL(
-                f"{shown(unparse(fragment))!r} has one of the characters % ; ? #, in place of which clients or servers "
-                "of WebDAV take others: choose another name."
-            )
 
     def check_use(self, fragment: ParseResult, is_written: bool) -> None:
         """Refuse to write where things can only be read, and a place for which a package is missing."""
@@ -243,6 +239,8 @@ class FsspecBackend(Backend, prefix=None):
 
         def told(file_system: AbstractFileSystem) -> _Result:
             try:
+                if fragment.scheme == dav.WEBDAV:
+                    return dav.patiently(functools.partial(work, file_system))
                 return work(file_system)
             except Exception as error:  # whatever a library of fsspec raises
                 if fragment.scheme == "ftp" and (meant := ftp.meant(file_system, path_of(fragment), error)) != error:

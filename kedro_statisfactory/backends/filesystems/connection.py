@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import ParseResult
 
-from kedro_statisfactory.backends.filesystems import web
+from kedro_statisfactory.backends.filesystems import dav, web
 from kedro_statisfactory.backends.filesystems.known import class_of
 from kedro_statisfactory.hidden import HiddenDict
 from kedro_statisfactory.location import WEB, full_path
@@ -122,5 +122,7 @@ def _new(prefix: str, netloc: str, credentials: Mapping[str, Any]) -> AbstractFi
     made.dircache.use_listings_cache = False  # others may write meanwhile
     if prefix in _SSH:
         made.ftp.get_channel().settimeout(_ANSWER)
+    if prefix == dav.WEBDAV:
+        dav.send_names_as_they_are(made)
     _made.add(made)
     return made

@@ -87,7 +87,7 @@ def _said(error: Exception) -> str:
 
 def _ours(error: Exception, fragment: ParseResult, text: str, is_write: bool) -> StatisfactoryError:
     url, names = shown(unparse(fragment)), {each.__name__ for each in type(error).__mro__}
-    status = _status_of(error)
+    status = status_of(error)
     if status in (401, 403, 407) or names & _REFUSED:
         return PermissionDenied(
             f"access to {url!r} is refused ({text}): check the `credentials` of the entry, or what they are allowed."
@@ -107,7 +107,7 @@ def _ours(error: Exception, fragment: ParseResult, text: str, is_write: bool) ->
     return TransferError(f"the transfer of {url!r} failed: {text}.")
 
 
-def _status_of(error: Exception) -> int | None:
+def status_of(error: Exception) -> int | None:
     """The status of an answer by HTTP, which each library calls otherwise."""
     answers = (error, getattr(error, "response", None))
     found = (getattr(answer, name, None) for answer in answers for name in ("status", "status_code", "code"))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro_statisfactory.backends.base import STAGING_NAME
+from kedro_statisfactory.backends.filesystems import dav
 from kedro_statisfactory.backends.filesystems.known import OBJECT_STORES
 from kedro_statisfactory.backends.info import ObjectInfo
 from kedro_statisfactory.backends.transfer import is_folder_marker
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 _IN_MEMORY = "memory"  # fsspec's, whose files are seen while they are written
-_WEBDAV = "webdav"  # fsspec's way to move there is to copy and to remove, and replaces nothing
 _TIMES = ("mtime", "modified", "last_modified", "LastModified", "updated", "created")
 _CHECKSUMS = ("etag", "ETag", "checksum")
 
@@ -29,14 +29,16 @@ def store(file_system: AbstractFileSystem, prefix: str, source: Path | bytes, pa
     In an object store an object appears when it is whole. A file is written beside its place and moved there, where
     the file system can move.
     """
-    if prefix in OBJECT_STORES or not (prefix == _WEBDAV or _can_move(file_system)):
+    if prefix in OBJECT_STORES or not (prefix == dav.WEBDAV or _can_move(file_system)):
         _send(file_system, prefix, source, path)
         return
+    if prefix == dav.WEBDAV:
+        dav.refuse_changed_names(file_system, path)
     temporary = _beside(path)
     try:
         _send(file_system, prefix, source, temporary)
-        if prefix == _WEBDAV:
-            file_system.client.move(temporary, path, overwrite=True)
+        if prefix == dav.WEBDAV:
+            dav.move(file_system, temporary, path)
         else:
             _move(file_system, temporary, path)
     except BaseException:  # an interrupt, too

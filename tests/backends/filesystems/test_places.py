@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import multiprocessing
+import re
 import sys
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -16,7 +18,8 @@ from kedro.io import DatasetError
 
 from kedro_statisfactory import ArtifactDataset
 from kedro_statisfactory.backends import Backend, FsspecBackend
-from kedro_statisfactory.errors import BucketNotFound, InvalidURL, NotSupported, TransferError, UnknownPrefix
+from kedro_statisfactory.backends.filesystems import dav
+from kedro_statisfactory.errors import BucketNotFound, NotSupported, TransferError, UnknownPrefix
 from kedro_statisfactory.location import parse
 from kedro_statisfactory.session import Session
 
@@ -136,11 +139,50 @@ def test_webdav_replaces_a_file_by_one_move(backend: Backend, source: Path) -> N
 
 
 @pytest.mark.usefixtures("places")
-@pytest.mark.parametrize("name", ["100%41.csv", "a;b.csv", "a?b", "a#b"])
-def test_a_name_that_webdav_would_change_is_refused(backend: Backend, name: str) -> None:
-    with pytest.raises(InvalidURL, match="of WebDAV take others"):
-        backend.check_location(parse(f"webdav://folder/{name}"))
-    backend.check_location(parse(f"gs://bucket/{name}"))
+@pytest.mark.parametrize("names", [["a;b.csv"], ["a%41#b", "x?/a#c", "a?b"]])
+def test_a_name_under_which_webdav_would_store_another_file_is_refused(
+    backend: Backend, source: Path, names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As WsgiDAV 4.4 does, which undoes the escapes of a name before it takes it apart."""
+    move = Dav.move
+    monkeypatch.setattr(
+        Dav, "move", lambda fs, source, target, overwrite: move(fs, source, re.split("[;?]", target)[0], overwrite)
+    )
+    for name in names:
+        where = parse(f"webdav://folder/{name}")
+        if ";" not in name and "?" not in name:
+            backend.upload(source=source, fragment=where)
+            assert backend.get(fragment=where) == b"new"
+            continue
+        backend.put(payload=b"of another", fragment=parse(f"webdav://folder/{re.split('[;?]', name)[0]}"))
+        before = set(_OwnMemory.store)
+        with pytest.raises(NotSupported, match=r"under another name: choose names without .+\.$"):
+            backend.upload(source=source, fragment=where)
+        assert set(_OwnMemory.store) == before
+
+
+@pytest.mark.usefixtures("places")
+def test_what_webdav_has_just_locked_is_tried_again(
+    backend: Backend, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dav, "_WAITS", (0, 0))
+    move = Dav.move
+    for times in (2, 20):
+        answers: Iterator[Any] = iter([_Locked()] * times)
+
+        def locked(*arguments: Any, answers: Iterator[Any] = answers, **options: Any) -> None:
+            if error := next(answers, None):
+                raise error
+            move(*arguments, **options)
+
+        monkeypatch.setattr(Dav, "move", locked)
+        with pytest.raises(TransferError) if times == 20 else contextlib.nullcontext():
+            backend.upload(source=source, fragment=parse("webdav://folder/x"))
+    assert list(_OwnMemory.store) == ["/folder/x"]
+
+
+class _Locked(Exception):
+    status_code = 423
 
 
 @pytest.mark.usefixtures("places")
