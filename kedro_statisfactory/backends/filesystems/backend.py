@@ -186,7 +186,7 @@ class FsspecBackend(Backend, prefix=None):
         self._remove([join(fragment, path) for path in remove])
 
     def leftovers(self, fragment: ParseResult) -> Iterator[tuple[ParseResult, ObjectInfo]]:
-        """Files beside a location that were never published: of a save that goes on, or of one that was killed.
+        """Files beside a location, and below it, that were never published: of a save that goes on, or was killed.
 
         Args:
             fragment: The parsed location.
@@ -203,6 +203,9 @@ class FsspecBackend(Backend, prefix=None):
             for info in sorted(self._use(fragment, look), key=lambda info: info.path):
                 if info.path.startswith(STAGING_NAME):
                     yield beside(fragment, info.path), info
+        for info in self._list(fragment, with_hidden=True):
+            if info.path.rpartition("/")[2].startswith(STAGING_NAME):
+                yield join(fragment, info.path), info
 
     def _remove_folders(self, file_system: AbstractFileSystem, fragment: ParseResult) -> None:
         """Remove folders, of which object stores have none."""

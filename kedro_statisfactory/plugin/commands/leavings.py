@@ -28,7 +28,7 @@ def clean_disk(project: Path, entries: Iterable[ArtifactDataset], dry_run: bool)
 
 
 def clean_places(entries: Iterable[ArtifactDataset], grace: float, dry_run: bool) -> None:
-    """Drop what killed processes have left beside entries in places of fsspec, where its age is known.
+    """Drop what killed processes have left beside and below entries in places of fsspec, where its age is known.
 
     Args:
         entries: Of the catalog.
