@@ -49,8 +49,8 @@ def script() -> Iterator[Script]:
 
     def serve(connection: socket.socket, number: int) -> None:
         with contextlib.suppress(OSError, IndexError), connection.makefile("rb") as file:
-            lines: Iterator[bytes] = iter(file.readline, b"")
-            while head := b"".join(itertools.takewhile(lambda line: line.strip(), lines)):
+            lines = iter(file.readline, b"")
+            while head := b"".join([*itertools.takewhile(lambda line: line.strip(), lines)]):
                 lengths = [int(line[15:]) for line in head.splitlines() if line.startswith(b"Content-Length:")]
                 file.read(sum(lengths))
                 state.seen.append((number, head))
