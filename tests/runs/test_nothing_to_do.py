@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -61,7 +62,9 @@ def test_a_repository_to_which_a_run_had_nothing_to_write_is_one_that_it_only_re
     assert _state(project)[:2] == (commits, branches)
     new = {name: commit for name, commit in project.tags().items() if name not in tags}
     assert set(new.values()) == {commits[0]}
-    assert [name.endswith("-read--rest") or name == "kedro-rest" for name in sorted(new)] == [True, True]
+    (by_commit, by_id) = sorted(new)
+    assert by_id == "kedro-rest"
+    assert re.fullmatch(r"kedro-git-[0-9a-f]{40}-read--[0-9]{13}--rest", by_commit)
 
 
 def _blind(monkeypatch: pytest.MonkeyPatch) -> None:
