@@ -111,13 +111,15 @@ def _tls(found: LakeFSConfiguration, url: str, with_systems: bool) -> ssl.SSLCon
 
     if not url.startswith("https://"):
         return None
-    named = found.ssl_ca_cert
+    variable = None if with_systems else os.environ.get("SSL_CERT_FILE")  # what the system trusts takes it into account
+    named = found.ssl_ca_cert or variable
     try:
         context = ssl.create_default_context(cafile=None if with_systems else named)
         if named:
             context.load_verify_locations(named)
     except OSError as error:
-        raise InvalidCredentials(f"the file {named!r}, which `ssl_ca_cert` names, cannot be read: {error}.") from error
+        by = "`ssl_ca_cert`" if found.ssl_ca_cert else "SSL_CERT_FILE"
+        raise InvalidCredentials(f"the file {named!r}, which {by} names, cannot be read: {error}.") from error
     if not found.verify_ssl:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import botocore
 import pytest
+import trustme
 
 from kedro_statisfactory.backends.direct import ConnectionPool
 from kedro_statisfactory.backends.lakefs.client import lakefs_client, object_store
@@ -73,6 +74,28 @@ def test_certificates_reach_the_lakefs_client(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("SSL_CERT_FILE", "of the variable.pem")
     assert lakefs_client(Session(LAKEFS)).configuration.ssl_ca_cert == "of the variable.pem"
     assert lakefs_client(Session({**LAKEFS, "ssl_ca_cert": "own.pem"})).configuration.ssl_ca_cert == "own.pem"
+
+
+def test_only_the_certificates_of_the_variable_are_trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """OpenSSL takes the variable for one place of two, and does without a file that is not there."""
+    over_tls, file = {**LAKEFS, "host": "https://host", "proxy": ""}, tmp_path / "of the variable.pem"
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    with pytest.raises(InvalidCredentials, match=r"which SSL_CERT_FILE names, cannot be read: .*No such file"):
+        lakefs_client(Session(over_tls))
+    trustme.CA().cert_pem.write_to_path(file)
+    asked: list[str | None] = []
+    really = ssl.create_default_context
+
+    def create(cafile: str | None) -> ssl.SSLContext:
+        asked.append(cafile)
+        return really(cafile=cafile)
+
+    monkeypatch.setattr(ssl, "create_default_context", create)
+    lakefs_client(Session(over_tls))
+    lakefs_client(Session({**over_tls, "ssl_ca_cert": str(file)}))
+    monkeypatch.delenv("SSL_CERT_FILE")
+    lakefs_client(Session(over_tls))
+    assert asked == [str(file), str(file), None]
 
 
 @pytest.fixture
