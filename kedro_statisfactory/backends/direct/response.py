@@ -12,6 +12,8 @@ from io import BufferedReader
 _LONGEST_LINE, _MOST_HEADERS = 1 << 16, 100
 _HEADER = re.compile(r"^([!-9;-~]+):[ \t]*([^\r\n]*)\r?\n", re.MULTILINE)
 _SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
+_LENGTH = re.compile(r"[0-9]{1,18}")
+_PIECE = 1 << 20  # bytes: there is room for that, whatever a chunk calls its size
 
 
 class Headers(Mapping[str, str]):
@@ -126,7 +128,7 @@ class Response:
                 raise ProtocolError("an answer does not say clearly where it ends")
             self._is_chunked, self.length_remaining = True, None
         elif length is not None:
-            if not (length.isascii() and length.isdigit()):
+            if not _LENGTH.fullmatch(length):
                 raise ProtocolError("an answer does not say clearly where it ends")
             self.length_remaining = int(length)
         else:
@@ -152,7 +154,7 @@ class Response:
     def _read_chunked(self, amount: int | None) -> bytes:
         pieces, left = list[bytes](), sys.maxsize if amount is None else amount
         while left and self._has_more():
-            piece = self._file.read(min(left, self._of_chunk))
+            piece = self._file.read(min(left, self._of_chunk, _PIECE))
             if not piece:
                 raise _broken_off()
             pieces.append(piece)
