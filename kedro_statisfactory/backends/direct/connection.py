@@ -16,8 +16,8 @@ from kedro_statisfactory.hidden import Hidden
 _BUFFER = 1 << 16  # bytes: what a small object needs with its headers comes by one call
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5]\d\d)( .*)?")
 _MOST_PROVISIONAL = 10  # answers before an answer
-_PRINTABLE = re.compile(r"[!-~]+")
 _OF_URLS = "%/:?#[]@!$&'()*+,;=~"  # what has its meaning, beside letters and digits
+_SENDABLE = re.compile(rf"[A-Za-z0-9_.\-{re.escape(_OF_URLS)}]+")
 _WITHOUT_BODY = (204, 304)  # statuses of answers that end with their headers
 
 
@@ -49,6 +49,7 @@ class Connection:
             if tls is not None:
                 self._socket = _encrypted(self._socket, tls, address[0])
             self._file: Any = self._socket.makefile("rb", _BUFFER)
+            self._is_in_step = True  # what was sent last has ended where its headers say
         except BaseException:
             self._socket.close()
             raise
@@ -64,30 +65,37 @@ class Connection:
             return not self._file.peek(1)
         except ssl.SSLWantReadError:
             return True
+        except OSError:  # it broke just now
+            return False
 
-    def send(self, request: Hidden[bytes], body: Iterable[Any], timeout: float) -> None:
+    def send(self, request: Hidden[bytes], body: Iterable[Any], length: int, timeout: float) -> None:
         """Send a request.
 
         Args:
             request: Its first line and its headers.
             body: What follows, piece by piece.
+            length: Bytes that follow, as the headers say. With others, as of a file that grows, the connection is not
+                used again: the server would take the next request for a part of this one, or this for the next.
             timeout: Seconds for each piece.
 
         Raises:
-            urllib3.exceptions.ProtocolError: The connection broke off.
+            urllib3.exceptions.HTTPError: The connection broke off.
         """
-        from urllib3.exceptions import ProtocolError
-
         self._socket.settimeout(timeout)
+        self._is_in_step = False
         try:
             pieces = iter(body)
-            self._socket.sendall(request.reveal() + bytes(next(pieces, b"")))
+            piece = memoryview(next(pieces, b""))  # which no traceback shows
+            sent = len(piece)
+            self._socket.sendall(request.reveal() + piece)
             for piece in pieces:
                 self._socket.sendall(piece)
+                sent += len(piece)
+            self._is_in_step = sent == length
         except BrokenPipeError:  # the answer may say why
             pass
         except OSError as error:
-            raise ProtocolError("Connection aborted.", error) from error
+            raise _aborted(error) from error
 
     def receive(self, method: str, timeout: float, finish: Callable[[bool], None]) -> Response:
         """Wait for the answer.
@@ -115,8 +123,9 @@ class Connection:
         except TimeoutError as error:
             raise ReadTimeoutError(pool, "", "Read timed out.") from error
         except OSError as error:
-            raise ProtocolError("Connection aborted.", error) from error
-        stays = version == b"1" and headers.lowered.get("connection", "").lower() != "close"
+            raise _aborted(error) from error
+        # Others may be named along with it.
+        stays = self._is_in_step and version == b"1" and "close" not in headers.lowered.get("connection", "").lower()
         has_body = method != "HEAD" and status not in _WITHOUT_BODY
         return Response(status, headers, has_body, self._file, lambda is_whole: finish(stays and is_whole))
 
@@ -148,19 +157,21 @@ def head_of(method: str, target: Hidden[str], headers: Mapping[str, str]) -> Hid
         ValueError: Something in it would be another line, or is no text of HTTP.
     """
     first = Hidden(f"{method} {_quoted(target).reveal()} HTTP/1.1")
-    lines = (first.reveal(), *(f"{name}: {value}" for name, value in headers.items()), "", "")
+    lines = Hidden((first.reveal(), *(f"{name}: {value}" for name, value in headers.items()), "", ""))
     try:
-        head = Hidden("\r\n".join(lines).encode("latin-1"))
+        head = Hidden("\r\n".join(lines.reveal()).encode("latin-1"))
     except UnicodeEncodeError:
         raise ValueError("a header has a character that none can have") from None
-    if not head.reveal().count(b"\n") == head.reveal().count(b"\r") == len(lines) - 1:
+    if not head.reveal().count(b"\n") == head.reveal().count(b"\r") == len(lines.reveal()) - 1:
         raise ValueError("a header has an end of a line in it")
     return head
 
 
 def _quoted(target: Hidden[str]) -> Hidden[str]:
     """A target with all quoted that none can have, as a service may have forgotten in a signed URL."""
-    return target if _PRINTABLE.fullmatch(target.reveal()) else Hidden(quote(target.reveal(), safe=_OF_URLS))
+    if _SENDABLE.fullmatch(target.reveal()):
+        return target
+    return Hidden(quote(target.reveal(), safe=_OF_URLS, errors="surrogatepass"))
 
 
 def _connected(address: tuple[str, int], timeout: float) -> socket.socket:
@@ -178,13 +189,17 @@ def _connected(address: tuple[str, int], timeout: float) -> socket.socket:
 
 
 def _encrypted(plain: socket.socket, tls: ssl.SSLContext, name: str) -> ssl.SSLSocket:
-    from urllib3.exceptions import ConnectTimeoutError, ProtocolError, SSLError
+    from urllib3.exceptions import ConnectTimeoutError
 
     try:
-        return tls.wrap_socket(plain, server_hostname=name)
-    except ssl.SSLError as error:
-        raise SSLError(error) from error
+        return tls.wrap_socket(plain, server_hostname=name.rstrip("."))  # no certificate names the dot of a full name
     except TimeoutError as error:
         raise ConnectTimeoutError(f"{name}: no handshake") from error
     except OSError as error:
-        raise ProtocolError("Connection aborted.", error) from error
+        raise _aborted(error) from error
+
+
+def _aborted(error: OSError) -> Exception:
+    from urllib3.exceptions import ProtocolError, SSLError
+
+    return SSLError(error) if isinstance(error, ssl.SSLError) else ProtocolError("Connection aborted.", error)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import ssl
 import threading
 import weakref
@@ -15,6 +17,8 @@ from kedro_statisfactory.backends.direct.response import Response
 from kedro_statisfactory.hidden import Hidden, HiddenDict
 
 _PORTS = {"http": 80, "https": 443}
+_USER_AGENT = "kedro-statisfactory"  # firewalls of web applications refuse who does not say that
+_NAME = re.compile(r"[!-~]+")
 _WITHOUT_LENGTH = ("GET", "HEAD", "DELETE")  # methods whose requests need not say that nothing is sent with them
 
 
@@ -86,20 +90,21 @@ class ConnectionPool:
             read: Seconds for each wait on the answer.
 
         Raises:
-            urllib3.exceptions.HTTPError, OSError: There is no answer.
-            ValueError: The URL or a header is none.
+            urllib3.exceptions.HTTPError, OSError: There is no answer, or the URL is none.
+            ValueError: A header is none.
         """
         origin, target = _origin_and_target(url)
         host = self._hosts.get(origin) or self._host(origin)
-        usual = {"Host": host.name, "Accept-Encoding": "identity"}
+        usual = {"Host": host.name, "Accept-Encoding": "identity", "User-Agent": _USER_AGENT}
         if body is None and method not in _WITHOUT_LENGTH:
             usual["Content-Length"] = "0"
         for name in headers:  # as a signed one may name another host
             usual.pop(name.title(), None)
         head = head_of(method, target, HiddenDict({**usual, **headers}))
+        length = 0 if body is None else _length_of(headers)
         connection = self._connection(host, connect)
         try:
-            connection.send(head, body or (), connect)
+            connection.send(head, body or (), length, connect)
             return connection.receive(method, read, lambda is_usable: self._take_back(host, connection, is_usable))
         except BaseException:  # an interrupt, too
             connection.close()
@@ -110,14 +115,12 @@ class ConnectionPool:
         _close_all(self._hosts)
 
     def _host(self, origin: str) -> _Host:
-        parts = urlsplit(origin)
-        if parts.scheme not in _PORTS or not parts.hostname:
-            raise ValueError("that is no URL of a server")
-        usual = _PORTS[parts.scheme]
-        name, port = parts.hostname.encode("idna").decode(), parts.port or usual
-        shown = (f"[{name}]" if ":" in name else name) + (f":{port}" if port != usual else "")
+        scheme, name, port = _parts(origin)
+        shown = (f"[{name}]" if ":" in name else name) + (f":{port}" if port != _PORTS[scheme] else "")
         with self._lock:
-            tls = (self.tls or ssl.create_default_context()) if parts.scheme == "https" else None
+            tls = (self.tls or ssl.create_default_context()) if scheme == "https" else None
+            if tls is not None:
+                tls.set_alpn_protocols(["http/1.1"])  # else a server may choose another one
             return self._hosts.setdefault(origin, _Host(shown, (name, port), tls))
 
     def _connection(self, host: _Host, timeout: float) -> Connection:
@@ -136,8 +139,30 @@ class ConnectionPool:
 
 def _origin_and_target(url: str) -> tuple[str, Hidden[str]]:
     """Scheme and host of a URL, and what is asked there."""
-    end = url.find("/", url.find("://") + 3)
-    return str(url)[:end], Hidden(str(url)[end:])
+    start = url.find("://") + 3
+    end = min((at for sign in "/?#" if (at := url.find(sign, start)) >= 0), default=len(url))
+    target = Hidden(str(url)[end:].partition("#")[0])
+    return str(url)[:end], target if target.reveal().startswith("/") else Hidden(f"/{target.reveal()}")
+
+
+def _parts(origin: str) -> tuple[str, str, int]:
+    """Scheme, name and port of a host.
+
+    Raises:
+        urllib3.exceptions.LocationValueError: There is none.
+    """
+    from urllib3.exceptions import LocationValueError
+
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(origin)
+        name = (parts.hostname or "").encode("idna").decode()
+        if parts.scheme in _PORTS and _NAME.fullmatch(name):
+            return parts.scheme, name, parts.port or _PORTS[parts.scheme]
+    raise LocationValueError("that is no URL of a server")
+
+
+def _length_of(headers: Mapping[str, str]) -> int:
+    return next((int(value) for name, value in headers.items() if name.lower() == "content-length"), 0)
 
 
 def _close_all(hosts: Mapping[str, _Host]) -> None:
