@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import re
 import socket
@@ -158,10 +159,11 @@ def head_of(method: str, target: Hidden[str], headers: Mapping[str, str]) -> Hid
     """
     first = Hidden(f"{method} {_quoted(target).reveal()} HTTP/1.1")
     lines = Hidden((first.reveal(), *(f"{name}: {value}" for name, value in headers.items()), "", ""))
-    try:
+    head: Hidden[bytes] | None = None
+    with contextlib.suppress(UnicodeEncodeError):  # which holds all of it, and would be the context of another error
         head = Hidden("\r\n".join(lines.reveal()).encode("latin-1"))
-    except UnicodeEncodeError:
-        raise ValueError("a header has a character that none can have") from None
+    if head is None:
+        raise ValueError("a header has a character that none can have")
     if not head.reveal().count(b"\n") == head.reveal().count(b"\r") == len(lines.reveal()) - 1:
         raise ValueError("a header has an end of a line in it")
     return head
@@ -175,17 +177,19 @@ def _quoted(target: Hidden[str]) -> Hidden[str]:
 
 
 def _connected(address: tuple[str, int], timeout: float) -> socket.socket:
-    from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+    from urllib3 import exceptions
 
     connection: Any = f"{address[0]}:{address[1]}"  # urllib3 has an object of its own here, and shows it
     try:
         return socket.create_connection(address, timeout)
-    except socket.gaierror as error:
-        raise NameResolutionError(address[0], connection, error) from error
     except TimeoutError as error:
-        raise ConnectTimeoutError(f"{connection}: no connection in {timeout:g} s") from error
+        raise exceptions.ConnectTimeoutError(f"{connection}: no connection in {timeout:g} s") from error
     except OSError as error:
-        raise NewConnectionError(connection, f"Failed to establish a new connection: {error}") from error
+        # boto3 and lakefs-client are content with urllib3 1.26, which has no error of its own for names.
+        if isinstance(error, socket.gaierror) and hasattr(exceptions, "NameResolutionError"):
+            raise exceptions.NameResolutionError(address[0], connection, error) from error
+        told = f"Failed to establish a new connection: {error}"
+        raise exceptions.NewConnectionError(connection, told) from error
 
 
 def _encrypted(plain: socket.socket, tls: ssl.SSLContext, name: str) -> ssl.SSLSocket:

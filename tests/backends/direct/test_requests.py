@@ -178,6 +178,7 @@ def test_no_traceback_shows_the_other_headers_of_one_that_is_none(pool: Connecti
     headers = HiddenDict({"Authorization": "Basic " + "hush" * 2, "X-A": value})
     with pytest.raises(ValueError, match="a header has") as failed:
         pool.request("GET", "http://127.0.0.1:9/x", headers=headers, body=None, connect=10, read=10)
+    assert failed.value.__context__ is None, "what holds all that is sent"
     shown = "".join(traceback.TracebackException.from_exception(failed.value, capture_locals=True).format())
     assert "head_of" in shown
     assert "hushhush" not in shown
