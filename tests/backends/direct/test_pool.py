@@ -163,9 +163,10 @@ def test_nobody_there_is_an_error(pool: ConnectionPool, monkeypatch: pytest.Monk
     with pytest.raises(NameResolutionError):
         ask(pool, "http://there-is-none.invalid")
 
-    with monkeypatch.context() as patch, pytest.raises(NewConnectionError, match="not known|resolution"):
+    with monkeypatch.context() as patch:
         patch.delattr("urllib3.exceptions.NameResolutionError")  # as in urllib3 1.26, which boto3 takes, too
-        ask(pool, "http://there-is-none.invalid")
+        with pytest.raises(NewConnectionError, match="Failed to establish"):
+            ask(pool, "http://there-is-none.invalid")
 
     def wait(*_: Any) -> None:
         raise TimeoutError
