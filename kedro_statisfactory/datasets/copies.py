@@ -51,6 +51,7 @@ class Copy:
         is_private: Whether it is a copy, so that a change of it changes nothing else.
         pattern: Of the files in it, for a format that is given one.
         is_alias: Whether its files are links to those that are meant, which take no room.
+        has_more: Whether files that belong to it may stand beside it.
     """
 
     whole: Path
@@ -58,6 +59,7 @@ class Copy:
     is_private: bool = False
     pattern: str = ""
     is_alias: bool = False
+    has_more: bool = False
 
     @property
     def path(self) -> Path:
@@ -75,7 +77,9 @@ class Copy:
 
     def lent(self) -> Lent:
         """Those of its files that others may read, too, by links of theirs."""
-        return () if self.folder is None or self.is_alias else tuple(_lent_in(os.fspath(self.folder.path)))
+        if self.folder is None or self.is_alias:
+            return ()
+        return tuple(_lent_at(os.fspath(self.folder.path if self.has_more else self.whole)))
 
     def state(self) -> object:
         """Something that is equal as long as nobody has changed the copy."""
@@ -143,7 +147,7 @@ def local_copy(
             if names and whole.is_file():
                 _fetch_beside(fetch, where, names, names_beside(whole.name, format_.kind), whole)
         note_copy(backend, folder.path)
-        yield Copy(whole, folder, is_private=True, pattern=format_.pattern)
+        yield Copy(whole, folder, is_private=True, pattern=format_.pattern, has_more=bool(names))
 
 
 def _folder_for(
@@ -208,14 +212,14 @@ def _is_writable(descriptor: str, inodes: Collection[int]) -> bool:
     return False
 
 
-def _lent_in(folder: str) -> Iterator[tuple[str, int, int]]:
-    """The files below a folder that are links to what is elsewhere, too, or were until that was dropped."""
-    with os.scandir(folder) as entries:
-        for each in entries:
-            if each.is_dir(follow_symlinks=False):
-                yield from _lent_in(each.path)
-            elif (status := each.stat(follow_symlinks=False)).st_nlink > 1 or not status.st_mode & stat.S_IWUSR:
-                yield _state_of(each.path, status)
+def _lent_at(path: str) -> Iterator[tuple[str, int, int]]:
+    """The files at and below a path that are links to what is elsewhere, too, or were until that was dropped."""
+    status = os.lstat(path)
+    if stat.S_ISDIR(status.st_mode):
+        for name in os.listdir(path):
+            yield from _lent_at(f"{path}/{name}")
+    elif status.st_nlink > 1 or not status.st_mode & stat.S_IWUSR:
+        yield _state_of(path, status)
 
 
 def _state_of(path: str, status: os.stat_result) -> tuple[str, int, int]:

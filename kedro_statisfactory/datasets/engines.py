@@ -57,11 +57,16 @@ def refuse_handle(kind: type) -> None:
     Raises:
         InvalidFormat: It is such a format.
     """
-    if any(f"{each.__module__}.{each.__qualname__}" in _HANDLES for each in kind.__mro__):
+    if _gives_handle(kind):
         raise InvalidFormat(
             f"{kind.__qualname__} gives a handle by which a table is changed where it is, and here it would be a copy "
             "that is changed: use spark.SparkDataset with `file_format: delta`, or keep the entry on disk."
         )
+
+
+@functools.lru_cache(maxsize=256)
+def _gives_handle(kind: type) -> bool:
+    return any(f"{each.__module__}.{each.__qualname__}" in _HANDLES for each in kind.__mro__)
 
 
 def keeps_partitions(kind: type) -> bool:
