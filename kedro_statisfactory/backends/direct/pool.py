@@ -6,6 +6,7 @@ import contextlib
 import re
 import ssl
 import threading
+import warnings
 import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -64,7 +65,7 @@ class ConnectionPool:
     def __init__(
         self, most: int, tls: ssl.SSLContext | None = None, options: Iterable[tuple[int, int, int]] = ()
     ) -> None:
-        self._most, self.tls, self._options = most, tls, tuple(options)
+        self._most, self.tls, self._options = most, tls and _for_http(tls), tuple(options)
         self._hosts: dict[str, _Host] = {}
         self._lock = threading.Lock()
         weakref.finalize(self, _close_all, self._hosts)
@@ -118,9 +119,9 @@ class ConnectionPool:
         scheme, name, port = _parts(origin)
         shown = (f"[{name}]" if ":" in name else name) + (f":{port}" if port != _PORTS[scheme] else "")
         with self._lock:
-            tls = (self.tls or ssl.create_default_context()) if scheme == "https" else None
-            if tls is not None:
-                tls.set_alpn_protocols(["http/1.1"])  # else a server may choose another one
+            tls = (self.tls or _for_http(ssl.create_default_context())) if scheme == "https" else None
+            if tls is not None and tls.verify_mode == ssl.CERT_NONE:
+                _warn(name)
             return self._hosts.setdefault(origin, _Host(shown, (name, port), tls))
 
     def _connection(self, host: _Host, timeout: float) -> Connection:
@@ -159,6 +160,20 @@ def _parts(origin: str) -> tuple[str, str, int]:
         if parts.scheme in _PORTS and _NAME.fullmatch(name):
             return parts.scheme, name, parts.port or _PORTS[parts.scheme]
     raise LocationValueError("that is no URL of a server")
+
+
+def _for_http(tls: ssl.SSLContext) -> ssl.SSLContext:
+    """The same, with what follows the handshake; else a server may choose something else."""
+    tls.set_alpn_protocols(["http/1.1"])
+    return tls
+
+
+def _warn(name: str) -> None:
+    """Say what urllib3 says, and as it does, so that who does not want to read it needs no other filter."""
+    from urllib3.exceptions import InsecureRequestWarning
+
+    told = f"Unverified HTTPS request is being made to host {name!r}: nobody knows whose it is."
+    warnings.warn(told, InsecureRequestWarning, stacklevel=2)
 
 
 def _length_of(headers: Mapping[str, str]) -> int:

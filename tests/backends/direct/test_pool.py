@@ -15,6 +15,7 @@ import trustme
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
+    InsecureRequestWarning,
     NameResolutionError,
     NewConnectionError,
     ProtocolError,
@@ -195,6 +196,8 @@ def test_a_handshake_that_does_not_come_to_an_end_is_an_error(
     script: Script, monkeypatch: pytest.MonkeyPatch, error: Exception, told: type[HTTPError]
 ) -> None:
     class Failing:
+        verify_mode = ssl.CERT_REQUIRED
+
         def set_alpn_protocols(self, _: list[str]) -> None: ...
 
         def wrap_socket(self, *_: Any, **__: Any) -> None:
@@ -219,6 +222,19 @@ def test_tls_says_which_protocol_follows_and_names_no_dot(script: Script, monkey
         (host,) = pool._hosts.values()
         found: Any = host.idle[0]._socket
         assert found.selected_alpn_protocol() == "http/1.1"
+        pool.clear()
+
+
+def test_who_checks_no_certificate_is_warned_once(script: Script) -> None:
+    server, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    trustme.CA().issue_cert("another.example.org").configure_cert(server)
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    script.answers.extend([OK] * 2)
+    with gateway(script.url, server) as state:
+        pool, url = ConnectionPool(1, trusting), state.endpoint_url.replace("http:", "https:")
+        with pytest.warns(InsecureRequestWarning, match="Unverified HTTPS request is being made to host '127.0.0.1'"):
+            assert ask(pool, url).data == b"ok"
+        assert ask(pool, url).data == b"ok"
         pool.clear()
 
 
