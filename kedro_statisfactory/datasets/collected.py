@@ -34,6 +34,10 @@ class CollectedEntry(VersionedEntry):
         """Do all of a save but to publish it; gives what does that, on any thread."""
 
     @abstractmethod
+    def note_more(self, is_more: Callable[[], bool]) -> None:
+        """Note that nobody knows what was confirmed, where more has come to the entry than was read of it."""
+
+    @abstractmethod
     def _load(self) -> Any: ...
 
     def load_quietly(self) -> Any:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import ParseResult
 
-from kedro.io.core import AbstractDataset
+from kedro.io.core import AbstractDataset, DatasetError
 
 from kedro_statisfactory.datasets.checked import CheckedEntry
 from kedro_statisfactory.datasets.holding import held_at, held_since
 from kedro_statisfactory.datasets.noting import files_of, states_of
 from kedro_statisfactory.datasets.sets import names_beside
+from kedro_statisfactory.errors import StatisfactoryError
 from kedro_statisfactory.project import Project
 
 
@@ -117,6 +118,19 @@ class EntryOfRun(CheckedEntry):
         """
         super().end_changes(remove)
         self.note_saved(self._location())
+
+    def note_more(self, is_more: Callable[[], bool]) -> None:
+        """Note that nobody knows what was confirmed, where more has come to the entry than was read of it.
+
+        Args:
+            is_more: Tells that; asked only where a run wants to know.
+        """
+        if self._project is None or self._project.saves is None or self._backend().follows_git:
+            return
+        with contextlib.suppress(StatisfactoryError, DatasetError, OSError):
+            if not is_more():
+                return
+        self._project.note_saved(None)
 
     def forget_run(self) -> None:
         """Forget what a run knew."""

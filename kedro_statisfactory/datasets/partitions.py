@@ -45,6 +45,9 @@ class Owner(Protocol):
     def end_changes(self, remove: Iterable[str] = ()) -> None:
         """Remove files below it, and let it be known that files below it have changed."""
 
+    def note_more(self, is_more: Callable[[], bool]) -> None:
+        """Note that nobody knows what was confirmed, where more has come to it than was read of it."""
+
     @property
     def has_version_folders(self) -> bool:
         """Whether a version of a partition is a folder."""
@@ -131,6 +134,7 @@ class Partitions:
             last = self._collection.id_of(found[-1])
             self._owner.part(checkpoint.path, checkpoint.format).begin_save(last)()
             self._owner.end_changes()
+            self._owner.note_more(Partitions(self._collection, self._owner, self._url).exists)
 
     def _loader(self, path: str, version: str, folders: StagingFolders) -> Callable[[], Any]:
         given = self._collection.version

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import fsspec
 import pandas as pd
@@ -13,6 +14,8 @@ import pytest
 from kedro.io import AbstractDataset
 
 from kedro_statisfactory import ArtifactDataset
+from kedro_statisfactory.datasets.partitions import Partitions
+from kedro_statisfactory.errors import TransferError
 from kedro_statisfactory.project import Project
 from tests.datasets.test_members import Queue
 
@@ -138,3 +141,19 @@ def test_a_confirmed_collection_is_noted(made: _Make) -> None:
     texts.confirm()
     after = noted()
     assert after == {"x": texts.held()} != before
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+def test_a_confirmed_collection_to_which_more_may_have_come_is_noted_as_not_known(
+    made: _Make, monkeypatch: pytest.MonkeyPatch, is_away: bool
+) -> None:
+    kind = {"type": "partitions.IncrementalDataset", "dataset": "text.TextDataset"}
+    (texts, noted), (others, _) = made(kind), made(kind)
+    texts.save({"a": "1"})
+    texts.load()
+    if is_away:
+        monkeypatch.setattr(Partitions, "exists", Mock(side_effect=TransferError("away")))
+    else:
+        others.save({"b": "2"})
+    texts.confirm()
+    assert noted() == {"x": None}

@@ -29,13 +29,16 @@ def test_what_a_node_confirms_lands_with_the_run(project: KedroProject, runner: 
     assert len(project.log()) == 4, "what was saved outside of the run has a commit of its own"
 
 
-@pytest.mark.parametrize(
+ELSEWHERE = pytest.mark.parametrize(
     ("dataset", "saved"),
     [
         ("tests.datasets.test_members.Queue", ["a", "b"]),
         ({"type": "partitions.IncrementalDataset", "dataset": "text.TextDataset"}, {"a": "x", "b": "y"}),
     ],
 )
+
+
+@ELSEWHERE
 @pytest.mark.parametrize("runner", [None, ParallelRunner])
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_what_a_node_confirms_outside_of_lakefs_is_in_the_record(
@@ -49,6 +52,28 @@ def test_what_a_node_confirms_outside_of_lakefs_is_in_the_record(
     (run, _) = project.log(repository=project.other)
     assert json.loads(run.metadata["kedro_saved"]) == ["queue"]
     assert "had nothing to write to lakeFS" in caplog.text, "what was confirmed is not taken for new"
+
+
+@ELSEWHERE
+def test_what_comes_outside_of_lakefs_while_a_node_works_is_not_taken_for_confirmed(
+    project: KedroProject, dataset: Any, saved: Any
+) -> None:
+    edit(
+        project, "queue", {"type": "kedro_statisfactory.ArtifactDataset", "filepath": "data/queue", "dataset": dataset}
+    )
+    queue(project).save(saved)
+    with project.waiting_run("take", pipeline="confirms") as run:
+        where = project.path / "data/queue"
+        if where.is_dir():
+            (where / "c").write_text("z")
+        else:
+            queue(project).add("c")
+    run.result()
+    assert list(queue(project).load()) == ["c"]
+    begun, end = project.path / "begun-take", project.path / "end-take"
+    end.touch()
+    project.run(pipeline="confirms", missing=True, wait={"take": [str(begun), str(end)]})
+    assert list(queue(project).load()) == [], "the second run has taken what came"
 
 
 def test_what_a_failed_run_has_confirmed_is_not(project: KedroProject) -> None:

@@ -47,6 +47,27 @@ def noted(read: Mapping[str, Sequence[Fingerprint]], root: str) -> Held | None:
     return {posixpath.relpath(path, root): found[0] for path, found in read.items()}
 
 
+def is_as_read(read: Mapping[str, Sequence[Fingerprint]], held: Held, root: str) -> bool:
+    """Whether an input that was changed after it was read was changed by nobody else in between.
+
+    Args:
+        read: What each of its objects was whenever it was looked at, by path.
+        held: What it held when it had been changed.
+        root: Path of the entry, as the paths of its objects begin with it.
+    """
+    for path, found in read.items():
+        after = held.get("" if path == root else posixpath.relpath(path, root))
+        before = [each for each in found if after is None or not _agree(each, after)]
+        if not all(_agree(before[0], each) for each in before):
+            return False
+    return True
+
+
+def _agree(one: Fingerprint, other: Fingerprint) -> bool:
+    """Whether all is equal that both tell."""
+    return all(one[key] == other[key] for key in one.keys() & other.keys())
+
+
 def written_meanwhile(project: Project, name: str, place: tuple[str, str, str] | None) -> str | None:
     """What a run has written to an entry up to now: empty where it has left it as it was, ``None`` where nobody knows.
 

@@ -11,7 +11,7 @@ from kedro_statisfactory.backends.lakefs import records
 from kedro_statisfactory.project import Project
 from kedro_statisfactory.project.code import NodeCode, UnknownCode
 from kedro_statisfactory.runs.inputs import unchanged
-from kedro_statisfactory.runs.nodes.contents import Fingerprint, identity_of, noted
+from kedro_statisfactory.runs.nodes.contents import Fingerprint, identity_of, is_as_read, noted
 from kedro_statisfactory.runs.nodes.found import Source
 from kedro_statisfactory.runs.nodes.pipeline import Node, NodePipeline
 from kedro_statisfactory.runs.nodes.planning import At, plan_at
@@ -87,7 +87,10 @@ class NodesOfRun:
             name: told["checksum"] for each in targets for name, told in each.written.items() if "checksum" in told
         }
         for name, held in saved.items():
-            if identity := identity_of(held or {}):
+            root = self.pipeline.data[name].root if name in found and name in self.pipeline.data else ""
+            # What others have put in beside what was read and confirmed was not read by any node.
+            is_known = name not in found or is_as_read(read.get(name, {}), held or {}, root)
+            if is_known and (identity := identity_of(held or {})):
                 written[name] = identity
         for name in [name for name in written if name in self.pipeline.data and self.pipeline.data[name].adds]:
             written[name] = self.pipeline.data[name].identity() or ""  # more than this run has written

@@ -14,7 +14,7 @@ from kedro_statisfactory.backends.lakefs import records
 from kedro_statisfactory.errors import TransferError
 from kedro_statisfactory.project import Project
 from kedro_statisfactory.project.code import NodeCode, UnknownCode
-from kedro_statisfactory.runs.nodes.contents import identity_of, noted, written_meanwhile
+from kedro_statisfactory.runs.nodes.contents import identity_of, is_as_read, noted, written_meanwhile
 from kedro_statisfactory.runs.nodes.of_run import NodesOfRun
 from kedro_statisfactory.runs.nodes.pipeline import Data, Node, NodePipeline
 from kedro_statisfactory.runs.nodes.record import NODES, Record, packed, unpacked
@@ -275,6 +275,15 @@ def test_what_an_entry_holds_is_told_by_checksums_else_by_size_and_time() -> Non
         "a": {"checksum": "1"},
         "b": {"checksum": "2"},
     }
+
+
+def test_what_was_confirmed_is_as_it_was_read_where_nobody_else_has_changed_it() -> None:
+    first, then, last = ({"size": "1", "modified": each} for each in ("1", "2", "3"))
+    told = {**first, "checksum": "c"}
+    assert is_as_read({"x": [told, first, last]}, {"": last}, "x")
+    assert not is_as_read({"x": [told, then, last]}, {"": last}, "x"), "somebody else was there before"
+    assert is_as_read({"x/a": [told]}, {"a": first, "b": last}, "x")
+    assert is_as_read({"x/a": [first]}, {}, "x"), "it was removed by who confirmed it"
 
 
 def test_processes_of_a_run_know_what_the_others_have_written(tmp_path: Path) -> None:
