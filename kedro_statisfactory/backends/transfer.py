@@ -148,11 +148,11 @@ def behind(workers: int) -> Iterator[Callable[[Callable[[], Callable[[], object]
     def hand_in(begin: Callable[[], Callable[[], object]]) -> None:
         nonlocal threads, under_way
         wait_for(workers - 1)
+        if under_way == threads:
+            _start(functools.partial(_work_off, begun, ended))  # which may fail: nobody would end what was begun
+            threads += 1
         begun.put(begin())
         under_way += 1
-        if under_way > threads:
-            threads += 1
-            _start(functools.partial(_work_off, begun, ended))
 
     try:
         yield hand_in

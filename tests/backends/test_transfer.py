@@ -11,6 +11,7 @@ import weakref
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -222,6 +223,20 @@ def test_the_first_that_fails_behind_is_told_when_the_others_have_ended() -> Non
         assert failed() is None, "it does not refer to itself"
     finally:
         gc.enable()
+
+
+@pytest.mark.timeout(30)
+def test_where_no_thread_can_be_started_nothing_is_begun_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = list[int]()
+
+    def begin() -> Callable[[], None]:
+        begun.append(1)
+        return begun.clear
+
+    monkeypatch.setattr(transfer, "_start", Mock(side_effect=RuntimeError("can't start new thread")))
+    with pytest.raises(RuntimeError, match="new thread"), transfer.behind(2) as hand_in:
+        hand_in(begin)
+    assert begun == []
 
 
 def test_an_interrupt_does_not_wait_for_what_hangs_behind(monkeypatch: pytest.MonkeyPatch) -> None:
