@@ -39,8 +39,9 @@ class Template:
         """
         if (first := self._first) is None:
             made = make()
-            self._first = path, (kept := _copy(made, path, path, vars(made)))
+            kept = _copy(made, path, path, vars(made))
             self._varying = [name for name, value in vars(kept).items() if _varies(value, path)]
+            self._first = path, kept  # last, because other threads copy what is there
             return made
         is_same = first[0] == path
         if self._is_right.get(is_same) and _suffix(first[0]) == _suffix(path):

@@ -17,6 +17,7 @@ from kedro_datasets.pandas import CSVDataset
 
 from kedro_statisfactory import ArtifactDataset
 from kedro_statisfactory.backends.local.backend import LocalFS
+from kedro_statisfactory.datasets import templates
 from kedro_statisfactory.datasets.formats import Format, parse_format
 from kedro_statisfactory.datasets.templates import Template
 
@@ -54,6 +55,25 @@ def test_datasets_of_a_class_are_copies_from_the_third_on_that_share_nothing_tha
     assert vars(fourth) == vars(CSVDataset(filepath=str(tmp_path / "4.csv"), load_args={"names": ["a", "b"]}))
     assert third._load_args["names"] is not fourth._load_args["names"]
     assert Format(CSVDataset, format_.args) == pickle.loads(pickle.dumps(format_))
+
+
+def test_what_other_threads_copy_meanwhile_shares_nothing_that_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    template, copies = Template(), list[Made]()
+
+    def make() -> Made:
+        return Made("a", options={"mode": "w"})
+
+    def varies(value: Any, path: str) -> bool:  # in the middle of the first copy
+        if not copies:
+            copies.append(make())
+            copies.extend(template.on("a", make) for _ in range(3))
+        return look(value, path)
+
+    look = templates._varies
+    monkeypatch.setattr(templates, "_varies", varies)
+    template.on("a", make)
+    options = [vars(each)["options"] for each in copies]
+    assert len(set(map(id, options))) == len(options)
 
 
 def test_one_value_in_two_places_is_one_in_a_copy() -> None:
