@@ -204,7 +204,7 @@ def read_headers(file: BufferedReader) -> Headers:
     pairs = _HEADER.findall(b"".join(lines).decode("latin-1"))
     if len(pairs) != len(lines):
         raise _broken_off()
-    return Headers((name, value.rstrip()) for name, value in pairs)
+    return Headers((name, value.rstrip(" \t")) for name, value in pairs)  # no more of what str calls a space
 
 
 def _broken_off() -> Exception:
