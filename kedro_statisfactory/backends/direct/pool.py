@@ -19,6 +19,7 @@ from kedro_statisfactory.hidden import Hidden, HiddenDict
 
 _PORTS = {"http": 80, "https": 443}
 _USER_AGENT = "kedro-statisfactory"  # firewalls of web applications refuse who does not say that
+_END = re.compile("[/?#]")  # of the host in a URL
 _NAME = re.compile(r"[!-~]+")
 _WITHOUT_LENGTH = ("GET", "HEAD", "DELETE")  # methods whose requests need not say that nothing is sent with them
 
@@ -140,8 +141,8 @@ class ConnectionPool:
 
 def _origin_and_target(url: str) -> tuple[str, Hidden[str]]:
     """Scheme and host of a URL, and what is asked there."""
-    start = url.find("://") + 3
-    end = min((at for sign in "/?#" if (at := url.find(sign, start)) >= 0), default=len(url))
+    found = _END.search(url, url.find("://") + 3)
+    end = found.start() if found else len(url)
     target = Hidden(str(url)[end:].partition("#")[0])
     return str(url)[:end], target if target.reveal().startswith("/") else Hidden(f"/{target.reveal()}")
 
