@@ -32,6 +32,7 @@ class S3Access:
         proxy: URL of an HTTP proxy; ``None``: what the environment says.
         config: What else the user has said of requests, as arguments of botocore's ``Config``; engines that do without
             botocore are told of some of that.
+        may_change: Whether an engine may know the place from before, and not notice what others have put there since.
         renew: Gives the same with keys that are lent anew if need be; ``None``: they stay valid, or another process has
             sent it.
     """
@@ -48,6 +49,7 @@ class S3Access:
     verify: bool | str = True
     proxy: Hidden[str] | None = field(default=None)
     config: Mapping[str, Any] = field(default_factory=HiddenDict, repr=False)
+    may_change: bool = field(default=False, compare=False)
     renew: Callable[[], S3Access] | None = field(default=None, repr=False, compare=False)
 
     def now(self) -> S3Access:

@@ -16,6 +16,7 @@ from kedro.io.core import VERSIONED_FLAG_KEY, AbstractDataset, AbstractVersioned
 from kedro_statisfactory.datasets.engines import keeps_partitions
 from kedro_statisfactory.datasets.modes import SaveModes
 from kedro_statisfactory.datasets.signatures import definition_of, signature_of
+from kedro_statisfactory.datasets.stacks import without_stack
 from kedro_statisfactory.datasets.templates import Template
 from kedro_statisfactory.errors import InvalidFormat
 from kedro_statisfactory.hidden import HiddenDict
@@ -218,7 +219,7 @@ class Format:
 
     def _said(self, path: Path | str, url: str, error: Exception, cause: BaseException | None) -> str:
         said = f"{self.name} failed: {type(cause).__name__}: {cause}" if cause else str(error)
-        return f"{url!r}: {said.replace(str(path), url)}"
+        return f"{url!r}: {without_stack(said.replace(str(path), url))}"
 
 
 def _bare(inner: AbstractDataset[Any, Any], name: str) -> Callable[..., Any] | None:

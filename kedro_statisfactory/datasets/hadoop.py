@@ -158,6 +158,18 @@ def files_of(data: object) -> list[str]:
     return [unquote(str(file)).removeprefix("file://") for file in find()] if callable(find) else []
 
 
+def forget_cached(data: object, path: str) -> None:
+    """Let a data frame be read anew, and not taken for another one of that place that somebody has cached.
+
+    Args:
+        data: What was loaded; objects that are no data frames read nothing any more.
+        path: Where it is.
+    """
+    session = getattr(data, "sparkSession", None)
+    if session is not None:
+        session.catalog.refreshByPath(path)
+
+
 def _java() -> str | None:
     """The Java that Spark would start."""
     home = os.environ.get("JAVA_HOME")

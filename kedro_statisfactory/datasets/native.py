@@ -149,7 +149,11 @@ class NativeFormat:
         access = backend.engine_access(fragment=where, **options)
         noting = noting_in_place(backend, access, ()) if isinstance(access, Path) else contextlib.nullcontext()
         with noting:
-            return self._call(self._place(access, where), work)
+            place = self._place(access, where)
+            found = self._call(place, work)
+            if isinstance(access, S3Access) and access.may_change and self._shape == "hadoop":
+                hadoop.forget_cached(found, place.path)
+            return found
 
     def save(self, data: Any, replaced: Replaced) -> bool:
         """Let the engine write, in place of what is there unless its mode adds to that or protects it.

@@ -273,3 +273,7 @@ def test_of_pages_about_a_refusal_the_words_of_the_store_are_told() -> None:
     of_s3 = "<?xml version='1.0'?>\n<Error><Code>AccessDenied</Code><Message>Access Denied.</Message></Error>"
     assert said_no([f"Server returned non-2xx status code: 403 Forbidden: {of_s3}"]) == "Access Denied"
     assert said_no([f"{java}java.nio.file.AccessDeniedException: /tmp/x", "404 Not Found: <Message>x</Message>"]) == ""
+
+
+def test_what_is_no_data_frame_reads_nothing_later() -> None:
+    hadoop.forget_cached({"a": 1}, "s3a://bucket/x")

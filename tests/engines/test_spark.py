@@ -83,6 +83,8 @@ def test_spark(
         a_load_costs_two_requests_and_a_save_five(project, cluster, calls)
         a_worker_that_is_killed_costs_no_part_and_doubles_none(project, cluster)
         delta_lands_whole_and_no_two_runs_mix_its_log(project, cluster)
+        a_task_that_fails_each_time_leaves_nothing_of_the_run_and_is_told_in_one_line(project)
+        a_branch_that_was_reset_is_read_as_it_is_now(project, cluster)
         who_may_not_write_is_told_so_in_one_line(project)
 
 
@@ -166,6 +168,8 @@ def frame(parameters: dict[str, Any]) -> Any:
 
     pipeline_registry.act("frame", parameters)
     made = SparkSession.active().range(0, parameters["value"], 1, parameters["parts"])
+    if "unlucky" in parameters:
+        return made.selectExpr(f"if(id = {parameters['unlucky']}, raise_error('no such luck'), id) AS id")
     nap = f"java_method('java.lang.Thread', 'sleep', {parameters.get('milliseconds', 0)}L)"
     return made.selectExpr("id", f"{nap} AS nap") if "milliseconds" in parameters else made
 
@@ -299,6 +303,39 @@ def delta_lands_whole_and_no_two_runs_mix_its_log(project: KedroProject, cluster
     table.save(cluster.range(5, 6))
     assert rows(table) == [(number,) for number in range(6)]
     assert len(log()) == 4
+
+
+def a_task_that_fails_each_time_leaves_nothing_of_the_run_and_is_told_in_one_line(project: KedroProject) -> None:
+    """Spark tries it four times; other tasks have written their parts by then."""
+    before = project.branches(), project.tags()
+    for file_format in ["parquet"] + ["delta"] * has_delta():
+        put(project, f"unlucky/{file_format}", file_format)
+        with pytest.raises(DatasetError, match=r"^table: 'lakefs://.*no such luck") as told:
+            project.run(pipeline="frame", value=8, parts=4, unlucky=7)
+        assert "\n" not in str(told.value)
+    assert paths(project, "unlucky") == []
+    assert (project.branches(), project.tags()) == before
+
+
+def a_branch_that_was_reset_is_read_as_it_is_now(project: KedroProject, cluster: Any) -> None:
+    """Also by a session that has the log of the table, or has cached a data frame of it, and before it adds to it."""
+    for file_format in ["parquet"] + ["delta"] * has_delta():
+
+        def entry(mode: str, file_format: str = file_format) -> Any:
+            dataset = {"type": V1, "file_format": file_format, "save_args": {"mode": mode}}
+            url = f"lakefs://{project.repository}/reset/{file_format}"
+            return ArtifactDataset(filepath=url, dataset=dataset, native=True)
+
+        entry("overwrite").save(cluster.range(0, 2, 1, 1))
+        project.api.create_commit(project.repository, "main", "Two rows", {})
+        for _ in range(2):
+            entry("append").save(cluster.range(2, 4, 1, 1))
+        cached = entry("append").load().cache()
+        assert cached.count() == 6
+        project.server.call("PUT", f"/repositories/{project.repository}/branches/main", json={"type": "reset"})
+        assert rows(entry("append")) == [(0,), (1,)]
+        entry("append").save(cluster.range(5, 6, 1, 1))
+        assert rows(entry("append")) == [(0,), (1,), (5,)]
 
 
 def who_may_not_write_is_told_so_in_one_line(project: KedroProject) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import ParseResult
@@ -49,7 +50,9 @@ class EnginesOfLakeFS(Refusals):
         if saving is None:
             self._verify(kwargs)
             ref = self._refs.read(repository, path, lake_ref, lambda ref: self._gateway.look(repository, ref, path))
-            return self._gateway.access(fragment, repository, ref, path)
+            access = self._gateway.access(fragment, repository, ref, path)
+            # A branch that is reset, say: a run reads at a commit, and what it has written itself.
+            return dataclasses.replace(access, may_change=self._refs.pin(repository) is None)
         self._refuse_unknown(kwargs, ("lake_ref",))
         branches: list[str] = []
 
