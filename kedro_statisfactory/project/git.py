@@ -203,9 +203,9 @@ def commit_named(project: Path, name: str) -> str | None:
     return told.strip() or None
 
 
-def ref_names(project: Path) -> list[str]:
+def ref_names(project: Path, kinds: Sequence[str] = ("heads", "remotes", "tags")) -> list[str]:
     """Names of all branches and tags that the project's repository knows; none when git does not tell."""
-    refs = _answer(project, "for-each-ref", "--format=%(refname)", "refs/heads", "refs/remotes", "refs/tags")
+    refs = _answer(project, "for-each-ref", "--format=%(refname)", *(f"refs/{kind}" for kind in kinds))
     return [re.sub(r"refs/(heads|tags|remotes/[^/]+)/", "", ref) for ref in refs.split("\n")[:-1]]
 
 

@@ -235,7 +235,7 @@ class History:
             return _state_of(word, run)
         if _SHORT_HEX.fullmatch(word) and (state := self._at_ref(word)):
             return state
-        raise self._unknown(word)
+        return _state_of(word, self._among_newest(word))
 
     def _counted(self, number: int) -> PastRun:
         """The newest run, or one so many before it; what was taken back does not count."""
@@ -335,14 +335,19 @@ class History:
         found = next(filter(is_run, log), None)
         return self._share(place, found) if found else None
 
-    def _unknown(self, word: str) -> RefNotFound:
-        """An error that names the run which was perhaps meant."""
-        near = self.newest(_MOST_NEAR)
+    def _among_newest(self, word: str) -> PastRun:
+        """The run of an id on the data branch, whose tag was pruned, or refused by a hook.
+
+        Raises:
+            RefNotFound: There is none; the text names the run which was perhaps meant.
+        """
+        near = {run.id: run for run in self.newest(_MOST_NEAR)}
+        if word in near:
+            return near[word]
         if not near:
-            return RefNotFound(f"there is no run {word!r}, nor any other on {self._branch!r}: `kedro run` makes one.")
-        ids = [run.id for run in near]
-        closest = difflib.get_close_matches(word, ids, 1, cutoff=0.0)[0]
-        return RefNotFound(
+            raise RefNotFound(f"there is no run {word!r}, nor any other on {self._branch!r}: `kedro run` makes one.")
+        closest = difflib.get_close_matches(word, near, 1, cutoff=0.0)[0]
+        raise RefNotFound(
             f"there is no run, tag, branch or git commit {word!r}. The nearest run is {closest}; "
             "`kedro statisfactory runs` lists them."
         )

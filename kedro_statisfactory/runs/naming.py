@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from kedro_statisfactory.errors import Conflict, ObjectNotFound, RunError
-from kedro_statisfactory.project.branches import RUN_TAG
+from kedro_statisfactory.project.branches import RUN_TAG, data_branch
+from kedro_statisfactory.project.git import ref_names
 from kedro_statisfactory.runs.past import PastRun, Share
 
 # `kedro run --load-versions` divides at commas and colons; the rest is what git and lakeFS do not allow in a name.
@@ -24,6 +25,11 @@ def name_run(run: PastRun, name: str) -> list[str]:
     if _HEX.fullmatch(name) or name.startswith(RUN_TAG):
         kind = "the id of a run" if name.startswith(RUN_TAG) else "a commit"
         raise RunError(f"{name!r} could be taken for {kind}: choose another name.")
+    project = run.shares[0].place[0].project
+    branches = {each for each in ref_names(project.path, ("heads", "remotes")) if each not in ("", "HEAD")}
+    if name == "HEAD" or name in {data_branch(each, project.settings.branches) for each in branches}:
+        # Such a tag would be read in place of it, and the branch could not be made beside it.
+        raise RunError(f"{name!r} is the name of a branch, or means one: choose another name.")
     made: list[Share] = []
     try:
         for share in run.shares:

@@ -245,7 +245,14 @@ def test_a_run_gets_a_name_by_which_it_is_loaded(project: KedroProject) -> None:
     assert project.catalog(load_versions={"b": "größe-1"}).load("b") == {"n": 10}
     assert project.entry("a", version="größe-1").load() == {"n": 1}
     assert answer(project, "show", "größe-1")["id"] == first
-    for name in ("", "a/b", "a b", "x:y", "x,y", "-x", "abc123", "2026", "kedro-x", "x.lock", "..", "größe-1", "main"):
+    project.git("branch", "feature/x")
+    taken = (
+        "größe-1",
+        "main",
+        "HEAD",
+        "feature--x",
+    )  # the last one is the data branch that `feature/x` is going to have
+    for name in ("", "a/b", "a b", "x:y", "x,y", "-x", "abc123", "2026", "kedro-x", "x.lock", "..", *taken):
         done = project.invoke("tag", second, "--", name)
         assert (done.exit_code, "Traceback" in done.output) == (2, False), name
         assert len(done.stderr.strip().splitlines()) == 1, done.stderr

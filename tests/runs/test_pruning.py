@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from kedro.io import DatasetError
 
 from kedro_statisfactory.runs import leftovers, pruning, standing
 from tests.runs.conftest import KedroProject
@@ -134,7 +135,10 @@ def test_old_runs_lose_their_tags_unless_they_have_a_name_or_are_the_last(projec
     done = project.invoke("prune", "--keep", "2", "--older-than", "1w", "--yes")
     left = {name for name in project.tags() if not name.startswith("kedro-git-")}
     assert left == {"the-one", "kedro-run-1", "kedro-run-3", "kedro-run-5"}, done.output
-    assert project.invoke("show", "run-2").exit_code == 2
+    assert project.invoke("show", "run-2").exit_code == 0, "`runs` lists it still"
+    assert "The nearest run is run-2" in project.invoke("show", "run-2x").output
+    with pytest.raises(DatasetError, match="no run of this id"):
+        project.entry("a", version="run-2").load()
     for wrong in (["--older-than", "old"], ["--keep", "-1"]):
         assert project.invoke("prune", *wrong).exit_code == 2
 
