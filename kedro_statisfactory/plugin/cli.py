@@ -193,10 +193,13 @@ def abort(metadata: ProjectMetadata, run_id: str | None, everything: bool, env: 
 
 @statisfactory.command()
 @_env
-@click.option("--adopt/--reset", "adopts", default=None, required=True, help="Go on with its data, or begin anew.")
+@click.option("--adopt", "adopts", is_flag=True, help="Go on with its data.")
+@click.option("--reset", "resets", is_flag=True, help="Begin anew.")
 @click.pass_obj
-def branch(metadata: ProjectMetadata, env: str | None, adopts: bool) -> None:
+def branch(metadata: ProjectMetadata, env: str | None, adopts: bool, resets: bool) -> None:
     """Say what becomes of a data branch that has runs of another git branch of the same name."""
+    if adopts == resets:
+        raise click.UsageError("write either --adopt or --reset.")
     from kedro_statisfactory.errors import BranchNotFound, ObjectNotFound
     from kedro_statisfactory.runs import adopting
 

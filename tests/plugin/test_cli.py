@@ -68,3 +68,9 @@ def test_an_error_about_something_else_is_not_taken_for_that(
         statisfactory.main(["fails"])
     assert raised.value is error
     assert capfd.readouterr().out.strip() == ""
+
+
+@pytest.mark.parametrize("asked", [[], ["--adopt", "--reset"]])
+def test_what_becomes_of_a_data_branch_is_said_by_one_of_two_words(asked: list[str]) -> None:
+    done = CliRunner().invoke(statisfactory, ["branch", *asked])
+    assert (done.exit_code, "write either --adopt or --reset." in done.output) == (2, True), done.output

@@ -127,6 +127,8 @@ def test_conflicts_are_told_by_entry_and_settled_for_all_or_for_entries(project:
     assert (done.exit_code, "have both changed a, b:" in done.output) == (1, True), done.output
     done = project.invoke("merge", "feature/x", "--ours-of", "b")
     assert (done.exit_code, "have both changed a:" in done.output) == (1, True), done.output
+    both = project.invoke("merge", "feature/x", "--ours", "--theirs")
+    assert (both.exit_code, "either --ours or --theirs" in both.output) == (2, True)
     for wrong, told in ((["c"], "no entry 'c'"), (["a", "--theirs-of", "a"], "both name 'a'")):
         done = project.invoke("merge", "feature/x", "--ours", "--ours-of", *wrong)
         assert (done.exit_code, told in done.output) == (2, True), done.output

@@ -36,8 +36,8 @@ def revert(metadata: ProjectMetadata, run: str, env: str | None) -> None:
 @click.command()
 @click.argument("branch", metavar="BRANCH")
 @env_option
-@click.option("--ours", "rest", flag_value="ours", help="Where both have changed an entry, keep what is here.")
-@click.option("--theirs", "rest", flag_value="theirs", help="Where both have changed an entry, take that of BRANCH.")
+@click.option("--ours", is_flag=True, help="Where both have changed an entry, keep what is here.")
+@click.option("--theirs", is_flag=True, help="Where both have changed an entry, take that of BRANCH.")
 @click.option("--ours-of", metavar="ENTRY", multiple=True, help="Keep this entry as it is here.")
 @click.option("--theirs-of", metavar="ENTRY", multiple=True, help="Take this entry as it is on BRANCH.")
 @click.option("--force", is_flag=True, help="Also where git has not merged BRANCH.")
@@ -47,7 +47,8 @@ def merge(
     metadata: ProjectMetadata,
     branch: str,
     env: str | None,
-    rest: str | None,
+    ours: bool,
+    theirs: bool,
     ours_of: tuple[str, ...],
     theirs_of: tuple[str, ...],
     force: bool,
@@ -56,6 +57,8 @@ def merge(
 
     Do it after `git merge BRANCH`. Nothing is computed, and no bytes are moved.
     """
+    if ours and theirs:
+        raise click.UsageError("write either --ours or --theirs.")
     from kedro_statisfactory.errors import MergeConflict
     from kedro_statisfactory.runs import merging
     from kedro_statisfactory.runs.history import History
@@ -64,7 +67,7 @@ def merge(
     places = repositories_of(entries)
     if not places:
         raise click.ClickException("no entry of the catalog is in lakeFS: check --env.")
-    choice = merging.Choice(rest or "", frozenset(ours_of), frozenset(theirs_of))
+    choice = merging.Choice("ours" if ours else "theirs" if theirs else "", frozenset(ours_of), frozenset(theirs_of))
     try:
         done = merging.merge(History(places), branch, choice, names_by_path(entries), force)
     except MergeConflict as error:
