@@ -122,7 +122,8 @@ def test_old_runs_lose_their_tags_unless_they_have_a_name_or_are_the_last(projec
             name = f"kedro-git-{number}".ljust(50, str(number))
             milliseconds = 1_600_000_000_000 + number
             run = f"run-{number}" if number else "2020-01-01T00.00.00.000Z"
-            project.api.create_tag(project.repository, f"{name}--{milliseconds}--{run}", commit)
+            older = "-dirty" * (number == 2)
+            project.api.create_tag(project.repository, f"{name}--{milliseconds}{older}--{run}", commit)
     project.api.create_tag(project.repository, "kedro-git-0--somebody--else", commit)
     project.invoke("tag", "run-1", "the-one")
     assert "tags of" not in project.invoke("prune", "--yes").output

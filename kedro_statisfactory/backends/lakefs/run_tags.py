@@ -155,7 +155,8 @@ class RunTags:
         def of_marks(marks: str) -> Iterator[RunAt]:
             begin = f"{GIT_TAG}{sha}{marks}--"
             is_first = page[0].id.startswith(begin) and page[-1].id.startswith(begin)
-            yield from self._newest_first(repository, begin, page if is_first else self._page(repository, begin))
+            found = self._newest_first(repository, begin, page if is_first else self._page(repository, begin))
+            yield from (run for run in found if run.marks == marks)
 
         return RunsAt(of_marks)
 

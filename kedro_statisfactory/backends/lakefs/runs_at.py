@@ -16,7 +16,10 @@ BEHIND_ALL = f"{GIT_TAG[:-1]}."
 CLEAN, DIRTY = ("", "-at"), ("-dirty", "-dirty-at")
 # In which order runs answer for a git commit.
 _BY_RANK = ("", "-dirty", "-read", "-dirty-read", "-at", "-dirty-at")
-_TAG = re.compile(rf"{GIT_TAG}(?P<sha>[0-9a-f]+)(?P<marks>(?:-[a-z]+)*)--(?P<time>[0-9]{{13}})--(?P<run_id>.+)")
+_TAG = re.compile(
+    rf"{GIT_TAG}(?P<sha>[0-9a-f]+)(?P<marks>(?:-[a-z]+)*)"
+    r"--(?P<time>[0-9]{13})(?P<behind>(?:-[a-z]+)*)--(?P<run_id>.+)"  # the marks of older tags stand behind the time
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,9 @@ class RunAt:
     def of(cls, tag: Ref) -> RunAt | None:
         """Read it from a tag; ``None`` where the tag is not one by which a run is found by git commit."""
         told = _TAG.fullmatch(tag.id)
-        return cls(commit=tag.commit_id, **told.groupdict()) if told and told["marks"] in _BY_RANK else None
+        if told is None or (marks := told["marks"] + told["behind"]) not in _BY_RANK:
+            return None
+        return cls(told["run_id"], tag.commit_id, told["sha"], told["time"], marks)
 
     @property
     def milliseconds(self) -> int:

@@ -132,3 +132,14 @@ def test_a_short_sha_of_several_commits_is_known_for_that_however_many_runs_they
     with pytest.raises(RefNotFound, match=r"is short for several git commits with runs: b{40}, b{39}c"):
         _tags_of(api).runs_at("repo", _SHA[:10])
     assert _tags_of(_Api([f"kedro-git-{_SHA}--x{number:03}" for number in range(30)])).runs_at("repo", _SHA) is None
+
+
+@pytest.mark.parametrize("marks", ["-dirty", "-at", "-read", "-dirty-at", "-dirty-read"])
+def test_a_run_whose_tag_is_in_the_older_form_is_found_and_in_the_way_of_none(marks: str) -> None:
+    older = f"kedro-git-{_SHA}--{10**12:013}{marks}--id--of-it"
+    tags = _tags_of(_Api([older]))
+    (run,) = list(tags.runs_at("repo", _SHA[:10]) or [])
+    assert (run.run_id, run.marks, run.milliseconds) == ("id--of-it", marks, 10**12)
+    assert [[run.marks for run in runs] for runs in tags.by_ancestor("repo", _SHA)] == [[marks]]
+    runs = _tags_of(_Api([older, *(names := _names(range(3 * _PAGE)))])).runs_at("repo", _SHA)
+    assert [_name_of(each) for each in runs or ()] == sorted(names, reverse=True)
