@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
+from xml.etree.ElementTree import ParseError
 
 from kedro_statisfactory.backends.base import STAGING_NAME
 from kedro_statisfactory.backends.filesystems.errors import status_of
@@ -47,15 +48,17 @@ def send_names_as_they_are(file_system: AbstractFileSystem) -> None:
 
 
 def patiently(work: Callable[[], _Result]) -> _Result:
-    """Do something that may be done again, and once more where a server says that something is locked.
+    """Do something that may be done again, and once more where a server has just locked something, or says half of it.
 
-    Several tell that a request is done just before they let go of what it has locked.
+    Several tell that a request is done just before they let go of what it has locked, and put an error behind the XML
+    that they have begun where what they list is replaced meanwhile.
     """
     for seconds in _WAITS:
         try:
             return work()
         except Exception as error:
-            if status_of(error) != HTTPStatus.LOCKED:
+            is_locked = HTTPStatus.LOCKED in (status_of(error), status_of(error.__cause__))
+            if not is_locked and not isinstance(error, ParseError):
                 raise
         time.sleep(seconds)
     return work()

@@ -107,7 +107,7 @@ def _ours(error: Exception, fragment: ParseResult, text: str, is_write: bool) ->
     return TransferError(f"the transfer of {url!r} failed: {text}.")
 
 
-def status_of(error: Exception) -> int | None:
+def status_of(error: BaseException | None) -> int | None:
     """The status of an answer by HTTP, which each library calls otherwise."""
     answers = (error, getattr(error, "response", None))
     found = (getattr(answer, name, None) for answer in answers for name in ("status", "status_code", "code"))
