@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from kedro_statisfactory import project, session
+from kedro_statisfactory import Backend, project, session
 from kedro_statisfactory.backends.s3.client import s3_client
 from kedro_statisfactory.project import Project
 from kedro_statisfactory.project.git import Head
@@ -163,6 +163,12 @@ def bucket(seaweed: S3Server) -> Iterator[str]:
 def search_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kedro adds the sources of each project that it starts, and where modules are found counts for later tests."""
     monkeypatch.setattr(sys, "path", [*sys.path])
+
+
+@pytest.fixture(autouse=True)
+def registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers from a file that it writes is code that later tests would reach and could not know."""
+    monkeypatch.setattr(Backend, "_backends", {**Backend._backends})
 
 
 @pytest.fixture(autouse=True)

@@ -236,7 +236,7 @@ class _Beginning:
         began = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         name = run_branch(self._run.kedro_id, began, self._run.token)
         source = target.destination
-        self._mark(name)
+        self._mark(target, name)
         for _ in range(TRIES):
             try:
                 target.base = target.api.create_branch(target.repository, name, source, hidden=True)
@@ -271,7 +271,7 @@ class _Beginning:
         """Make or find the branch where all parts of this run land before the run itself does."""
         api, repository, name = target.api, target.repository, run_branch(self._run.id, JOINED)
         target.joined = name
-        self._mark(name)
+        self._mark(target, name)
         try:
             data_branch = api.commit(repository, name).metadata.get(DATA_BRANCH, target.data_branch)
             if data_branch != target.data_branch:
@@ -301,11 +301,11 @@ class _Beginning:
             message = f"kedro run {self._run.id}: begun"
             api.create_commit(repository, name, message, mark, allow_empty=True, repeatable=True)
 
-    def _mark(self, branch: str) -> None:
+    def _mark(self, target: Target, branch: str) -> None:
         """Say to those who clean up on this machine that the branch belongs to a process that is at work."""
         assert self._run.temporary is not None  # it has been made with the journal
         with contextlib.suppress(FileNotFoundError):  # somebody has cleaned up
-            (self._run.temporary.path / mark_of(branch)).touch()
+            (self._run.temporary.path / mark_of(target.api.host, target.repository, branch)).touch()
 
     def _commit_strays(self, target: Target) -> bool:
         if not has_uncommitted(target.api, target.repository, target.data_branch):

@@ -71,12 +71,20 @@ def leftovers(api: LakeFSAPI, repository: str, older_than: float = 0.0) -> Itera
         if not commits and (uncommitted := kept(api, repository, ref.id)):
             complete, run_id, metadata = True, uncommitted["kedro_run_id"], dict(uncommitted)
         env = metadata.get("kedro_env", "")
-        yield Leftover(ref.id, run_id, complete, _hours_since(since), is_held(mark_of(ref.id)), env)
+        yield Leftover(
+            ref.id, run_id, complete, _hours_since(since), is_held(mark_of(api.host, repository, ref.id)), env
+        )
 
 
-def mark_of(branch: str) -> str:
-    """Name of the file by which the process that makes a run says on this machine that it is at work."""
-    return f"at-work-{hashlib.sha256(branch.encode()).hexdigest()[:16]}"
+def mark_of(host: str, repository: str, branch: str) -> str:
+    """Name of the file by which the process that makes a run says on this machine that it is at work.
+
+    Args:
+        host: URL of the server.
+        repository: Where.
+        branch: Of the run; those of other projects may have its name, where a scheduler makes the same ids for all.
+    """
+    return f"at-work-{hashlib.sha256(f'{host} {repository} {branch}'.encode()).hexdigest()[:16]}"
 
 
 def _hours_since(seconds: float) -> float:

@@ -97,6 +97,12 @@ def test_a_url_that_may_be_signed_is_not_told() -> None:
     assert plain(HTTPError("an answer broke off")) == "HTTPError: an answer broke off"
 
 
+def test_an_answer_that_does_not_say_where_it_ends_is_none(pool: PoolManager | ConnectionPool) -> None:
+    """It may have broken off within its headers."""
+    with server(lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\nETag: x\r\n\r\nabc")) as url:
+        assert told(pool, url) == "ProtocolError: an answer broke off"
+
+
 def test_a_slow_network_may_take_longer_than_a_connection(
     pool: PoolManager | ConnectionPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

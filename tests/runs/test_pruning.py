@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from kedro.io import DatasetError
 
+from kedro_statisfactory.backends.temporary import new_folder
 from kedro_statisfactory.runs import leftovers, pruning, standing
 from tests.runs.conftest import KedroProject
 from tests.runs.test_history import record
@@ -178,8 +179,12 @@ def test_what_a_process_of_this_machine_is_making_stays_however_old(project: Ked
             assert "a process of this machine is at work there" in project.invoke(*command).output
     assert project.read()["a"] == 1, "it has landed"
     project.killed_run()
+    (branch,), other = leftovers.leftovers(project.api, project.repository), new_folder()
+    # A scheduler may give the runs of all projects on this machine the same ids.
+    (other.path / leftovers.mark_of(project.api.host, "of-another-project", branch.name)).touch()
     assert "is at work elsewhere or was killed" in " ".join(project.invoke("status").output.split())
     assert "dropped kedro----" in project.invoke("clean").output
+    other.remove()
 
 
 def test_what_waits_is_told_with_commands_that_can_be_typed(
