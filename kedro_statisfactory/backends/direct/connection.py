@@ -51,7 +51,7 @@ class Connection:
                 self._socket = _encrypted(self._socket, tls, address[0])
             self._file: Any = self._socket.makefile("rb", _BUFFER)
             self._is_in_step = True  # what was sent last has ended where its headers say
-        except BaseException:
+        except BaseException:  # an interrupt, too, must not leave a socket that nobody closes
             self._socket.close()
             raise
 

@@ -56,7 +56,7 @@ def patiently(work: Callable[[], _Result]) -> _Result:
     for seconds in _WAITS:
         try:
             return work()
-        except Exception as error:
+        except Exception as error:  # the client and fsspec each wrap what a server says in errors of their own
             is_locked = HTTPStatus.LOCKED in (status_of(error), status_of(error.__cause__))
             if not is_locked and not isinstance(error, ParseError):
                 raise
