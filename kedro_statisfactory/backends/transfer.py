@@ -96,7 +96,7 @@ def in_parallel(
                 item, future = waiting.popleft()
             except IndexError:
                 return
-            _settle(future, functools.partial(_unless_stopped, work, item, stop))
+            settle(future, functools.partial(_unless_stopped, work, item, stop))
             del future  # or what it failed with, and all that this refers to, would refer to itself
 
     # Nothing waits for them at the end of the process, which would wait for the slowest.
@@ -206,7 +206,8 @@ def _stops() -> tuple[threading.Event, ...]:
     return stops
 
 
-def _settle(future: Future[_Result], work: Callable[[], _Result]) -> None:
+def settle(future: Future[_Result], work: Callable[[], _Result]) -> None:
+    """Do ``work``, and let its result, or whatever it fails with, be that of a future."""
     try:
         future.set_result(work())
     except BaseException as error:  # whatever it is, it belongs to who asks for the result
@@ -218,7 +219,7 @@ def _settle(future: Future[_Result], work: Callable[[], _Result]) -> None:
 def beside(work: Callable[[], _Result]) -> Future[_Result]:
     """Do ``work`` on a thread of its own for which nothing waits, not even the end of the process."""
     future: Future[_Result] = Future()
-    _start(functools.partial(_settle, future, work))
+    _start(functools.partial(settle, future, work))
     return future
 
 

@@ -61,6 +61,8 @@ class ArtifactDataset(EntryOfRun):
         native: Whether the format's engine goes to the data by itself, past this machine's disk; a text names the
             family of an engine that is not known here: ``fsspec``, ``object_store`` or ``hadoop``. Absent: loads of
             formats that read lazily are.
+        read_ahead: How many partitions of a ``PartitionedDataset`` are fetched, at most, before they are used: where
+            they are used one after the other, the next ones are on their way meanwhile. Partitions over 16 MiB are not.
         metadata: Ignored here, for the use of others.
 
     Raises:
@@ -85,7 +87,8 @@ class ArtifactDataset(EntryOfRun):
         {'rows': 344}
     """
 
-    _reader: FormatReader | None = None  # made when it is needed; stays in its process
+    _transport: Backend | None = None  # made when it is needed, as the next one is; both stay in their process
+    _reader: FormatReader | None = None
     _module: str | None = None  # which defines the backend
     _as_text: tuple[tuple[object, ...], str] | None = None  # the attributes of which the text was made, and the text
 
@@ -100,6 +103,7 @@ class ArtifactDataset(EntryOfRun):
         fs_args: dict[str, Any] | None = None,
         version: Version | None = None,
         native: bool | str | None = None,
+        read_ahead: int | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         # Whatever fails below may show its locals.
@@ -118,7 +122,6 @@ class ArtifactDataset(EntryOfRun):
         kind = self._format and self._format.kind
         self._EPHEMERAL = bool(getattr(kind, "_EPHEMERAL", False))
         self._SINGLE_PROCESS = bool(getattr(kind, "_SINGLE_PROCESS", False))
-        self._transport: Backend | None = None
 
         # PartitionedDataset makes one without a path to print itself.
         parsed = self._location() if self.filepath else None
@@ -127,7 +130,7 @@ class ArtifactDataset(EntryOfRun):
         super().__init__(filepath=PurePosixPath(path), version=version)
         if parsed:
             self._backend().check_location(parsed)
-            self._collection = self._parsed_collection(self._format)
+            self._collection = self._parsed_collection(self._format, read_ahead)
         self._native = self._parsed_native(native)
 
     if TYPE_CHECKING:  # Kedro makes these of the two below, which type checkers cannot know
@@ -143,7 +146,7 @@ class ArtifactDataset(EntryOfRun):
             backend = self._backend()
             where, options = self._load_from()
             if self._format is None:
-                payload = backend.get(fragment=where, **options)
+                payload = backend.get(fragment=where, **options) if self._fetched is None else self._fetched
                 note_payload(backend, payload)
                 return payload
             reader = self._reads_by_itself(where, options) or self._format_reader()
@@ -308,7 +311,7 @@ class ArtifactDataset(EntryOfRun):
     def _format_reader(self) -> FormatReader:
         assert self._format is not None
         if self._reader is None:
-            self._reader = FormatReader(self._format, self._shown, self._folders)
+            self._reader = FormatReader(self._format, self._shown, self._folders, self._fetched)
         return self._reader
 
     def _store(self, where: ParseResult, changed: Path) -> None:

@@ -26,6 +26,7 @@ class CollectedEntry(VersionedEntry):
 
     _collection: Collection | None = None
     _folders: StagingFolders | None = None  # where to stage one entry of many, which may not write several files
+    _fetched: bytes | None = None  # what is there, where it was fetched before it was asked for
     _is_part = False  # of a collection, which notes for the run what all of them are
     _parts: Partitions | None = None  # made when it is needed; stays in its process
 
@@ -57,6 +58,7 @@ class CollectedEntry(VersionedEntry):
         format_: Format | None,
         version: Version | None = None,
         folders: StagingFolders | None = None,
+        fetched: bytes | None = None,
     ) -> _Entry:
         """The entry of what is at a path below this one, read and written where this one is now.
 
@@ -65,6 +67,7 @@ class CollectedEntry(VersionedEntry):
             format_: Of that.
             version: Which one is read and written; ``None``: that of this entry, if it has one.
             folders: Where to stage it, if it is one of many.
+            fetched: What is there, if it was fetched already.
         """
         return self._twin(
             filepath=f"{self.filepath}/{path}",
@@ -73,8 +76,20 @@ class CollectedEntry(VersionedEntry):
             _collection=None,
             _version=version or self._version,
             _folders=folders,
+            _fetched=fetched,
             _is_part=True,
         )
+
+    def fetch(self) -> bytes:
+        """The bytes of the file that is loaded."""
+        where, options = self._load_from()
+        return self._backend().get(fragment=where, **options)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether files are read where they are, so that none is fetched."""
+        where, options = self._load_from()
+        return self._backend().local_path(fragment=where, **options) is not None
 
     def list_below(self) -> Iterator[ObjectInfo]:
         """All files below the entry."""
@@ -117,11 +132,16 @@ class CollectedEntry(VersionedEntry):
         twin.__dict__.update({**self.__dict__, "_parts": None, "_reader": None, **changed})
         return twin
 
-    def _parsed_collection(self, format_: Format | None) -> Collection | None:
+    def _parsed_collection(self, format_: Format | None, read_ahead: object) -> Collection | None:
         if format_ is None or not format_.is_collection:
+            if read_ahead:
+                raise InvalidFormat(
+                    "`read_ahead` is for partitions, which are fetched when they are used, and this entry has none: "
+                    "take it away."
+                )
             return None
         if self._version is not None and not self._by_service:
             raise InvalidFormat(
                 "versions of a collection are those of its partitions: move `versioned` into the `dataset` of these."
             )
-        return parse_collection(format_, self.filepath)
+        return parse_collection(format_, self.filepath, read_ahead)

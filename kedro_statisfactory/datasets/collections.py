@@ -11,6 +11,7 @@ from kedro.io.core import VERSION_KEY, VERSIONED_FLAG_KEY, Version, generate_tim
 from kedro.utils import load_obj
 
 from kedro_statisfactory.backends.base import CLAIM, STAGING_NAME
+from kedro_statisfactory.datasets.ahead import checked_count
 from kedro_statisfactory.datasets.formats import Format, parse_format
 from kedro_statisfactory.datasets.signatures import definition_of
 from kedro_statisfactory.datasets.versioned import VersionedEntry
@@ -61,6 +62,7 @@ class Collection:
         saves_lazily: Whether what can be called is called for the data to be saved.
         depth: How many folders deep they are looked for; ``None``: all.
         checkpoint: Where it is incremental.
+        read_ahead: How many partitions may be fetched before they are used.
     """
 
     partition: Format | None
@@ -70,6 +72,7 @@ class Collection:
     saves_lazily: bool
     depth: int | None
     checkpoint: Checkpoint | None
+    read_ahead: int = 0
 
     @property
     def formats(self) -> list[Format]:
@@ -125,12 +128,13 @@ class Collection:
             raise InvalidURL(f"the partition {key!r} would be where the checkpoint is kept: rename one of them.")
 
 
-def parse_collection(format_: Format, url: str) -> Collection:
+def parse_collection(format_: Format, url: str, read_ahead: object) -> Collection:
     """Read the arguments of a stock class.
 
     Args:
         format_: With the class and its arguments.
         url: Of the folder.
+        read_ahead: How many partitions may be fetched before they are used.
 
     Raises:
         InvalidFormat: Something in them cannot be done.
@@ -147,6 +151,8 @@ def parse_collection(format_: Format, url: str) -> Collection:
         definition.setdefault("fs_args", args["fs_args"])
     argument = args.get("filepath_arg", "filepath")
     is_incremental = format_.name == "IncrementalDataset"
+    if is_incremental and read_ahead:
+        raise InvalidFormat("an `IncrementalDataset` loads all partitions at once: take `read_ahead` away.")
     return Collection(
         partition=_partition_of(definition, argument),
         version=version,
@@ -155,6 +161,7 @@ def parse_collection(format_: Format, url: str) -> Collection:
         saves_lazily=args.get("save_lazily", True),
         depth=_depth_of(args.get("load_args") or {}),
         checkpoint=_checkpoint_of(args.get("checkpoint"), argument, url) if is_incremental else None,
+        read_ahead=checked_count(read_ahead),
     )
 
 

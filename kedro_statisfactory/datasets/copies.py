@@ -101,6 +101,7 @@ def local_copy(
     again: Copy | None = None,
     shared: bool = True,
     folders: StagingFolders | None = None,
+    fetched: bytes | None = None,
 ) -> Iterator[Copy]:
     """Give what a format reads.
 
@@ -112,6 +113,7 @@ def local_copy(
         again: A copy from before, whose place is used once more, because a dataset knows it by that.
         shared: Whether it may be lent, to be read by others as well.
         folders: Where to put one of many; ``None``: into a folder of its own.
+        fetched: What is there, if it was fetched already.
 
     Raises:
         FileNotFoundError: Nothing is there.
@@ -142,12 +144,9 @@ def local_copy(
             return
         fetch = functools.partial(backend.lend if shared else backend.download, **options)
         with named_when_full(folder.path):
-            fetch(target=whole, fragment=where)
-            names = names_beside(basename(where), format_.kind)
-            if names and whole.is_file():
-                _fetch_beside(fetch, where, names, names_beside(whole.name, format_.kind), whole)
+            has_more = _bring(fetch, where, whole, fetched, format_.kind)
         note_copy(backend, folder.path)
-        yield Copy(whole, folder, is_private=True, pattern=format_.pattern, has_more=bool(names))
+        yield Copy(whole, folder, is_private=True, pattern=format_.pattern, has_more=has_more)
 
 
 def _folder_for(
@@ -226,10 +225,23 @@ def _state_of(path: str, status: os.stat_result) -> tuple[str, int, int]:
     return path, status.st_mtime_ns, status.st_size
 
 
-def _fetch_beside(
-    fetch: Callable[..., None], where: ParseResult, names: list[str], staged_names: list[str], whole: Path
-) -> None:
-    """Fetch what another tool has stored beside a file that cannot be read without it."""
-    for name, staged in zip(names, staged_names, strict=True):
-        with contextlib.suppress(FileNotFoundError):
-            fetch(target=whole.with_name(staged), fragment=beside(where, name))
+def _bring(fetch: Callable[..., None], where: ParseResult, whole: Path, fetched: bytes | None, kind: type) -> bool:
+    """Bring what is read, and what another tool has stored beside it; gives whether there may be something beside it.
+
+    Args:
+        fetch: Brings an object.
+        where: The location.
+        whole: Where to bring it.
+        fetched: What is there, if it was fetched already.
+        kind: Class of the format.
+    """
+    if fetched is None:
+        fetch(target=whole, fragment=where)
+    else:
+        whole.write_bytes(fetched)
+    names = names_beside(basename(where), kind)
+    if names and whole.is_file():
+        for name, staged in zip(names, names_beside(whole.name, kind), strict=True):
+            with contextlib.suppress(FileNotFoundError):
+                fetch(target=whole.with_name(staged), fragment=beside(where, name))
+    return bool(names)

@@ -11,10 +11,14 @@ from typing import Any, Protocol
 from kedro.io.core import DatasetError, Version
 
 from kedro_statisfactory.backends import ObjectInfo, transfer
+from kedro_statisfactory.datasets.ahead import ReadAhead
 from kedro_statisfactory.datasets.collections import Checkpoint, Collection
 from kedro_statisfactory.datasets.formats import Format
 from kedro_statisfactory.datasets.staging import StagingFolders
 from kedro_statisfactory.errors import InvalidFormat
+
+# Path, format, version and staging folders of a partition.
+_Arguments = tuple[str, Format | None, Version | None, StagingFolders]
 
 
 class Part(Protocol):
@@ -22,6 +26,9 @@ class Part(Protocol):
 
     def load_quietly(self) -> Any:
         """Load it."""
+
+    def fetch(self) -> bytes:
+        """Its bytes."""
 
     def begin_save(self, data: Any) -> Callable[[], None]:
         """Do all of a save but to publish it; gives what does that, on any thread."""
@@ -36,6 +43,7 @@ class Owner(Protocol):
         format_: Format | None,
         version: Version | None = None,
         folders: StagingFolders | None = None,
+        fetched: bytes | None = None,
     ) -> Part:
         """The entry of what is at a path below this one, read and written where this one is now."""
 
@@ -52,6 +60,10 @@ class Owner(Protocol):
     def has_version_folders(self) -> bool:
         """Whether a version of a partition is a folder."""
 
+    @property
+    def is_here(self) -> bool:
+        """Whether files are read where they are, so that none is fetched."""
+
 
 class Partitions:
     """The partitions of an entry, which are listed when they are first asked for.
@@ -65,6 +77,7 @@ class Partitions:
     def __init__(self, collection: Collection, owner: Owner, url: str) -> None:
         self._collection, self._owner, self._url = collection, owner, url
         self._found: dict[str, str] | None = None  # newest version, or nothing, by path
+        self._sizes: dict[str, int] = {}  # bytes, by path
 
     def load(self) -> dict[str, Any]:
         """Ids with what loads each partition; of an incremental collection the new ones, loaded.
@@ -75,7 +88,12 @@ class Partitions:
         if self._collection.checkpoint is None:
             self._found = None
         found, folders = self._partitions(), StagingFolders()
-        loaders = {self._collection.id_of(path): self._loader(path, found[path], folders) for path in found}
+        parts = {path: (path, self._collection.partition, self._pinned(found[path]), folders) for path in found}
+        ahead = self._ahead(list(parts.values()))
+        loaders: dict[str, Callable[[], Any]] = {
+            self._collection.id_of(path): functools.partial(_load, self._owner, *part, ahead, number)
+            for number, (path, part) in enumerate(parts.items())
+        }
         if self._collection.checkpoint is None:
             if not loaders:
                 raise DatasetError(f"No partitions found in '{self._url}'")
@@ -136,15 +154,25 @@ class Partitions:
             self._owner.end_changes()
             self._owner.note_more(Partitions(self._collection, self._owner, self._url).exists)
 
-    def _loader(self, path: str, version: str, folders: StagingFolders) -> Callable[[], Any]:
+    def _pinned(self, version: str) -> Version | None:
         given = self._collection.version
-        pinned = Version(version, given.save) if given and version else given
-        return functools.partial(_load, self._owner, path, self._collection.partition, pinned, folders)
+        return Version(version, given.save) if given and version else given
+
+    def _ahead(self, parts: Iterable[_Arguments]) -> ReadAhead | None:
+        if not self._collection.read_ahead or self._owner.is_here:
+            return None
+
+        def is_small(part: _Arguments) -> bool:
+            return self._sizes.get(part[0], 0) <= transfer.SMALL
+
+        fetches = [functools.partial(_fetch, self._owner, *part) if is_small(part) else None for part in parts]
+        return ReadAhead(self._collection.read_ahead, fetches)
 
     def _partitions(self) -> dict[str, str]:
         """Paths of the partitions, each with its newest version, in order."""
         if self._found is None:
-            paths = [info.path for info in self._owner.list_below()]
+            self._sizes = {info.path: info.size for info in self._owner.list_below()}
+            paths = list(self._sizes)
             pairs = sorted(self._partition_of(path) for path in paths if self._collection.has(path))
             found = dict(pairs)
             if (checkpoint := self._collection.checkpoint) is not None:
@@ -196,7 +224,18 @@ def _above(path: str) -> Iterator[str]:
 
 
 def _load(
-    owner: Owner, path: str, format_: Format | None, version: Version | None, folders: StagingFolders | None = None
+    owner: Owner,
+    path: str,
+    format_: Format | None,
+    version: Version | None,
+    folders: StagingFolders | None = None,
+    ahead: ReadAhead | None = None,
+    number: int = 0,
 ) -> Any:
     """Load a partition: what a load of the collection gives for each."""
-    return owner.part(path, format_, version, folders).load_quietly()
+    fetched = ahead.take(number) if ahead else None
+    return owner.part(path, format_, version, folders, fetched).load_quietly()
+
+
+def _fetch(owner: Owner, *part: Any) -> bytes:
+    return owner.part(*part).fetch()

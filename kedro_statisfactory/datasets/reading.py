@@ -64,10 +64,13 @@ class FormatReader:
         format_: What reads.
         url: Of the entry, for errors.
         folders: Where to put copies of one entry of many.
+        fetched: What is there, if it was fetched already; else each load fetches it.
     """
 
-    def __init__(self, format_: Format, url: str, folders: StagingFolders | None = None) -> None:
-        self._format, self._url, self._folders = format_, url, folders
+    def __init__(
+        self, format_: Format, url: str, folders: StagingFolders | None = None, fetched: bytes | None = None
+    ) -> None:
+        self._format, self._url, self._folders, self._fetched = format_, url, folders, fetched
         self._last: _Last | None = None
 
     def load(self, backend: Backend, where: ParseResult, options: Mapping[str, Any]) -> Any:
@@ -86,9 +89,12 @@ class FormatReader:
         if there is not None and is_read_there(there, self._format):
             return self._read(Copy(there, pattern=self._format.pattern))
         kind = self._format.kind
+        copied = functools.partial(
+            local_copy, backend, where, options, self._format, folders=self._folders, fetched=self._fetched
+        )
         while kind not in _changing:
             shared = kind not in _handing_on
-            with local_copy(backend, where, options, self._format, shared=shared, folders=self._folders) as copy:
+            with copied(shared=shared) as copy:
                 same = copy.or_the_same(self._url)  # which has to stay for what was loaded before
                 lent = same.lent()
                 try:
@@ -97,7 +103,7 @@ class FormatReader:
                     _handing_on.add(kind)
                 except _Changed:
                     break
-        with local_copy(backend, where, options, self._format, shared=False, folders=self._folders) as copy:
+        with copied(shared=False) as copy:
             data = self._read(copy)
             _changing.add(kind)
             return data

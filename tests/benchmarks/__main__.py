@@ -210,6 +210,10 @@ def s3_partitions(bench: Bench, rounds: int) -> Iterator[Result]:
     theirs = {**COLLECTION, "path": stock["filepath"], "credentials": stock["credentials"]}
     peer = _stock(bench, bench.s3fs, theirs)
     yield from _partitions(bench, rounds, "S3", ("kedro-datasets, s3fs", 0.35), ours, peer)
+    ahead = functools.partial(_stock(bench, bench.ours, {**ours, "read_ahead": 8}), "load")
+    taken = interleaved(rounds, {"ours": ahead, "peer": functools.partial(peer, "load")})
+    what = f"S3, load of {bench.partitions} partitions, read_ahead: 8"
+    yield Result(what, "kedro-datasets, s3fs", taken["ours"], taken["peer"], 0.35)
 
 
 def lakefs_partitions(bench: Bench, rounds: int) -> Iterator[Result]:

@@ -13,7 +13,9 @@ from tests.datasets.conftest import Place
 
 def collection(place: Place, kind: str = "Partitioned", name: str = "days", **args: Any) -> ArtifactDataset:
     """An entry that is a collection of JSON files."""
-    more: dict[str, Any] = {key: args.pop(key) for key in ("load_args", "versioned", "save_args") if key in args}
+    more: dict[str, Any] = {
+        key: args.pop(key) for key in ("load_args", "versioned", "save_args", "read_ahead") if key in args
+    }
     format_ = {"type": f"partitions.{kind}Dataset", "dataset": "json.JSONDataset", **args}
     config = place.entry(name, dataset=format_)
     entry: Any = ArtifactDataset.from_config("days", {**config, **more})
