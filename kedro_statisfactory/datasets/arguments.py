@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from kedro_statisfactory.errors import UnknownOption
+from kedro_statisfactory.errors import InvalidFormat, UnknownOption
 from kedro_statisfactory.hidden import HiddenDict
 
 # What PartitionedDataset's `fs_args` say to fsspec about its own caches and folders: nothing that a backend would do
@@ -30,6 +30,8 @@ _FSSPEC_ONLY = frozenset(
     )
 )
 _OF_THE_FORMAT = ("open_args_load", "open_args_save")
+# Classes of kedro-datasets whose `credentials` are those of a database.
+_OF_DATABASES = tuple(f"kedro_datasets.{name}" for name in ("ibis.", "pandas.gbq", "pandas.sql", "spark.gbq"))
 
 _Kind = TypeVar("_Kind", bound=type)
 
@@ -82,3 +84,28 @@ def connection_of(fs_args: Mapping[str, Any]) -> dict[str, Any]:
         if key in fs_args:
             raise UnknownOption(f"{key!r} in `fs_args` is for the format: move it into `fs_args` of `dataset`.")
     return HiddenDict({key: value for key, value in fs_args.items() if key not in _FSSPEC_ONLY})
+
+
+def refuse_connection(kind: type, args: Mapping[str, Any]) -> None:
+    """Refuse what a format would say of a connection: it works on a file of this machine, and would say it to nobody.
+
+    Args:
+        kind: Class of the format.
+        args: Its arguments.
+
+    Raises:
+        InvalidFormat: Its arguments have `credentials`, or `fs_args` for another thing than to open files.
+    """
+    module = kind.__module__
+    if not module.startswith("kedro_datasets.") or module.startswith(_OF_DATABASES):
+        return
+    if args.get("credentials"):
+        raise InvalidFormat(
+            "`credentials` belongs to the entry, not into its `dataset`, where it would be ignored: move it up."
+        )
+    fs_args = args.get("fs_args")
+    if isinstance(fs_args, Mapping) and (told := sorted(fs_args.keys() - {*_OF_THE_FORMAT, *_FSSPEC_ONLY})):
+        raise InvalidFormat(
+            f"`{told[0]}` is about the connection, and `fs_args` of a `dataset` are about opening files: move it into "
+            "`fs_args` of the entry, without which it would be ignored."
+        )

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import ParseResult
 
 from kedro_statisfactory.backends import Backend
+from kedro_statisfactory.datasets.arguments import refuse_connection
 from kedro_statisfactory.datasets.collected import CollectedEntry
 from kedro_statisfactory.datasets.engines import refuse_cluster, refuse_handle
 from kedro_statisfactory.datasets.formats import Format
@@ -29,13 +30,15 @@ class CheckedEntry(CollectedEntry):
         """How the format's engine goes to the data, where it does that by itself.
 
         Raises:
-            InvalidFormat: It cannot.
+            InvalidFormat: It cannot, or does not and says of the connection what would be ignored.
         """
         if native not in (True, False, None, *SHAPES):
             raise InvalidFormat(f"`native` is {native!r}: write true or false, or one of {', '.join(SHAPES)}.")
         if native is None and self._format is not None and self._collection is None and scans(self._format):
             self._scanner = NativeFormat(self._format, self._shown, True)
         if native in (False, None):
+            if self._format is not None:
+                refuse_connection(self._format.kind, self._format.args)
             return None
         if self._format is None or self._collection is not None:
             raise InvalidFormat(

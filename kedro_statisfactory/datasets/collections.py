@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import operator
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kedro.io.core import VERSION_KEY, VERSIONED_FLAG_KEY, Version, generate_timestamp
+from kedro.io.core import VERSION_KEY, VERSIONED_FLAG_KEY, DatasetError, Version, generate_timestamp
 from kedro.utils import load_obj
 
 from kedro_statisfactory.backends.base import CLAIM, STAGING_NAME
 from kedro_statisfactory.datasets.ahead import checked_count
+from kedro_statisfactory.datasets.arguments import refuse_connection
 from kedro_statisfactory.datasets.formats import Format, parse_format
 from kedro_statisfactory.datasets.signatures import definition_of
 from kedro_statisfactory.datasets.versioned import VersionedEntry
-from kedro_statisfactory.errors import InvalidFormat, InvalidURL
+from kedro_statisfactory.errors import InvalidFormat, InvalidURL, StatisfactoryError
 from kedro_statisfactory.location import parse
 
-# Arguments of the stock classes that are said of the whole entry.
-_OF_THE_ENTRY = ("credentials",)
 # What the others have to be: a text such as "no" would count as true otherwise, and remove partitions.
 _KINDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "filename_suffix": (str, "a text"),
@@ -41,13 +41,52 @@ class Checkpoint:
         format: Reads and writes the id of the last partition that was processed.
         path: Where it is kept, below the collection.
         forced: Taken in its place; ``None``: what is kept.
-        is_new: Called with the id of a partition and the checkpoint: whether the partition has to be processed.
+        compare: Called with the id of a partition and the checkpoint: whether the partition has to be processed.
     """
 
-    format: Format | None
+    format: Format
     path: str
     forced: Any
-    is_new: Callable[[str, Any], bool]
+    compare: Callable[[str, Any], bool]
+
+    def read(self, load: Callable[[], Any]) -> Any:
+        """What is kept.
+
+        Args:
+            load: Loads it.
+
+        Raises:
+            DatasetError: It cannot be had.
+            InvalidFormat: It is not of its format.
+        """
+        try:
+            return load()
+        except DatasetError as error:
+            if isinstance(error.__cause__, StatisfactoryError):  # nothing is wrong with what it holds
+                raise
+            raise InvalidFormat(
+                f"the checkpoint {self.path!r} cannot be read as {self.format.name} ({str(error).rstrip('.')}): name "
+                "the `type` that has written it under `checkpoint`, correct it, or delete it to begin with all of them."
+            ) from error
+
+    def is_new(self, key: str, last: Any) -> bool:
+        """Whether a partition has to be processed.
+
+        Args:
+            key: Its id.
+            last: The checkpoint.
+
+        Raises:
+            InvalidFormat: That cannot be told.
+        """
+        try:
+            return bool(self.compare(key, last))
+        except Exception as error:  # whatever a comparison with a table, say, or a function of somebody else's raises
+            what = f"the checkpoint {self.path!r} holds" if self.forced is None else "`force_checkpoint` is"
+            raise InvalidFormat(
+                f"{what} {reprlib.repr(last)}, of type {type(last).__name__}, with which ids of partitions cannot be "
+                f"compared ({error}): correct it, delete it, or name a `comparison_func`."
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -101,6 +140,11 @@ class Collection:
             raise InvalidFormat(f"a collection is saved from a mapping of ids to data, and got {type(data).__name__}.")
         for key in data:
             self._check(key)
+        if len({key.replace("\\", "/") for key in data}) < len(data):
+            raise InvalidURL(
+                "two ids of partitions differ in '/' and '\\' alone, which Windows and some servers take for the same: "
+                "write '/' only."
+            )
         paths = {key: f"{key}{self.suffix}" for key in sorted(data)}
         found = set(paths.values())
         for key, path in paths.items():
@@ -143,9 +187,6 @@ def parse_collection(format_: Format, url: str, read_ahead: object) -> Collectio
     for name, (kind, meant) in _KINDS.items():
         if name in args and not isinstance(args[name], kind):
             raise InvalidFormat(f"`{name}` of a collection is of type {type(args[name]).__name__}: write {meant}.")
-    for key in _OF_THE_ENTRY:
-        if args.get(key):
-            raise InvalidFormat(f"`{key}` belongs to the entry, not into its `dataset`: move it up.")
     definition, version = _definition_of(args["dataset"])
     if args.get("fs_args") and definition is not None:
         definition.setdefault("fs_args", args["fs_args"])
@@ -190,6 +231,8 @@ def _partition_of(definition: dict[str, Any] | None, argument: str) -> Format | 
             f"a partition of {found.name} would be {what}, and a listing does not tell which files make one: choose a "
             f"format that writes single files, or make {found.name} the `dataset` of an entry of its own."
         )
+    if found is not None:
+        refuse_connection(found.kind, found.args)
     return found
 
 
@@ -208,15 +251,20 @@ def _depth_of(load_args: Mapping[str, Any]) -> int | None:
 
 def _checkpoint_of(config: Any, argument: str, url: str) -> Checkpoint:
     config = {"force_checkpoint": config} if isinstance(config, str) else dict(config or {})
-    for key in (VERSION_KEY, VERSIONED_FLAG_KEY, *_OF_THE_ENTRY):
+    for key in (VERSION_KEY, VERSIONED_FLAG_KEY, "credentials"):
         if key in config:
             raise InvalidFormat(f"`{key}` of the checkpoint is not supported: it is stored as the entry is.")
     forced, is_new = config.pop("force_checkpoint", None), config.pop("comparison_func", operator.gt)
     given = str(config.pop(argument, f"{url}/{_CHECKPOINT_NAME}"))
     path = given.removeprefix(f"{url}/")
     if "://" in path or not {"", ".", ".."}.isdisjoint(path.split("/")):
-        raise InvalidFormat(f"the checkpoint {given!r} is outside of the collection {url!r}: name a path below that.")
+        raise InvalidFormat(
+            f"the checkpoint {given!r} is outside of the collection {url!r}: write a path below that in full, as in "
+            f"'{url}/{_CHECKPOINT_NAME}'. (Kedro takes a relative one for one of the project's.)"
+        )
     format_ = parse_format({"type": _CHECKPOINT_TYPE, **config}, argument)
+    assert format_ is not None  # there is a type
+    refuse_connection(format_.kind, format_.args)
     return Checkpoint(format_, path, forced, _function_of(is_new))
 
 

@@ -15,7 +15,6 @@ from kedro_statisfactory.datasets.ahead import ReadAhead
 from kedro_statisfactory.datasets.collections import Checkpoint, Collection
 from kedro_statisfactory.datasets.formats import Format
 from kedro_statisfactory.datasets.staging import StagingFolders
-from kedro_statisfactory.errors import InvalidFormat
 
 # Path, format, version and staging folders of a partition.
 _Arguments = tuple[str, Format | None, Version | None, StagingFolders]
@@ -129,7 +128,7 @@ class Partitions:
         def begin(key: str, path: str) -> Callable[[], None]:
             value = data[key]
             if callable(value) and self._collection.saves_lazily:
-                value = value()
+                value = _made(value, f"{self._url}/{path}")
             return self._owner.part(path, partition, self._collection.version, folders).begin_save(value)
 
         with contextlib.closing(folders), transfer.behind(transfer.UPLOAD_WORKERS) as send:
@@ -187,14 +186,8 @@ class Partitions:
         if last is None:
             if not is_kept:
                 return found
-            last = self._owner.part(checkpoint.path, checkpoint.format).load_quietly()
-        try:
-            return {path: found[path] for path in found if checkpoint.is_new(self._collection.id_of(path), last)}
-        except TypeError as error:
-            raise InvalidFormat(
-                f"the checkpoint {checkpoint.path!r} holds {last!r}, of type {type(last).__name__}, with which ids of "
-                f"partitions cannot be compared ({error}): correct it, delete it, or name a `comparison_func`."
-            ) from error
+            last = checkpoint.read(self._owner.part(checkpoint.path, checkpoint.format).load_quietly)
+        return {path: found[path] for path in found if checkpoint.is_new(self._collection.id_of(path), last)}
 
     def _file_of(self, path: str) -> str:
         """Path of the file that a save of a partition writes."""
@@ -235,6 +228,14 @@ def _load(
     """Load a partition: what a load of the collection gives for each."""
     fetched = ahead.take(number) if ahead else None
     return owner.part(path, format_, version, folders, fetched).load_quietly()
+
+
+def _made(make: Callable[[], Any], url: str) -> Any:
+    """What a function gives for a partition."""
+    try:
+        return make()
+    except Exception as error:  # whatever that raises
+        raise DatasetError(f"{url!r}: the function that gives it failed: {type(error).__name__}: {error}") from error
 
 
 def _fetch(owner: Owner, *part: Any) -> bytes:

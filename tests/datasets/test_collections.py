@@ -123,6 +123,13 @@ def test_a_partition_that_fails_to_be_made_ends_the_save_and_names_itself(place:
     assert list(collection(place).load()) == ["a"]
 
 
+def test_a_function_that_fails_to_give_a_partition_is_told_with_its_name(tmp_path: Path) -> None:
+    days = collection(Place(str(tmp_path), lambda *_: None, lambda *_: None), filename_suffix=".json")
+    with pytest.raises(DatasetError, match=r"/days/b\.json': the function that gives it failed: TypeError"):
+        days.save({"a": dict, "b": {"n": 1}.__getitem__})
+    assert list(days.load()) == ["a"]
+
+
 def test_no_more_is_begun_when_an_upload_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     days = collection(Place(str(tmp_path), lambda *_: None, lambda *_: None))
 

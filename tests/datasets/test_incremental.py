@@ -9,6 +9,7 @@ import pytest
 from kedro.io import DatasetError
 from kedro_datasets.partitions import IncrementalDataset
 
+from kedro_statisfactory.errors import PermissionDenied
 from tests.datasets.conftest import Place
 from tests.datasets.partitions import collection, loaded
 from tests.servers.lakefs import LakeFSServer
@@ -115,12 +116,30 @@ def test_a_checkpoint_that_cannot_be_compared_is_told(tmp_path: Path) -> None:
     (tmp_path / "days/CHECKPOINT").write_text("5")
     with pytest.raises(DatasetError, match=r"E0501.*'CHECKPOINT' holds 5, of type int.*`comparison_func`"):
         days.load()
+    table = collection(place, "Incremental", checkpoint={"type": "pandas.CSVDataset"})
+    with pytest.raises(DatasetError, match=r"(?s)E0501.*'CHECKPOINT' holds .*, of type DataFrame.*`comparison_func`"):
+        table.load()
+    forced = collection(place, "Incremental", checkpoint={"force_checkpoint": 20261126})
+    with pytest.raises(DatasetError, match=r"E0501.*`force_checkpoint` is 20261126, of type int"):
+        forced.load()
 
 
-def test_a_checkpoint_that_cannot_be_read_is_an_error_and_not_a_new_beginning(tmp_path: Path) -> None:
+def test_a_checkpoint_that_cannot_be_read_is_an_error_and_not_a_new_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place = Place(str(tmp_path), lambda *_: None, lambda *_: None)
     days = collection(place, "Incremental", checkpoint={"type": "json.JSONDataset"})
     days.save({"a": {}})
     (tmp_path / "days/CHECKPOINT").write_text("no JSON")
-    with pytest.raises(DatasetError, match="CHECKPOINT': JSONDataset failed"):
+    with pytest.raises(
+        DatasetError, match=r"E0501.*CHECKPOINT': JSONDataset failed.*: name the `type`.*, or delete it"
+    ):
         days.load()
+    (tmp_path / "days/CHECKPOINT").write_text('"0"')
+    monkeypatch.setattr(type(days.backend), "local_path", _denied)
+    with pytest.raises(DatasetError, match=r"CHECKPOINT': \[E0302\] no$"):
+        days.load()
+
+
+def _denied(*_: Any, **__: Any) -> None:
+    raise PermissionDenied("no")

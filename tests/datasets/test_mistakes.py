@@ -14,7 +14,7 @@ from kedro.io import DataCatalog, DatasetError, Version
 from kedro_statisfactory import ArtifactDataset
 from kedro_statisfactory.backends import S3Backend
 from kedro_statisfactory.backends.s3.client import s3_client
-from kedro_statisfactory.errors import PermissionDenied
+from kedro_statisfactory.errors import InvalidFormat, PermissionDenied
 from kedro_statisfactory.session import Session
 from tests.datasets.conftest import Place
 from tests.datasets.entries import SECRET, Failing, Rich, entry_at
@@ -37,11 +37,35 @@ def test_a_format_that_cannot_be_made_names_the_url(place: Place) -> None:
 
 
 def test_a_description_shows_no_password_of_the_format() -> None:
-    shown = {"storage_options": {"key": SECRET}, "fs_args": {"password": SECRET}}
     dataset = {"type": "pandas.CSVDataset", "load_args": {"sep": ";", "storage_options": {"key": SECRET}}}
-    entry = ArtifactDataset(filepath="x", dataset={**dataset, "fs_args": shown["fs_args"]})
+    entry = ArtifactDataset(filepath="x", dataset={**dataset, "fs_args": {"open_args_load": {"key": SECRET}}})
     assert SECRET not in repr(entry) + str(entry._describe())
     assert entry._describe()["dataset"]["load_args"] == {"sep": ";"}
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        ({"credentials": {"key": SECRET}}, "`credentials` belongs to the entry"),
+        ({"fs_args": {"client_kwargs": {"endpoint_url": SECRET}}}, "`client_kwargs` is about the connection"),
+    ],
+)
+def test_what_a_format_would_say_of_the_connection_is_refused_and_not_ignored(args: dict[str, Any], says: str) -> None:
+    dataset = {"type": "pandas.CSVDataset", **args}
+    nested = {"type": "partitions.PartitionedDataset", "dataset": dataset}
+    with_checkpoint = {**nested, "type": "partitions.IncrementalDataset", "dataset": "json.JSONDataset"}
+    of_the_collection = {**nested, "dataset": "pandas.CSVDataset", **args}
+    checkpoint = {"type": "json.JSONDataset", **args}
+    refused = [dataset, nested, of_the_collection, {**with_checkpoint, "checkpoint": checkpoint}]
+    for each in refused:
+        with pytest.raises(InvalidFormat, match=f"E0501.*({says}|`credentials` of the checkpoint)") as error:
+            ArtifactDataset(filepath="s3://b/x", dataset=each)
+        assert SECRET not in str(error.value)
+
+
+def test_what_a_format_says_of_a_database_or_of_fsspec_alone_is_not_refused() -> None:
+    ArtifactDataset(filepath="x", dataset={"type": "ibis.FileDataset", "credentials": {"backend": "duckdb"}})
+    ArtifactDataset(filepath="x", dataset={"type": "json.JSONDataset", "fs_args": {"auto_mkdir": True}})
 
 
 def test_a_folder_of_versions_that_may_not_be_listed_names_the_entry(monkeypatch: pytest.MonkeyPatch) -> None:
