@@ -33,12 +33,21 @@ def refuse_collections(catalog: Any, names: Iterable[str]) -> None:
         config = resolver.config.get(name)
         if config is None and resolver.match_dataset_pattern(name):
             config = resolver.resolve_pattern(name)
-        if config and str(config.get("path", "")).startswith("lakefs:") and "dataset" in config:
+        if (found := _collection_in(config)) is not None:
             error = NotSupported(
-                f"{_text_of(config['type'])} lists {config['path']!r} through fsspec, past the runs on lakeFS. Make it "
-                f"the `dataset` of an entry:\n\n{_rewritten(name, config)}"
+                f"{_text_of(found['type'])} lists {found['path']!r} through fsspec, past the runs on lakeFS. Make it "
+                f"the `dataset` of an entry:\n\n{_rewritten(name, found)}"
             )
             raise DatasetError(f"catalog entry {name!r}: {error}")
+
+
+def _collection_in(config: Any) -> Mapping[str, Any] | None:
+    """The stock collection on lakeFS that the configuration of an entry is, or that another dataset has in it."""
+    if not isinstance(config, Mapping):
+        return None
+    if str(config.get("path", "")).startswith("lakefs:") and "dataset" in config:
+        return config
+    return _collection_in(config.get("dataset"))
 
 
 def _rewritten(name: str, config: Mapping[str, Any]) -> str:
@@ -46,14 +55,23 @@ def _rewritten(name: str, config: Mapping[str, Any]) -> str:
     import yaml
 
     def plain(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {key: plain(item) for key, item in value.items() if key not in _OF_ENTRIES}
-        return [plain(item) for item in value] if isinstance(value, list) else _text_of(value)
+        if isinstance(value, list):
+            return [plain(item) for item in value]
+        if not isinstance(value, Mapping):
+            return _text_of(value)
+        kept = {key: plain(item) for key, item in value.items() if key not in _OF_ENTRIES}
+        fs_args: Any = value.get("fs_args") or {}
+        opening = {key: plain(fs_args[key]) for key in fs_args if str(key).startswith("open_args_")}
+        return {**kept, "fs_args": opening} if opening else kept
 
+    partition = config["dataset"]
     entry: dict[str, Any] = {"type": "kedro_statisfactory.ArtifactDataset", "filepath": str(config["path"])}
-    if config.get("credentials"):
+    if config.get("credentials") or (isinstance(partition, Mapping) and partition.get("credentials")):
         entry["credentials"] = "(its name, as before)"
-    entry["dataset"] = plain({key: value for key, value in config.items() if key not in ("path", "metadata")})
+    of_entry = ("path", "metadata", "versioned")
+    entry["dataset"] = plain({key: value for key, value in config.items() if key not in of_entry})
+    if config.get("metadata"):
+        entry["metadata"] = plain(config["metadata"])
     return str(yaml.safe_dump({name: entry}, sort_keys=False, allow_unicode=True))
 
 

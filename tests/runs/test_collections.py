@@ -146,18 +146,25 @@ def test_partitions_of_an_input_stay_those_of_the_beginning_when_the_run_is_over
     assert days.load()["1.json"]() == {"n": 2}
 
 
+@pytest.mark.parametrize("within", [False, True])
 @pytest.mark.parametrize("name", ["days", "{of}_days"])
-def test_a_stock_collection_on_lakefs_is_refused_with_the_lines_to_write(collected: KedroProject, name: str) -> None:
+def test_a_stock_collection_on_lakefs_is_refused_with_the_lines_to_write(
+    collected: KedroProject, name: str, within: bool
+) -> None:
+    opening = {"open_args_save": {"newline": ""}}
+    ours = {"type": "kedro_statisfactory.ArtifactDataset", "dataset": "json.JSONDataset"}
+    keyed = {"type": "json.JSONDataset", "fs_args": {**opening, "secret": "hush"}, "credentials": {"key": "hush"}}
     stock = {
         "type": "partitions.PartitionedDataset",
         "path": f"lakefs://{collected.repository}/days",
-        "dataset": {"type": "kedro_statisfactory.ArtifactDataset", "dataset": "json.JSONDataset"},
+        "dataset": keyed if within else ours,
         "filename_suffix": ".json",
+        "metadata": {"kedro-viz": {"layer": "raw"}},
         "load_args": {"maxdepth": 1},
         **({"credentials": "lake"} if name == "days" else {}),
     }
     (collected.path / "conf/base/credentials.yml").write_text("lake: {secret_access_key: hush-hush}\n")
-    edit(collected, name, stock)
+    edit(collected, name, {"type": "CachedDataset", "dataset": stock} if within else stock)
     pipelines = {"stock": Pipeline([Node(total, "days" if name == "days" else "my_days", "a", name="total")])}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline_registry, "register_pipelines", lambda: pipelines)
@@ -167,6 +174,9 @@ def test_a_stock_collection_on_lakefs_is_refused_with_the_lines_to_write(collect
     assert "hush" not in said
     lines = yaml.safe_load(said.partition("\n\n")[2])
     (entry,) = lines.values()
+    assert entry["metadata"] == stock["metadata"]
+    assert entry["dataset"]["dataset"] == ({"type": "json.JSONDataset", "fs_args": opening} if within else ours)
+    assert ("credentials" in entry) == (within or name == "days")
     entry["credentials"] = None
     edit(collected, "days", entry)
     collected.run(pipeline="cut", parts=[])

@@ -103,7 +103,7 @@ class Catalogs:
         name = os.path.relpath(path, self._project)
         try:
             text = path.read_bytes().decode()
-            OmegaConf.load(io.StringIO(text))
+            _refuse_odd(OmegaConf.load(io.StringIO(text)))
         except Exception as error:  # whatever YAML and OmegaConf make of it
             raise click.ClickException(f"nothing is changed, because {name} cannot be read: {error}") from error
         return CatalogFile(path, environment, name, text)
@@ -151,3 +151,16 @@ class Catalogs:
                 level = level.setdefault(each, {})
             level[last] = PARAMETER + last
         return found
+
+
+def _refuse_odd(config: Any) -> None:
+    """Refuse what Kedro fails to read without a word on where it stands.
+
+    Raises:
+        ValueError: It is no mapping of texts.
+    """
+    if not isinstance(config, Mapping):
+        raise ValueError("it holds a list, where names of entries are meant")
+    for key in config:
+        if not isinstance(key, str):
+            raise ValueError(f"its key {key!r} is no text: put that in quotes")

@@ -95,7 +95,7 @@ def _diff(old: str, new: str, name: str) -> Iterator[str]:
 
 def _told(found: Mapping[tuple[str, str], list[str]], what: str) -> Iterator[str]:
     for (file, why), names in found.items():
-        yield f"{file}: {', '.join(names)}: {what}{why}."
+        yield f"{file}: {', '.join(names)}: {what}{why.rstrip('.')}."
 
 
 def _summary(plan: Plan, dry_run: bool) -> str:

@@ -87,6 +87,9 @@ def moved(config: Any, root: str) -> Verdict:
         raise Stays(_ALREADY)
     entry = dict(config) if is_ours else _with_dataset(config, kind)
     path, why_there = _relocated(entry.get("filepath"), root)
+    if path != entry.get("filepath") and (within := next(_paths_in(entry.get("dataset"), root), "")):
+        path = entry["filepath"]
+        why_there = f"it stays at {path!r}, because {within!r} in its arguments is a path as well: move both by hand"
     is_relocated = path != entry.get("filepath")
     if is_ours and not is_relocated:
         raise Stays(why_there or _ALREADY)
@@ -167,6 +170,14 @@ def _relocated(path: Any, root: str) -> tuple[Any, str]:
     if not {"", ".", ".."}.isdisjoint(path.split("/")):
         return path, f"it stays at {path!r}: write that without '.', '..' and '//' first"
     return f"{root}/{path}", ""
+
+
+def _paths_in(value: Any, root: str) -> Iterator[str]:
+    """Paths among the arguments of a format that Kedro takes for those of the project, such as that of a checkpoint."""
+    for key, item in value.items() if isinstance(value, Mapping) else ():
+        if key in ("filepath", "filename", "path") and _relocated(item, root)[0] != item:
+            yield item
+        yield from _paths_in(item, root)
 
 
 def _texts(value: Any) -> Iterator[str]:

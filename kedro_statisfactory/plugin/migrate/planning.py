@@ -222,7 +222,9 @@ class Planner:
             return None, f"when it is moved, {error}"
         wrong = list(self._wrong(after, {(group.file.environment, name) for group in groups for name in group.names}))
         if wrong:
-            names = ", ".join(sorted(set(wrong)))
+            names = ", ".join(sorted(set(wrong) - set(list(groups)[-1].names)))
+            if not names:
+                return None, "its path or its type is written in a way that is not edited: move it by hand"
             return None, f"by an alias or an interpolation, moving it would change {names} as well"
         return texts, ""
 

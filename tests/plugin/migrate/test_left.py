@@ -154,6 +154,36 @@ def test_a_wrong_option_is_one_error(options: list[str], why: str, moving: Movin
     assert OURS not in moving.read()
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("- x\n", "catalog.yml cannot be read: it holds a list"),
+        ("5: {type: text.TextDataset, filepath: x}\n", "catalog.yml cannot be read: its key 5 is no text"),
+    ],
+)
+def test_a_file_that_has_no_entries_by_name_is_told(text: str, why: str, moving: Moving) -> None:
+    moving.write(text)
+    assert f"nothing is changed, because conf/base/{why}" in moving.migrate(fails=True)
+
+
+def test_what_has_a_second_path_of_the_project_stays_at_its_place(moving: Moving) -> None:
+    args = "type: partitions.IncrementalDataset, dataset: text.TextDataset, checkpoint: {filepath: d/x/last}"
+    moving.write(
+        f"x: {{path: d/x, {args}}}\ny: {{type: kedro_statisfactory.ArtifactDataset, filepath: d/x, dataset: {{{args}}}}}\n"
+    )
+    told = moving.migrate("--root", "s3://b")
+    assert "x: it stays at 'd/x', because 'd/x/last' in its arguments is a path as well: move both by hand.\n" in told
+    assert "y: left, because it stays at 'd/x'" in told
+    assert "s3://b" not in moving.read()
+    assert {"x", "y"} <= set(moving.catalog().keys())
+    assert repr(moving.catalog().get("x")) == repr(moving.catalog().get("y"))
+
+
+def test_a_path_that_cannot_be_edited_is_told_as_such(moving: Moving) -> None:
+    moving.write("_p: d/\nx: {type: partitions.PartitionedDataset, path: '${_p}', dataset: text.TextDataset}\n")
+    assert "x: left, because its path or its type is written in a way that is not edited" in moving.migrate()
+
+
 def test_a_project_without_a_catalog_has_nothing_to_do(moving: Moving) -> None:
     assert "Nothing to rewrite; 0 entries are left as they are." in moving.migrate()
 
