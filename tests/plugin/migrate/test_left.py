@@ -168,9 +168,7 @@ def test_a_file_that_has_no_entries_by_name_is_told(text: str, why: str, moving:
 
 def test_what_has_a_second_path_of_the_project_stays_at_its_place(moving: Moving) -> None:
     args = "type: partitions.IncrementalDataset, dataset: text.TextDataset, checkpoint: {filepath: d/x/last}"
-    moving.write(
-        f"x: {{path: d/x, {args}}}\ny: {{type: kedro_statisfactory.ArtifactDataset, filepath: d/x, dataset: {{{args}}}}}\n"
-    )
+    moving.write(f"x: {{path: d/x, {args}}}\ny: {{type: {OURS}, filepath: d/x, dataset: {{{args}}}}}\n")
     told = moving.migrate("--root", "s3://b")
     assert "x: it stays at 'd/x', because 'd/x/last' in its arguments is a path as well: move both by hand.\n" in told
     assert "y: left, because it stays at 'd/x'" in told
