@@ -196,15 +196,29 @@ def read_headers(file: BufferedReader) -> Headers:
     Raises:
         urllib3.exceptions.ProtocolError: They break off, or are none.
     """
-    lines = list[bytes]()
-    while (line := file.readline(_LONGEST_LINE)) not in (b"\r\n", b"\n"):
-        if not line or len(lines) == _MOST_HEADERS:
-            raise _broken_off()
-        lines.append(line)
-    pairs = _HEADER.findall(b"".join(lines).decode("latin-1"))
-    if len(pairs) != len(lines):
+    head = _head_at_hand(file) or _head_by_lines(file)
+    pairs = _HEADER.findall(head.decode("latin-1"))
+    if len(pairs) != head.count(b"\n") or len(pairs) > _MOST_HEADERS:
         raise _broken_off()
     return Headers((name, value.rstrip(" \t")) for name, value in pairs)  # no more of what str calls a space
+
+
+def _head_at_hand(file: BufferedReader) -> bytes:
+    """The lines of all headers, where they have come already and end as they should; else nothing."""
+    there = file.peek(1)
+    end = there.find(b"\n\r\n") + 1
+    if not end or there[:1] in b"\r\n" or b"\n\n" in there[:end]:
+        return b""
+    return file.read(end + 2)[:-2]
+
+
+def _head_by_lines(file: BufferedReader) -> bytes:
+    lines = list[bytes]()
+    while (line := file.readline(_LONGEST_LINE)) not in (b"\r\n", b"\n"):
+        if not line.endswith(b"\n") or len(lines) == _MOST_HEADERS:
+            raise _broken_off()
+        lines.append(line)
+    return b"".join(lines)
 
 
 def _broken_off() -> Exception:

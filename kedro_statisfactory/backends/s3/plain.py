@@ -101,7 +101,7 @@ class PlainService:
 
     Attributes:
         scheme: ``http`` or ``https``.
-        host: Host and, where it is not the usual one, port.
+        host: Host in small letters and, where it is not the usual one, port: as a request names it.
         region: For which requests are signed.
         has_hosts: Whether each bucket has a host of its own.
         tls: Which certificates are trusted; ``None`` for http.
@@ -200,7 +200,9 @@ def plain_service(client: S3Client, configuration: S3Configuration, core: Any) -
     except (OSError, ValueError, TypeError):  # boto3 says what is wrong with it
         return None
     has_hosts = is_aws and (meta.config.s3 or {}).get("addressing_style") != "path"
-    return PlainService(parts.scheme, parts.netloc, meta.region_name, has_hosts, tls, meta.config)
+    host, usual = parts.hostname or "", {"http": 80, "https": 443}[parts.scheme]
+    host = host if parts.port in (None, usual) else f"{host}:{parts.port}"
+    return PlainService(parts.scheme, host, meta.region_name, has_hosts, tls, meta.config)
 
 
 def _has_plain_config(config: Any, configuration: S3Configuration) -> bool:

@@ -16,12 +16,14 @@ _SIGNED_HEADERS = "signed_headers"  # in the context of a request
 
 
 class Signer(S3SigV4Auth):
-    """Signs requests for S3, each once."""
+    """Signs requests for S3, each once; their URLs have the host as a request names it."""
 
     def headers_to_sign(self, request: AWSRequest) -> Any:
         """The headers of a request, with its host; they are asked for twice."""
         found = request.context.get(_SIGNED_HEADERS)
         if found is None:
+            # botocore would look for the host in a URL as anybody might write it.
+            request.headers["Host"] = str(request.url).split("/", 3)[2]
             found = request.context[_SIGNED_HEADERS] = super().headers_to_sign(request)
         return found
 

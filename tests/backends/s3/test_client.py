@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import pickle
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from botocore.awsrequest import AWSRequest
 
-from kedro_statisfactory.backends.s3.client import _send_at_once, s3_client
+from kedro_statisfactory.backends.s3.client import _send_at_once, s3_client, s3_objects
 from kedro_statisfactory.backends.s3.credentials import s3_configuration
 from kedro_statisfactory.errors import InvalidCredentials, StatisfactoryError, UnknownCredential
 from kedro_statisfactory.session import Session
@@ -91,3 +92,20 @@ def test_an_account_set_later_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "another")
     assert s3_client(Session()) is not one
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://MinIO.example.org:443", "minio.example.org"),
+        ("http://minio.example.org:80/", "minio.example.org"),
+        ("http://minio.example.org:443", "minio.example.org:443"),
+    ],
+)
+def test_a_host_is_signed_as_a_request_names_it(url: str, host: str) -> None:
+    keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "eu-west-1"}
+    lean = s3_objects(Session({**keys, "endpoint_url": url}))._lean
+    assert lean
+    request = lean.service.request("GetObject", {"Bucket": "bucket", "Key": "key"})
+    assert request
+    assert urlsplit(request.url).netloc == host
