@@ -19,7 +19,7 @@ from kedro_statisfactory.backends.filesystems.errors import translated
 from kedro_statisfactory.backends.filesystems.known import OBJECT_STORES, READ_ONLY, class_of, is_known
 from kedro_statisfactory.backends.info import ObjectInfo
 from kedro_statisfactory.errors import NotSupported, ObjectNotFound
-from kedro_statisfactory.location import WEB, beside, checked, join, refuse_placeholder, shown, unparse
+from kedro_statisfactory.location import WEB, basename, beside, checked, join, refuse_placeholder, shown, unparse
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -206,6 +206,15 @@ class FsspecBackend(Backend, prefix=None):
         for info in self._list(fragment, with_hidden=True):
             if info.path.rpartition("/")[2].startswith(STAGING_NAME):
                 yield join(fragment, info.path), info
+
+    def lost_name(self, fragment: ParseResult) -> str:
+        """What a file was called that a save had moved aside, if there is none of that name: else nothing.
+
+        Args:
+            fragment: The parsed location of a file that was never published.
+        """
+        name = moving.name_before(basename(fragment))
+        return name if name and not self.exists(fragment=beside(fragment, name)) else ""
 
     def _remove_folders(self, file_system: AbstractFileSystem, fragment: ParseResult) -> None:
         """Remove folders, of which object stores have none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import weakref
@@ -26,6 +27,14 @@ _SSH = frozenset(("sftp", "ssh"))
 _CONNECT, _ANSWER = 10, 60
 # With these a server, or fsspec, has answered: the connection itself is sound.
 _ANSWERS = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
+
+# Classes that take any argument, and those that fsspec's base class looks for among them.
+_SWALLOWING = ("fsspec.implementations.", "kedro_statisfactory.")
+_ANY_NUMBER = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_OF_EVERY_CLASS = frozenset(
+    "asynchronous batch_size default_block_size listings_expiry_time loop max_paths skip_instance_cache "
+    "use_listings_cache".split()
+)
 
 _made: weakref.WeakSet[AbstractFileSystem] = weakref.WeakSet()
 _of_the_parent: list[AbstractFileSystem] = []
@@ -111,9 +120,42 @@ def path_of(fragment: ParseResult) -> str:
     return plain.removesuffix("/x") + full_path(fragment)
 
 
-def _new(prefix: str, netloc: str, credentials: Mapping[str, Any]) -> AbstractFileSystem:
+def _kind(prefix: str) -> type[AbstractFileSystem]:
+    """The class for a prefix: ours, where fsspec's takes too much on trust and nobody has registered another one."""
     kind = class_of(prefix)
+    if kind.__module__ == "fsspec.implementations.webhdfs":
+        from kedro_statisfactory.backends.filesystems.webhdfs import HDFSByHTTP
+
+        return HDFSByHTTP
+    if kind.__module__ == "fsspec.implementations.arrow":
+        from kedro_statisfactory.backends.filesystems.hdfs import HDFS
+
+        return HDFS
+    return kind
+
+
+def _refuse_unknown(kind: type[AbstractFileSystem], options: Mapping[str, Any]) -> None:
+    """Refuse what a class would take and leave unused, as a mistyped name.
+
+    Raises:
+        TypeError: There is such an argument.
+    """
+    taken = [
+        each
+        for base in kind.__mro__
+        for each in inspect.signature(vars(base).get("__init__", object)).parameters.values()
+    ]
+    known = dict.fromkeys(each.name for each in taken if each.kind not in _ANY_NUMBER and each.name != "self")
+    for name in options:
+        if name not in {*known, *_OF_EVERY_CLASS}:
+            raise TypeError(f"there is no argument {name!r}; known are {', '.join(known)}")
+
+
+def _new(prefix: str, netloc: str, credentials: Mapping[str, Any]) -> AbstractFileSystem:
+    kind = _kind(prefix)
     options = HiddenDict({**kind._get_kwargs_from_urls(f"{prefix}://{netloc}/x"), **credentials})
+    if kind.__module__.startswith(_SWALLOWING) and prefix not in WEB | _SSH:  # which hand on what they do not know
+        _refuse_unknown(kind, options)
     if prefix in WEB:
         options = HiddenDict(web.arguments(options))
     elif prefix in _SSH:

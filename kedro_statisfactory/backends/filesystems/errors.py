@@ -48,7 +48,9 @@ _UNREACHABLE = frozenset(
         "gaierror",
     )
 )
-_DAMAGED = frozenset(("ClientPayloadError",))
+_DAMAGED = frozenset(("ChunkedEncodingError", "ClientPayloadError"))
+# What pyarrow says where Hadoop's client finds no service, and Hadoop's number for all that has none of its own.
+_NO_HDFS, _UNTOLD = "HDFS connection failed", 255
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _QUERY = re.compile(r"(?<=\w)\?[^\s'\"]*")
 _LONGEST_TEXT = 500  # characters of what a service says
@@ -96,14 +98,16 @@ def _ours(error: Exception, fragment: ParseResult, text: str, is_write: bool) ->
         if is_write:
             return BucketNotFound(f"there is no place for {url!r}, as for a bucket or host that is missing: {text}.")
         return ObjectNotFound(f"there is nothing at {url!r}.")
-    if names & _UNREACHABLE:
-        return BackendUnreachable(f"the service of {url!r} does not answer: {text}.")
     if names & _DAMAGED or "size mismatch" in text:
         return IntegrityError(f"{url!r} did not arrive as it was stored: {text}.")
+    if (names & _UNREACHABLE and status is None) or text == _NO_HDFS:
+        return BackendUnreachable(f"the service of {url!r} does not answer: {text}.")
     if isinstance(error, NotImplementedError):
         return NotSupported(f"fsspec cannot do that at {url!r}{': ' * bool(str(error))}{str(error) and text}.")
     if isinstance(error, TypeError) and "argument" in text:
         return UnknownCredential(f"`credentials` or `fs_args` for {url!r} do not fit {fragment.scheme}://: {text}.")
+    if getattr(error, "errno", None) == _UNTOLD:
+        text = f"{text}; Hadoop's client has written to the standard error why"
     return TransferError(f"the transfer of {url!r} failed: {text}.")
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,11 @@ from kedro_statisfactory.backends.transfer import is_folder_marker
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
+# Whose ways to store and to move say so when they fail; of others (jupyter) some say nothing.
+_TELLING = frozenset("dbfs ftp hdfs sftp smb ssh webdav webhdfs".split())
+# Between the random part of the name of a file that has gone aside and what it was called.
+_BEFORE = "-before-"
+_LONGEST_NAME = 255  # bytes
 _IN_MEMORY = "memory"  # fsspec's, whose files are seen while they are written
 _TIMES = ("mtime", "modified", "last_modified", "LastModified", "updated", "created")
 _CHECKSUMS = ("etag", "ETag", "checksum")
@@ -37,10 +43,12 @@ def store(file_system: AbstractFileSystem, prefix: str, source: Path | bytes, pa
     temporary = _beside(path)
     try:
         _send(file_system, prefix, source, temporary)
+        if prefix not in _TELLING:
+            file_system.info(temporary)
         if prefix == dav.WEBDAV:
             dav.move(file_system, temporary, path)
         else:
-            _move(file_system, temporary, path)
+            _replace(functools.partial(_move, file_system, prefix), file_system, temporary, path)
     except BaseException:  # an interrupt, too
         with contextlib.suppress(Exception):
             file_system.rm_file(temporary)
@@ -137,22 +145,43 @@ def _make_folders(file_system: AbstractFileSystem, folder: str) -> None:
             raise
 
 
-def _move(file_system: AbstractFileSystem, source: str, target: str) -> None:
+def _move(file_system: AbstractFileSystem, prefix: str, source: str, target: str) -> None:
+    file_system.mv(source, target)
+    if prefix not in _TELLING and file_system.exists(source):
+        raise FileExistsError(f"{source} was not moved to {target}")
+
+
+def _replace(move: Callable[[str, str], None], file_system: AbstractFileSystem, source: str, target: str) -> None:
     """Move a file to a place where there may be one."""
     try:
-        file_system.mv(source, target)
+        move(source, target)
     except Exception:  # each library says in its own way that there is something
         # Several protocols have no rename that replaces: the old file goes aside, and comes back if that was not it.
         if not file_system.isfile(target):
             raise
-        aside = _beside(target)
-        file_system.mv(target, aside)
+        aside = _aside(target)
+        move(target, aside)
         try:
-            file_system.mv(source, target)
+            move(source, target)
         except BaseException:  # an interrupt, too
-            file_system.mv(aside, target)
+            move(aside, target)
             raise
         file_system.rm_file(aside)
+
+
+def _aside(path: str) -> str:
+    """A name for an old file that tells what it was, in case that nobody gets to moving it back."""
+    told = f"{_beside(path)}{_BEFORE}{path.rpartition('/')[2]}"
+    return told if len(told.rpartition("/")[2].encode()) <= _LONGEST_NAME else _beside(path)
+
+
+def name_before(name: str) -> str:
+    """What a file was called that has gone aside; of other files, nothing.
+
+    >>> name_before(".statisfactory-0123456789-before-x.csv")
+    'x.csv'
+    """
+    return name.partition(_BEFORE)[2] if name.startswith(STAGING_NAME) else ""
 
 
 def _beside(path: str) -> str:

@@ -49,6 +49,8 @@ def clean_places(entries: Iterable[ArtifactDataset], grace: float, dry_run: bool
                     continue
                 seen.add(url)
                 kept = _why_kept(info, grace)
+                if not kept and (name := backend.lost_name(where)):
+                    kept = f"it is all that is left of {name!r}, because a save was killed: give it that name again"
                 if not (kept or dry_run):
                     backend.delete(fragment=where)
                 click.echo(f"kept {url}: {kept}" if kept else f"{'would drop' if dry_run else 'dropped'} {url}")

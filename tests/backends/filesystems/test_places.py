@@ -22,6 +22,7 @@ from kedro_statisfactory.backends import Backend, FsspecBackend
 from kedro_statisfactory.backends.filesystems import dav
 from kedro_statisfactory.errors import BucketNotFound, NotSupported, TransferError, UnknownPrefix
 from kedro_statisfactory.location import parse
+from kedro_statisfactory.plugin.commands.leavings import clean_places
 from kedro_statisfactory.session import Session
 
 
@@ -236,6 +237,63 @@ def test_the_old_file_comes_back_where_the_new_one_cannot_take_its_place(
     assert Attic.does == ["mv"] * 8, "tried, aside, tried again, back; and once more by a new connection"
     assert backend.get(fragment=where) == b"old"
     assert list(_OwnMemory.store) == ["/shelf/x"]
+
+
+@pytest.mark.usefixtures("places")
+def test_a_place_that_says_nothing_of_what_fails_is_looked_at(
+    backend: Backend, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As fsspec's class for Jupyter is, which looks at no answer."""
+    where, move = parse("attic://shelf/x"), Attic.mv
+
+    def quietly(file_system: Attic, source: str, target: str) -> None:
+        with contextlib.suppress(OSError):
+            move(file_system, source, target)
+
+    monkeypatch.setattr(Attic, "mv", quietly)
+    backend.put(payload=b"old", fragment=where)
+    backend.upload(source=source, fragment=where)
+    assert backend.get(fragment=where) == b"new"
+    assert list(_OwnMemory.store) == ["/shelf/x"]
+    monkeypatch.setattr(Attic, "pipe_file", lambda *_: None)
+    with pytest.raises(BucketNotFound):
+        backend.put(payload=b"newer", fragment=where)
+
+
+@pytest.mark.usefixtures("places")
+@pytest.mark.parametrize("name", ["x", "x" * 250])
+def test_an_old_file_that_a_killed_save_has_moved_aside_is_kept(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where, remove = parse(f"attic://shelf/{name}"), Attic.rm_file
+    backend.put(payload=b"old", fragment=where)
+    monkeypatch.setattr(Attic, "rm_file", lambda fs, path: None if "statis" in path else remove(fs, path))
+    monkeypatch.setattr(Attic, "mv", _killed_in_the_middle(Attic.mv))
+    with pytest.raises(SystemExit):
+        backend.put(payload=b"new", fragment=where)
+    monkeypatch.setattr(Attic, "rm_file", remove)
+    monkeypatch.setattr(Attic, "ls", _ls_with_times)
+    assert not backend.exists(fragment=where)
+    is_told = len(name) < 250
+    clean_places([ArtifactDataset(filepath=f"attic://shelf/{name}")], grace=24, dry_run=False)
+    assert ("all that is left of 'x'" in capsys.readouterr().out) is is_told
+    assert [fs_file.getvalue() for fs_file in _OwnMemory.store.values()] == [b"old"] * is_told
+
+
+def _ls_with_times(file_system: Attic, path: str, **_: Any) -> Any:
+    return [{**info, "updated": datetime(2026, 1, 1)} for info in MemoryFileSystem.ls(file_system, path, detail=True)]
+
+
+def _killed_in_the_middle(move: Any) -> Any:
+    moved: list[str] = []
+
+    def moves(file_system: Attic, source: str, target: str) -> None:
+        if moved:
+            raise SystemExit
+        move(file_system, source, target)
+        moved.append(source)
+
+    return moves
 
 
 def test_a_package_that_is_missing_is_told_before_anything_runs() -> None:
