@@ -152,7 +152,10 @@ class FsspecBackend(Backend, prefix=None):
         """
         self._refuse_unknown(kwargs)
         if fragment.scheme in WEB:
-            raise self._not_supported("list", fragment)
+            raise NotSupported(
+                f"a web page lists nothing, so {shown(unparse(fragment))!r} cannot be a collection or have versions: "
+                "make each page an entry of its own."
+            )
         return iter(self._list(fragment))
 
     def _list(self, fragment: ParseResult, with_hidden: bool = False) -> Sequence[ObjectInfo]:

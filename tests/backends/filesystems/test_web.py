@@ -220,6 +220,16 @@ def test_credentials_that_a_web_page_does_not_know_are_told(web: WebServer) -> N
 def test_a_web_page_lists_nothing_and_has_no_versions(web: WebServer, backend: Backend) -> None:
     with pytest.raises(NotSupported, match="list"):
         backend.list(fragment=parse(f"{web.url}/x"))
+    days = ArtifactDataset(
+        filepath=f"{web.url}/days?sig={SECRET}",
+        dataset={"type": "partitions.PartitionedDataset", "dataset": "text.TextDataset"},
+        credentials={"ssl_ca_cert": str(web.ca_file)},
+    )
+    with pytest.raises(
+        DatasetError, match=r"E0203.*/days.<redacted>' cannot be a collection.*each page an entry"
+    ) as told:
+        days.load()
+    assert SECRET not in str(told.value)
 
 
 def test_a_page_that_a_node_would_write_is_told_before_anything_runs() -> None:
