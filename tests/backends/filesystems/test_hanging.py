@@ -26,6 +26,7 @@ def silent() -> Iterator[str]:
         ("http", {"client_kwargs": {"timeout": 0.2}}, "l"),
         ("https", {"client_kwargs": {"timeout": 0.2}}, "l"),
         ("ftp", {"timeout": 0.2}, "ls"),
+        ("webhdfs", {"timeout": 0.2}, "ls"),
         ("sftp", {"timeout": 0.2, "banner_timeout": 0.2, "username": "x", "password": "hush"}, "ls"),
     ],
 )
