@@ -118,17 +118,21 @@ class Partitions:
         above = {parent for path in kept for parent in _above(path)}
         below = kept.intersection(parent for path in stale for parent in _above(path))
         # On a disk a file is in the way of a folder, and elsewhere its removal may take what is below its name.
-        first = [path for path in stale if is_built_on or path in above or below.intersection(_above(path))]
-        if first:
-            self._owner.end_changes([*first, *sorted(below)])  # the folder itself is in the way of a file, too
-            kept.update(first)
+        in_the_way = [path for path in stale if path in above or below.intersection(_above(path))]
+        made: dict[str, Any] = {}
+        if in_the_way:
+            # Others may be made of them: all are made before any is removed.
+            made = {key: self._value(data[key], path) for key, path in paths.items()}
+            self._owner.end_changes([*in_the_way, *sorted(below)])  # the folder itself is in the way of a file, too
+            kept.update(in_the_way)
 
+        added_to = set(stale) if is_built_on else set[str]()
         folders = StagingFolders()
 
         def begin(key: str, path: str) -> Callable[[], None]:
-            value = data[key]
-            if callable(value) and self._collection.saves_lazily:
-                value = _made(value, f"{self._url}/{path}")
+            value = made.pop(key) if in_the_way else self._value(data[key], path)
+            if (old := self._file_of(path)) in added_to:
+                self._owner.end_changes([old])  # or the format would add to it
             return self._owner.part(path, partition, self._collection.version, folders).begin_save(value)
 
         with contextlib.closing(folders), transfer.behind(transfer.UPLOAD_WORKERS) as send:
@@ -152,6 +156,11 @@ class Partitions:
             self._owner.part(checkpoint.path, checkpoint.format).begin_save(last)()
             self._owner.end_changes()
             self._owner.note_more(Partitions(self._collection, self._owner, self._url).exists)
+
+    def _value(self, given: Any, path: str) -> Any:
+        """What is saved at a path: what was given, or what that gives."""
+        is_asked = callable(given) and self._collection.saves_lazily
+        return _made(given, f"{self._url}/{path}") if is_asked else given
 
     def _pinned(self, version: str) -> Version | None:
         given = self._collection.version

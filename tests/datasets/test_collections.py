@@ -75,6 +75,33 @@ def test_overwrite_replaces_the_partitions_below_a_name_by_one_of_that_name(plac
     assert loaded(collection(place)) == {"a": {"n": 2}}
 
 
+def test_a_partition_may_be_made_of_those_that_are_in_its_way(place: Place) -> None:
+    collection(place).save({"a": {"n": 1}, "b/c": {"n": 2}, "b/d": {"n": 3}})
+    days = collection(place, overwrite=True)
+    old, seen = days.load(), list[str]()
+
+    def fail() -> None:
+        seen.extend(days.load())
+        raise ValueError("no such day")
+
+    with pytest.raises(DatasetError, match=r"/days/z': the function that gives it failed: ValueError: no such day"):
+        days.save({"a/x": old["a"], "a/y": old["a"], "z": fail})
+    assert seen == ["a", "b/c", "b/d"]
+    assert loaded(days) == {"a": {"n": 1}, "b/c": {"n": 2}, "b/d": {"n": 3}}, "nothing was removed for nothing"
+    days.save({"a/x": old["a"], "a/y": old["a"], "b": old["b/d"]})
+    assert loaded(days) == {"a/x": {"n": 1}, "a/y": {"n": 1}, "b": {"n": 3}}
+
+
+def test_what_is_appended_to_may_be_made_of_what_was_there(tmp_path: Path) -> None:
+    place = Place(str(tmp_path), lambda *_: None, lambda *_: None)
+    text = {"type": "text.TextDataset", "fs_args": {"open_args_save": {"mode": "a"}}}
+    collection(place, dataset=text).save({"a": "1", "b": "2", "c": "3"})
+    days = collection(place, dataset=text, overwrite=True)
+    old = days.load()
+    days.save({"a": lambda: old["a"]() + "!", "b": lambda: old["b"]() + old["c"]()})
+    assert loaded(days) == {"a": "1!", "b": "23"}
+
+
 def test_an_argument_that_is_left_empty_is_as_if_it_was_not_there(tmp_path: Path) -> None:
     days = collection(Place(str(tmp_path), lambda *_: None, lambda *_: None), filename_suffix=None, overwrite=None)
     days.save({"a": {"n": 1}})
