@@ -25,6 +25,9 @@ from kedro_statisfactory.testing import BackendContract
 from tests.servers.webhdfs import WebHDFSServer, webhdfs_server
 
 
+pytestmark = pytest.mark.once
+
+
 @pytest.fixture(scope="module", params=[False, True], ids=["webhdfs", "httpfs"])
 def running(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[WebHDFSServer]:
     with webhdfs_server(tmp_path_factory.mktemp("hdfs"), is_gateway=request.param) as server:
