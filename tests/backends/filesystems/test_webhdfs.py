@@ -24,7 +24,6 @@ from kedro_statisfactory.session import Session
 from kedro_statisfactory.testing import BackendContract
 from tests.servers.webhdfs import WebHDFSServer, webhdfs_server
 
-
 pytestmark = pytest.mark.once
 
 
