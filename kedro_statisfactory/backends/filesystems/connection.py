@@ -160,6 +160,8 @@ def _new(prefix: str, netloc: str, credentials: Mapping[str, Any]) -> AbstractFi
         options = HiddenDict(web.arguments(options))
     elif prefix in _SSH:
         options = HiddenDict({"timeout": _CONNECT, **options})
+    elif prefix == "smb":  # where fsspec lets nobody else open what it reads, another thread included
+        options = HiddenDict({"share_access": "rwd", **options})
     made = kind(skip_instance_cache=True, **options)
     made.dircache.use_listings_cache = False  # others may write meanwhile
     if prefix in _SSH:

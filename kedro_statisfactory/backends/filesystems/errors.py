@@ -25,14 +25,17 @@ from kedro_statisfactory.location import WEB, shown, unparse
 # By their names, since each place has a library of its own, which need not be installed.
 _REFUSED = frozenset(
     (
+        "AccessDenied",
         "AuthenticationException",
         "ClientAuthenticationError",
         "DefaultCredentialsError",
+        "LogonFailure",
         "PermissionError",
         "RefreshError",
+        "SMBAuthenticationError",
     )
 )
-_NOT_FOUND = frozenset(("FileNotFoundError", "NotADirectoryError", "ResourceNotFoundError"))
+_NOT_FOUND = frozenset(("BadNetworkName", "FileNotFoundError", "NotADirectoryError", "ResourceNotFoundError"))
 _UNREACHABLE = frozenset(
     (
         "ClientConnectionError",
@@ -48,9 +51,11 @@ _UNREACHABLE = frozenset(
         "gaierror",
     )
 )
-_DAMAGED = frozenset(("ChunkedEncodingError", "ClientPayloadError"))
-# What pyarrow says where Hadoop's client finds no service, and Hadoop's number for all that has none of its own.
-_NO_HDFS, _UNTOLD = "HDFS connection failed", 255
+_DAMAGED = frozenset(("ChecksumError", "ChunkedEncodingError", "ClientPayloadError"))
+# What gcsfs, smbprotocol and pyarrow (for Hadoop's client) say in errors that stand for anything.
+_SAYS_REFUSED = re.compile(r"^Forbidden: |\bSTATUS_ACCESS_DENIED\b")
+_SAY_UNREACHABLE = ("Failed to connect to ", "HDFS connection failed")
+_UNTOLD = 255  # Hadoop's number for all that has none of its own
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _QUERY = re.compile(r"(?<=\w)\?[^\s'\"]*")
 _LONGEST_TEXT = 500  # characters of what a service says
@@ -88,9 +93,9 @@ def _said(error: Exception) -> str:
 
 
 def _ours(error: Exception, fragment: ParseResult, text: str, is_write: bool) -> StatisfactoryError:
-    url, names = shown(unparse(fragment)), {each.__name__ for each in type(error).__mro__}
+    url, names = shown(unparse(fragment)), _names(error)
     status = status_of(error)
-    if status in (401, 403, 407) or names & _REFUSED:
+    if status in (401, 403, 407) or names & _REFUSED or _SAYS_REFUSED.search(text):
         return PermissionDenied(
             f"access to {url!r} is refused ({text}): check the `credentials` of the entry, or what they are allowed."
         )
@@ -100,7 +105,7 @@ def _ours(error: Exception, fragment: ParseResult, text: str, is_write: bool) ->
         return ObjectNotFound(f"there is nothing at {url!r}.")
     if names & _DAMAGED or "size mismatch" in text:
         return IntegrityError(f"{url!r} did not arrive as it was stored: {text}.")
-    if (names & _UNREACHABLE and status is None) or text == _NO_HDFS:
+    if (names & _UNREACHABLE and status is None) or text.startswith(_SAY_UNREACHABLE):
         return BackendUnreachable(f"the service of {url!r} does not answer: {text}.")
     if isinstance(error, NotImplementedError):
         return NotSupported(f"fsspec cannot do that at {url!r}{': ' * bool(str(error))}{str(error) and text}.")
@@ -109,6 +114,19 @@ def _ours(error: Exception, fragment: ParseResult, text: str, is_write: bool) ->
     if getattr(error, "errno", None) == _UNTOLD:
         text = f"{text}; Hadoop's client has written to the standard error why"
     return TransferError(f"the transfer of {url!r} failed: {text}.")
+
+
+def is_missing(error: BaseException) -> bool:
+    """Whether a file system says that a file, or a folder above it, is not there."""
+    return "FileNotFoundError" in _names(error)
+
+
+def _names(error: BaseException) -> set[str]:
+    """The names of an error's classes, and of Python's own for its number: smbprotocol tells only that."""
+    kinds = [type(error)]
+    if isinstance(error, OSError) and error.errno:
+        kinds.append(type(OSError(error.errno, "")))
+    return {each.__name__ for kind in kinds for each in kind.__mro__}
 
 
 def status_of(error: BaseException | None) -> int | None:

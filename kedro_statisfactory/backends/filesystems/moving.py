@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro_statisfactory.backends.base import STAGING_NAME
 from kedro_statisfactory.backends.filesystems import dav
+from kedro_statisfactory.backends.filesystems.errors import is_missing
 from kedro_statisfactory.backends.filesystems.known import OBJECT_STORES
 from kedro_statisfactory.backends.info import ObjectInfo
 from kedro_statisfactory.backends.transfer import is_folder_marker
@@ -130,8 +131,8 @@ def _send(file_system: AbstractFileSystem, prefix: str, source: Path | bytes, pa
         send()
     except Exception as error:  # several libraries say of a missing folder what they say of anything
         folder = path.rpartition("/")[0]
-        is_missing = isinstance(error, FileNotFoundError) or (prefix == "ftp" and not file_system.isdir(folder))
-        if prefix in OBJECT_STORES or not is_missing:
+        has_none = is_missing(error) or (prefix == "ftp" and not file_system.isdir(folder))
+        if prefix in OBJECT_STORES or not has_none:
             raise
         _make_folders(file_system, folder)
         send()
