@@ -122,9 +122,10 @@ def is_missing(error: BaseException) -> bool:
 
 
 def _names(error: BaseException) -> set[str]:
-    """The names of an error's classes, and of Python's own for its number: smbprotocol tells only that."""
+    """The names of an error's classes, and of Python's own for its number where its library tells only that."""
     kinds = [type(error)]
-    if isinstance(error, OSError) and error.errno:
+    # Others have numbers of their own: those of TLS mean something else.
+    if isinstance(error, OSError) and error.errno and type(error).__module__.startswith("smbprotocol."):
         kinds.append(type(OSError(error.errno, "")))
     return {each.__name__ for kind in kinds for each in kind.__mro__}
 

@@ -6,11 +6,10 @@ import contextlib
 import errno
 import multiprocessing
 import re
-import sys
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from xml.etree.ElementTree import ParseError
 
 import pytest
@@ -18,120 +17,17 @@ from fsspec.implementations.memory import MemoryFileSystem
 from kedro.io import DatasetError
 
 from kedro_statisfactory import ArtifactDataset
-from kedro_statisfactory.backends import Backend, FsspecBackend
+from kedro_statisfactory.backends import Backend
 from kedro_statisfactory.backends.filesystems import dav
 from kedro_statisfactory.errors import (
-    BackendUnreachable,
     BucketNotFound,
-    IntegrityError,
     NotSupported,
-    ObjectNotFound,
-    PermissionDenied,
     TransferError,
     UnknownPrefix,
 )
 from kedro_statisfactory.location import parse
 from kedro_statisfactory.plugin.commands.leavings import clean_places
-from kedro_statisfactory.session import Session
-
-
-class _OwnMemory(MemoryFileSystem):  # type: ignore[misc]  # fsspec brings no types
-    """Files of a class of its own."""
-
-    store: ClassVar[dict[str, Any]] = {}
-    pseudo_dirs: ClassVar[list[str]] = [""]
-    does: ClassVar[list[str]] = []
-
-    @classmethod
-    def _strip_protocol(cls, path: str) -> Any:
-        return MemoryFileSystem._strip_protocol(path.partition("://")[2] if "://" in path else path)
-
-
-class ObjectStore(_OwnMemory):
-    """As gcsfs is, as far as that matters: one bucket, folders that are none, marks of folders, naive times."""
-
-    def put_file(self, lpath: str, rpath: str, **_: Any) -> None:
-        self.does.append(f"put {rpath}")
-        if not rpath.startswith("/bucket/"):
-            raise FileNotFoundError(rpath)
-        self.pipe_file(rpath, Path(lpath).read_bytes())
-
-    def get_file(self, rpath: str, lpath: str, **_: Any) -> None:
-        if self.isdir(rpath):
-            raise IsADirectoryError(rpath)
-        Path(lpath).write_bytes(self.cat_file(rpath))
-
-    def ls(self, path: str, detail: bool = True, **_: Any) -> Any:
-        mark = {"name": f"{path}/", "size": 0, "type": "file"}
-        times = {"updated": datetime(2026, 11, 26), "etag": '"an-etag"'}
-        return [mark, *({**info, **times} for info in super().ls(path, detail=True))]
-
-    def mv(self, *_: Any, **__: Any) -> None:
-        raise AssertionError("a rename is a copy there")
-
-    rmdir = mv
-
-
-class Attic(_OwnMemory):
-    """A file system whose folders have to be made, and whose renames do not replace."""
-
-    is_broken: ClassVar[bool] = False
-    is_slow: ClassVar[bool] = False
-
-    def put_file(self, lpath: str, rpath: str, **_: Any) -> None:
-        if not self.isdir(self._parent(rpath)):
-            raise FileNotFoundError(rpath)
-        self.pipe_file(rpath, Path(lpath).read_bytes())
-
-    def makedirs(self, path: str, exist_ok: bool = False) -> None:
-        if not self.is_slow or not self.is_broken:
-            super().makedirs(path, exist_ok=exist_ok)
-        if self.is_slow:
-            raise OSError("another one was faster")
-
-    def mv(self, path1: str, path2: str, **_: Any) -> None:
-        self.does.append("mv")
-        if path2 in self.store or (self.is_broken and self.cat_file(path1) == b"new"):
-            raise OSError("no such rename")
-        self.pipe_file(path2, self.cat_file(path1))
-        self.rm_file(path1)
-
-
-class Dav(_OwnMemory):
-    """As webdav4 is: its own way to move copies, and it has a client whose way does not."""
-
-    @property
-    def client(self) -> Any:
-        return self
-
-    def move(self, source: str, target: str, overwrite: bool = False) -> None:
-        self.does.append(f"move {overwrite}")
-        self.pipe_file(target, self.cat_file(source))
-        self.rm_file(source)
-
-
-@pytest.fixture
-def places(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Both are known to fsspec."""
-    registry: Any = sys.modules["fsspec.registry"]
-    monkeypatch.setitem(registry._registry, "gs", ObjectStore)
-    monkeypatch.setitem(registry._registry, "attic", Attic)
-    monkeypatch.setitem(registry._registry, "webdav", Dav)
-    yield
-    _OwnMemory.store.clear()
-    _OwnMemory.pseudo_dirs[:] = [""]
-    _OwnMemory.does.clear()
-
-
-@pytest.fixture
-def backend() -> Backend:
-    return FsspecBackend(Session())
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    (tmp_path / "source").write_bytes(b"new")
-    return tmp_path / "source"
+from tests.backends.filesystems.memories import Attic, Dav, ObjectStore, OwnMemory
 
 
 @pytest.mark.usefixtures("places")
@@ -145,8 +41,8 @@ def test_an_object_store_gets_one_put(backend: Backend, source: Path) -> None:
 def test_webdav_replaces_a_file_by_one_move(backend: Backend, source: Path) -> None:
     for _ in range(2):
         backend.upload(source=source, fragment=parse("webdav://folder/x"))
-    assert _OwnMemory.does == ["move True", "move True"]
-    assert list(_OwnMemory.store) == ["/folder/x"]
+    assert OwnMemory.does == ["move True", "move True"]
+    assert list(OwnMemory.store) == ["/folder/x"]
 
 
 @pytest.mark.usefixtures("places")
@@ -166,10 +62,10 @@ def test_a_name_under_which_webdav_would_store_another_file_is_refused(
             assert backend.get(fragment=where) == b"new"
             continue
         backend.put(payload=b"of another", fragment=parse(f"webdav://folder/{re.split('[;?]', name)[0]}"))
-        before = set(_OwnMemory.store)
+        before = set(OwnMemory.store)
         with pytest.raises(NotSupported, match=r"under another name: choose names without .+\.$"):
             backend.upload(source=source, fragment=where)
-        assert set(_OwnMemory.store) == before
+        assert set(OwnMemory.store) == before
 
 
 @pytest.mark.usefixtures("places")
@@ -189,7 +85,7 @@ def test_what_webdav_has_just_locked_is_tried_again(
         monkeypatch.setattr(Dav, "move", locked)
         with pytest.raises(TransferError) if times == 20 else contextlib.nullcontext():
             backend.upload(source=source, fragment=parse("webdav://folder/x"))
-    assert list(_OwnMemory.store) == ["/folder/x"]
+    assert list(OwnMemory.store) == ["/folder/x"]
 
 
 class _Locked(Exception):
@@ -245,7 +141,7 @@ def test_the_old_file_comes_back_where_the_new_one_cannot_take_its_place(
         backend.upload(source=source, fragment=where)
     assert Attic.does == ["mv"] * 8, "tried, aside, tried again, back; and once more by a new connection"
     assert backend.get(fragment=where) == b"old"
-    assert list(_OwnMemory.store) == ["/shelf/x"]
+    assert list(OwnMemory.store) == ["/shelf/x"]
 
 
 @pytest.mark.usefixtures("places")
@@ -263,7 +159,7 @@ def test_a_place_that_says_nothing_of_what_fails_is_looked_at(
     backend.put(payload=b"old", fragment=where)
     backend.upload(source=source, fragment=where)
     assert backend.get(fragment=where) == b"new"
-    assert list(_OwnMemory.store) == ["/shelf/x"]
+    assert list(OwnMemory.store) == ["/shelf/x"]
     monkeypatch.setattr(Attic, "pipe_file", lambda *_: None)
     with pytest.raises(BucketNotFound):
         backend.put(payload=b"newer", fragment=where)
@@ -286,7 +182,7 @@ def test_an_old_file_that_a_killed_save_has_moved_aside_is_kept(
     is_told = len(name) < 250
     clean_places([ArtifactDataset(filepath=f"attic://shelf/{name}")], grace=24, dry_run=False)
     assert ("all that is left of 'x'" in capsys.readouterr().out) is is_told
-    assert [fs_file.getvalue() for fs_file in _OwnMemory.store.values()] == [b"old"] * is_told
+    assert [fs_file.getvalue() for fs_file in OwnMemory.store.values()] == [b"old"] * is_told
 
 
 def _ls_with_times(file_system: Attic, path: str, **_: Any) -> Any:
@@ -319,83 +215,6 @@ def test_what_a_file_system_cannot_do_is_told(backend: Backend, monkeypatch: pyt
     monkeypatch.setattr(Attic, "pipe_file", missing)
     with pytest.raises(NotSupported, match=r"cannot do that at 'attic://shelf/x'\.$"):
         backend.put(payload=b"x", fragment=parse("attic://shelf/x"))
-
-
-class Share(_OwnMemory):
-    """As fsspec's for SMB, which is told who else may open what is read."""
-
-    def __init__(self, host: str, share_access: str | None = None, **_: Any) -> None:
-        super().__init__()
-        self.does.append(f"{host} {share_access}")
-
-    @staticmethod
-    def _get_kwargs_from_urls(path: str) -> dict[str, Any]:
-        return {"host": path.split("/")[2]}
-
-
-@pytest.mark.usefixtures("places")
-@pytest.mark.parametrize(("given", "told"), [({}, "rwd"), ({"share_access": "r"}, "r")])
-def test_several_may_read_the_same_file_of_a_share(
-    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], told: str
-) -> None:
-    registry: Any = sys.modules["fsspec.registry"]
-    monkeypatch.setitem(registry._registry, "smb", Share)
-    assert not FsspecBackend(Session(given)).exists(fragment=parse("smb://host/share/x"))
-    assert Share.does == [f"host {told}"]
-
-
-class _ByNumber(OSError):
-    """As of smbprotocol, which makes none of Python's own errors of a number."""
-
-
-@pytest.mark.usefixtures("places")
-def test_what_is_missing_is_told_by_its_number_as_well(
-    backend: Backend, source: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def by_number(method: Any) -> Any:
-        def told(*arguments: Any, **options: Any) -> Any:
-            try:
-                return method(*arguments, **options)
-            except FileNotFoundError as error:
-                raise _ByNumber(errno.ENOENT, "No such file or directory") from error
-
-        return told
-
-    for name in ("put_file", "cat_file", "info", "ls"):
-        monkeypatch.setattr(Attic, name, by_number(getattr(Attic, name)))
-    where = parse("attic://shelf/new/folder/x")
-    assert not backend.exists(fragment=where)
-    with pytest.raises(ObjectNotFound):
-        backend.get(fragment=where)
-    backend.upload(source=source, fragment=where)
-    assert backend.get(fragment=where) == b"new"
-
-
-@pytest.mark.usefixtures("places")
-@pytest.mark.parametrize(
-    ("error", "told"),
-    [
-        (OSError("Forbidden: https://storage/b/bucket/o/x\nno"), PermissionDenied),  # gcsfs
-        (_ByNumber(errno.EPERM, "used by another process"), PermissionDenied),  # smbprotocol, as the others
-        (type("LogonFailure", (Exception,), {})("no"), PermissionDenied),
-        (type("AccessDenied", (Exception,), {})("no"), PermissionDenied),
-        (type("BadNetworkName", (Exception,), {})("no share"), ObjectNotFound),
-        (type("ChecksumError", (Exception,), {})("md5"), IntegrityError),  # gcsfs
-        (_ByNumber(0, "Unknown NtStatus error returned 'STATUS_ACCESS_DENIED'"), PermissionDenied),
-        (ValueError("Failed to connect to '127.0.0.1:445': refused"), BackendUnreachable),
-        (_ByNumber("no number"), TransferError),
-    ],
-)
-def test_what_libraries_say_in_their_own_way_is_told_apart(
-    backend: Backend, monkeypatch: pytest.MonkeyPatch, error: Exception, told: type[Exception]
-) -> None:
-    def fail(*_: Any, **__: Any) -> None:
-        raise error
-
-    monkeypatch.setattr(ObjectStore, "cat_file", fail)
-    with pytest.raises(told) as found:
-        backend.get(fragment=parse("gs://bucket/x"))
-    assert type(found.value) is told
 
 
 @pytest.mark.usefixtures("places")
