@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
 import multiprocessing
 import pickle
 import threading
@@ -141,7 +140,6 @@ def test_its_threads_end_when_nobody_uses_it_any_more() -> None:
     threads = [each for each in threading.enumerate() if each not in before]
     assert threads
     del ahead
-    gc.collect()
     until(lambda: not any(map(threading.Thread.is_alive, threads)))
 
 

@@ -342,6 +342,7 @@ def test_on_lakefs_a_partition_is_one_request_and_so_is_a_thousand_of_the_listin
     assert sent == ["GET ls", "GET objects"]
 
 
+@pytest.mark.once
 def test_a_hundred_thousand_partitions_are_listed_and_none_is_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -268,6 +268,7 @@ def test_a_set_in_a_folder_of_an_odd_name_is_read_where_it_is(tmp_path: Path) ->
     assert found.load() == ("m", "m.ckpt")
 
 
+@pytest.mark.once
 def test_dask_leaves_the_files_of_before_unless_it_is_told_to_overwrite(place: Place) -> None:
     dask: Any = importlib.import_module("dask.dataframe")
     import pandas as pd

@@ -26,6 +26,7 @@ def asked(*options: str) -> Result:
     return CliRunner().invoke(commands, ["statisfactory", "cache", *options], obj=metadata)
 
 
+@pytest.mark.once
 def test_what_is_in_the_cache_is_shown_and_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "cache"
     monkeypatch.setenv(place.VARIABLE, str(folder))
