@@ -82,18 +82,21 @@ class ReadAhead:
     def _begin_behind(self, number: int) -> None:
         end = min(number + 1 + self._count, len(self._fetches))
         for each in range(max(number + 1, self._begun), end):
-            if (fetch := self._fetches[each]) is not None:
-                self._fetched[each] = self._begin(fetch)
+            if (fetch := self._fetches[each]) is not None and self._has_thread():
+                self._fetched[each] = Future()
+                self._waiting.put((self._fetched[each], fetch))
         self._begun = max(self._begun, end)
 
-    def _begin(self, fetch: _Fetch) -> Future[bytes]:
-        future: Future[bytes] = Future()
-        self._waiting.put((future, fetch))
+    def _has_thread(self) -> bool:
+        """Whether there is a thread that will fetch one more; one is started if all are busy."""
         # A server that answers at once is asked by few threads, since each of them waits for the others to compute.
         if sum(not each.done() for each in self._fetched.values()) >= self._threads < self._count:
+            try:
+                transfer.beside(functools.partial(_work_off, self._waiting))
+            except RuntimeError:  # there are too many already, or the process is about to end
+                return self._threads > 0
             self._threads += 1
-            transfer.beside(functools.partial(_work_off, self._waiting))
-        return future
+        return True
 
 
 def _work_off(waiting: _Waiting) -> None:

@@ -132,6 +132,24 @@ def test_a_process_that_was_forked_and_a_pickle_fetch_nothing_ahead() -> None:
     assert ahead.take(2) == b"2", "the parent has it"
 
 
+@pytest.mark.parametrize("allowed", [0, 1])
+def test_where_no_more_threads_can_be_started_nothing_fails(allowed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, start, left = Store(), threading.Thread.start, [None] * allowed
+
+    def refuse(thread: threading.Thread) -> None:
+        if not left:
+            raise RuntimeError("can't start new thread")
+        left.pop()
+        start(thread)
+
+    ahead = store.ahead(3)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    store.may_go_on.clear()
+    assert [ahead.take(0), ahead.take(1)] == [None, None]
+    store.may_go_on.set()
+    assert [ahead.take(2), ahead.take(3)] == ([b"2", b"3"] if allowed else [None, None])
+
+
 def test_its_threads_end_when_nobody_uses_it_any_more() -> None:
     before = threading.enumerate()
     store = Store()

@@ -183,12 +183,13 @@ def plain_service(client: S3Client, configuration: S3Configuration, core: Any) -
     """
     meta: Any = client.meta
     settings = [core.get_config_variable(name) for name in ("use_dualstack_endpoint", "use_fips_endpoint")]
-    if any(settings) or not _has_plain_config(meta.config, configuration):
+    parts = urlsplit(meta.endpoint_url)
+    usual_port = {"http": 80, "https": 443}.get(parts.scheme)
+    if any(settings) or usual_port is None or not _has_plain_config(meta.config, configuration):
         return None
     credentials = core.get_credentials()
     if credentials is None or credentials.method not in _ORIGINS:
         return None
-    parts = urlsplit(meta.endpoint_url)
     is_aws = bool(AWS.fullmatch(parts.netloc)) and meta.region_name in ("us-east-1", *parts.netloc.split("."))
     is_elsewhere = "amazonaws" not in parts.netloc and ":" not in (parts.hostname or ":") and "@" not in parts.netloc
     if not (is_aws or is_elsewhere) or parts.path not in ("", "/") or parts.query or meta.region_name == "aws-global":
@@ -200,8 +201,8 @@ def plain_service(client: S3Client, configuration: S3Configuration, core: Any) -
     except (OSError, ValueError, TypeError):  # boto3 says what is wrong with it
         return None
     has_hosts = is_aws and (meta.config.s3 or {}).get("addressing_style") != "path"
-    host, usual = parts.hostname or "", {"http": 80, "https": 443}[parts.scheme]
-    host = host if parts.port in (None, usual) else f"{host}:{parts.port}"
+    host = parts.hostname or ""
+    host = host if parts.port in (None, usual_port) else f"{host}:{parts.port}"
     return PlainService(parts.scheme, host, meta.region_name, has_hosts, tls, meta.config)
 
 
