@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from kedro.io.core import DatasetError, Version
@@ -166,8 +166,8 @@ class Partitions:
         given = self._collection.version
         return Version(version, given.save) if given and version else given
 
-    def _ahead(self, parts: Iterable[_Arguments]) -> ReadAhead | None:
-        if not self._collection.read_ahead or self._owner.is_here:
+    def _ahead(self, parts: Sequence[_Arguments]) -> ReadAhead | None:
+        if not parts or not self._collection.read_ahead or self._owner.is_here:
             return None
 
         def is_small(part: _Arguments) -> bool:
