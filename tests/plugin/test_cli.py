@@ -38,6 +38,7 @@ def test_each_command_is_found_under_its_name_and_is_listed(name: str) -> None:
     assert statisfactory.get_command(context, f"{name}-not") is None
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "asked", [["--help"], ["migrate", "--help"], ["run", "finish", "--help"], ["cache"], ["cache", "--json"], ["long"]]
 )

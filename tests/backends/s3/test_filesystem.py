@@ -26,6 +26,7 @@ from kedro_statisfactory.session import Session
 from tests.servers.faults import Canned, gateway
 from tests.servers.s3 import S3Server
 
+pytestmark = pytest.mark.once
 PRIVATE = "https://bucket.vpce-1a2b-5678.s3.eu-central-1.vpce.amazonaws.com"
 
 

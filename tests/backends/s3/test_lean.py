@@ -33,6 +33,7 @@ from kedro_statisfactory.session import Session
 from tests.servers.faults import Canned, Fault, Gateway, gateway, proxy
 from tests.servers.s3 import S3Server
 
+pytestmark = pytest.mark.once  # the contract and the connections are tried on each Python
 KEYS = {"aws_access_key_id": "key", "aws_secret_access_key": "a-secret", "region_name": "eu-west-1"}
 HERE = {**KEYS, "endpoint_url": "http://127.0.0.1:9"}
 LEAN_AND_BOTO3 = {"lean": 1, "boto3": 1}
