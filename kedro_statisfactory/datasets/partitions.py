@@ -6,7 +6,7 @@ import contextlib
 import functools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from kedro.io.core import DatasetError, Version
 
@@ -15,6 +15,8 @@ from kedro_statisfactory.datasets.ahead import ReadAhead
 from kedro_statisfactory.datasets.collections import Checkpoint, Collection
 from kedro_statisfactory.datasets.formats import Format
 from kedro_statisfactory.datasets.staging import StagingFolders
+
+_Value = TypeVar("_Value")
 
 # Path, format, version and staging folders of a partition.
 _Arguments = tuple[str, Format | None, Version | None, StagingFolders]
@@ -119,25 +121,25 @@ class Partitions:
         below = kept.intersection(parent for path in stale for parent in _above(path))
         # On a disk a file is in the way of a folder, and elsewhere its removal may take what is below its name.
         in_the_way = [path for path in stale if path in above or below.intersection(_above(path))]
-        made: dict[str, Any] = {}
-        if in_the_way:
-            # Others may be made of them: all are made before any is removed.
-            made = {key: self._value(data[key], path) for key, path in paths.items()}
-            self._owner.end_changes([*in_the_way, *sorted(below)])  # the folder itself is in the way of a file, too
-            kept.update(in_the_way)
-
         added_to = set(stale) if is_built_on else set[str]()
-        folders = StagingFolders()
+        # On a disk a partition cannot be staged beside its place while that is in a folder which is a file.
+        folders = StagingFolders(is_elsewhere=bool(in_the_way))
 
         def begin(key: str, path: str) -> Callable[[], None]:
-            value = made.pop(key) if in_the_way else self._value(data[key], path)
+            value = self._value(data[key], path)
             if (old := self._file_of(path)) in added_to:
                 self._owner.end_changes([old])  # or the format would add to it
             return self._owner.part(path, partition, self._collection.version, folders).begin_save(value)
 
         with contextlib.closing(folders), transfer.behind(transfer.UPLOAD_WORKERS) as send:
-            for key, path in paths.items():
-                send(functools.partial(begin, key, path))
+            begins = [functools.partial(begin, key, path) for key, path in paths.items()]
+            if in_the_way:
+                # Others may be made of them, and may fail to be: all are written before any is removed.
+                begins = [functools.partial(_given, begin()) for begin in begins]
+                self._owner.end_changes([*in_the_way, *sorted(below)])  # the folder itself is in the way of a file, too
+                kept.update(in_the_way)
+            for each in begins:
+                send(each)
         self._owner.end_changes(path for path in stale if path not in kept)
         self._found = None
 
@@ -245,6 +247,10 @@ def _made(make: Callable[[], Any], url: str) -> Any:
         return make()
     except Exception as error:  # whatever that raises
         raise DatasetError(f"{url!r}: the function that gives it failed: {type(error).__name__}: {error}") from error
+
+
+def _given(value: _Value) -> _Value:
+    return value
 
 
 def _fetch(owner: Owner, *part: Any) -> bytes:

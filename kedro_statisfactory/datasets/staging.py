@@ -74,9 +74,13 @@ class StagingFolders:
 
     They go when they are closed, or when nobody has a use for this object any more, or with the process. A fork and a
     copy that was pickled make their own.
+
+    Args:
+        is_elsewhere: Whether they are never beside what is saved.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_elsewhere: bool = False) -> None:
+        self._is_elsewhere = is_elsewhere
         self._parents: dict[str, Path | None] = {}
         self._free: dict[tuple[int, str], list[Temporary]] = {}  # by process and parent
         self._is_closed = False
@@ -87,7 +91,7 @@ class StagingFolders:
     def parent(self, folder: str, find: Callable[[], Path | None]) -> Path | None:
         """Where folders are made for what is saved in ``folder``: what ``find`` gives, which is asked once."""
         if folder not in self._parents:
-            self._parents[folder] = find()
+            self._parents[folder] = None if self._is_elsewhere else find()
         return self._parents[folder]
 
     @contextlib.contextmanager

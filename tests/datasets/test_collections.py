@@ -87,6 +87,8 @@ def test_a_partition_may_be_made_of_those_that_are_in_its_way(place: Place) -> N
     with pytest.raises(DatasetError, match=r"/days/z': the function that gives it failed: ValueError: no such day"):
         days.save({"a/x": old["a"], "a/y": old["a"], "z": fail})
     assert seen == ["a", "b/c", "b/d"]
+    with pytest.raises(DatasetError, match=r"/days/z': JSONDataset failed: TypeError"):
+        days.save({"a/x": old["a"], "z": {"n": object()}})
     assert loaded(days) == {"a": {"n": 1}, "b/c": {"n": 2}, "b/d": {"n": 3}}, "nothing was removed for nothing"
     days.save({"a/x": old["a"], "a/y": old["a"], "b": old["b/d"]})
     assert loaded(days) == {"a/x": {"n": 1}, "a/y": {"n": 1}, "b": {"n": 3}}
